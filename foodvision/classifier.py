@@ -1,0 +1,321 @@
+"""The thing users hold: a network, how it wants its pictures, and the names of its classes.
+
+On disk it is a folder that is a Hugging Face model repository at the same time: config.json,
+model.safetensors, preprocessor_config.json and README.md (the model card). Nothing in it is
+pickled, and loading it runs no code from a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from scipy.special import softmax
+from torch import Tensor
+
+from foodvision.errors import ImageError, ModelError
+from foodvision.images import ImageSpec
+from foodvision.images.decode import ImageSource
+from foodvision.model_card import model_card
+from foodvision.models.vit import ViT, ViTConfig
+from foodvision.models.weights import (
+    from_transformers_config,
+    from_transformers_weights,
+    to_transformers_config,
+    to_transformers_weights,
+)
+from foodvision.runtime import choose_device
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PREPROCESSOR, CARD = "preprocessor_config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        path: where the picture came from.
+        label: the most probable class; None if the picture could not be opened.
+        probability: of that class, in 0-1.
+        probabilities: of every class, summing to 1, the most probable first.
+        sure: whether the classifier is sure; None until it is calibrated.
+        error: what is wrong with the picture; None if nothing is.
+
+    """
+
+    path: str
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    sure: bool | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+
+class Classifier:
+    """A network with its `ImageSpec` and class names.
+
+    Attributes:
+        network: from float32 pictures (B, C, H, W) to logits (B, K); in evaluation mode.
+        spec: how a picture is prepared for it.
+        classes: K names, in the order of the logits.
+        metadata: what config.json keeps under ``foodvision`` beside the spec: recipe, validation
+            metrics, data fingerprint, versions, calibration.
+
+    """
+
+    def __init__(
+        self,
+        network: ViT,
+        spec: ImageSpec,
+        classes: Iterable[str],
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.network = network.eval()
+        self.spec = spec
+        self.classes = tuple(classes)
+        self.metadata = metadata or {}
+        config = network.config
+        if len(self.classes) != config.num_classes:
+            raise ModelError(f"{len(self.classes)} class names for {config.num_classes} logits")
+        if config.input_size != (spec.height, spec.width):
+            raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: str) -> Classifier:
+        """Move the network to ``auto``, ``cpu``, ``cuda`` or ``mps``; returns itself."""
+        self.network.to(choose_device(device))
+        return self
+
+    def predict(self, source: ImageSource) -> Prediction:
+        """Classify one picture.
+
+        Args:
+            source: path, URL, bytes, binary file or PIL image; see `open_image`.
+
+        Raises:
+            ImageError: if it cannot be opened.
+
+        """
+        pixels = self.spec.prepare(self.spec.open(source))
+        return self._answer(
+            str(source) if isinstance(source, str | Path) else "<picture>",
+            self._logits_of_batch([pixels])[0],
+        )
+
+    def predict_many(
+        self, sources: Iterable[ImageSource], batch_size: int = 32
+    ) -> Iterator[Prediction]:
+        """Classify pictures as they come, in their order; a bad one has its `error` set."""
+        names: deque[str] = deque()
+
+        def remembered() -> Iterator[ImageSource]:
+            for source in sources:
+                names.append(str(source) if isinstance(source, str | Path) else "<picture>")
+                yield source
+
+        for result in self.logits(remembered(), batch_size):
+            name = names.popleft()
+            if isinstance(result, ImageError):
+                yield Prediction(name, error=result.reason)
+            else:
+                yield self._answer(name, result)
+
+    def logits(
+        self, sources: Iterable[ImageSource], batch_size: int = 32
+    ) -> Iterator[Float[np.ndarray, " K"] | ImageError]:
+        """The logits of each picture in float32, or what is wrong with it, in their order.
+
+        Pictures are decoded in threads, two batches ahead of the network and no more: a million
+        of them take no more memory than a hundred.
+        """
+        remaining = iter(sources)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            window: deque[Future[Tensor | ImageError]] = deque()
+            while True:
+                ahead = islice(remaining, 2 * batch_size - len(window))
+                window.extend([pool.submit(self._prepare, source) for source in ahead])
+                if not window:
+                    return
+                batch = [window.popleft().result() for _ in range(min(batch_size, len(window)))]
+                results = iter(self._logits_of_batch([x for x in batch if isinstance(x, Tensor)]))
+                yield from (x if isinstance(x, ImageError) else next(results) for x in batch)
+
+    def _prepare(self, source: ImageSource) -> Tensor | ImageError:
+        try:
+            return self.spec.prepare(self.spec.open(source))
+        except ImageError as error:
+            return error
+
+    def _logits_of_batch(self, pixels: list[Tensor]) -> Float[np.ndarray, "b K"]:
+        if not pixels:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        with torch.inference_mode():
+            return self.network(torch.stack(pixels).to(self.device)).float().cpu().numpy()
+
+    def _answer(self, path: str, logits: Float[np.ndarray, " K"]) -> Prediction:
+        probabilities = softmax(logits.astype(np.float64))
+        order = np.argsort(-probabilities, kind="stable")
+        ranked = {self.classes[i]: float(probabilities[i]) for i in order}
+        label = next(iter(ranked))
+        return Prediction(path, label, ranked[label], ranked)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the four files of the model repository.
+
+        A network that transformers can express is saved in its format; any other one with
+        ``model_type: "foodvision"`` and our own names, and the model card says so.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        network, state = self.network.config, self.network.state_dict()
+        config: dict[str, Any]
+        if network.pooling == "class_token":
+            config = to_transformers_config(network)
+            weights = to_transformers_weights(state, network)
+        else:
+            config = {"model_type": "foodvision", "network": asdict(network)}
+            weights = state
+        config |= {
+            "dtype": "float32",
+            "id2label": {str(i): name for i, name in enumerate(self.classes)},
+            "label2id": {name: i for i, name in enumerate(self.classes)},
+            "foodvision": {"image_spec": self.spec.to_dict(), "calibration": None} | self.metadata,
+        }
+        weights = {name: tensor.detach().cpu().float() for name, tensor in weights.items()}
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        _write_json(folder / CONFIG, config)
+        _write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
+        card = model_card(config, parameters=sum(w.numel() for w in weights.values()))
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+    @classmethod
+    def load(cls, model: str | Path, device: str = "auto") -> Classifier:
+        """Load a folder that we or transformers wrote, or such a repository from the Hub.
+
+        Args:
+            model: a folder, or a Hub id ``OWNER/NAME``.
+            device: see `to`.
+
+        Raises:
+            ModelError: if there is no such model, or it is not one that this network can be.
+
+        """
+        folder = _find(str(model))
+        try:
+            return cls._load_folder(folder).to(device)
+        except ModelError as error:
+            raise ModelError(f"{model}: {error}") from error
+
+    @classmethod
+    def _load_folder(cls, folder: Path) -> Classifier:
+        config = _read_json(folder / CONFIG)
+        classes = _class_names(config)
+        ours = config.get("foodvision") or {}
+        weights = _read_weights(folder / WEIGHTS)
+        if config.get("model_type") == "vit":
+            network = ViT(from_transformers_config(config, len(classes)))
+            weights = from_transformers_weights(weights, network.config)
+        elif config.get("model_type") == "foodvision":
+            network = ViT(_own_config(config))
+        else:
+            raise ModelError(f"{CONFIG}: model_type {config.get('model_type')!r} is not supported")
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:  # torch lists every key; the first says what is wrong
+            reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise ModelError(f"{WEIGHTS}: does not fit {CONFIG}: {reason}") from error
+        try:
+            spec = (
+                ImageSpec.from_dict(ours["image_spec"])
+                if "image_spec" in ours
+                else ImageSpec.from_preprocessor_config(_read_json(folder / PREPROCESSOR))
+            )
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelError(f"the description of its pictures is damaged ({error})") from error
+        return cls(network, spec, classes, {k: v for k, v in ours.items() if k != "image_spec"})
+
+
+def _find(model: str) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or Path(model).exists():
+        raise ModelError(f"{model}: no such model folder; train one, or give a Hub id OWNER/NAME")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=[CONFIG, WEIGHTS, PREPROCESSOR]))
+    except Exception as error:  # the Hub's own, httpx's and the system's
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{model}: no such folder, and not to be had from the Hub either ({reason})"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"not a model folder: it has no {path.name}") from error
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path.name} cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} is no JSON object")
+    return content
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"not a model folder: it has no {path.name}") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path.name} is damaged ({error})") from error
+
+
+def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
+    names = config.get("id2label")
+    if (
+        not isinstance(names, dict)
+        or set(names) != {str(i) for i in range(len(names))}
+        or not names
+    ):
+        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def _own_config(config: dict[str, Any]) -> ViTConfig:
+    try:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config["network"].items()
+        }
+        return ViTConfig(**values)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,424 @@
+"""Where pictures come from: class folders, Parquet files, the Hub, our drawings.
+
+A name or a path comes in; a `Dataset` goes out: class names and, for each split, labelled
+`Pictures` that are opened only when somebody asks for one.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, overload
+
+import numpy as np
+from foodvision.data.drawn import write_drawn
+
+from foodvision.errors import DataError, MissingExtraError
+from foodvision.images.decode import SUFFIXES
+from foodvision.progress import progress_bar
+
+log = logging.getLogger(__name__)
+
+FLAT = "all"
+"""Name of the one split of a data set that comes without splits."""
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+SPLIT_CSV = "split.csv"
+
+
+class Example(NamedTuple):
+    """One labelled picture."""
+
+    source: Path | bytes
+    """What `open_image` takes."""
+    label: int
+    """Index into the data set's classes."""
+    name: str
+    """Path below the data set's folder, or split and row of a Parquet file."""
+
+
+class Store(Protocol):
+    """Where the bytes lie."""
+
+    def source(self, index: int) -> Path | bytes:
+        """What `open_image` takes."""
+
+    def name(self, index: int) -> str:
+        """How the picture is called in reports."""
+
+
+@dataclass(frozen=True)
+class FolderStore:
+    """Picture files below one folder."""
+
+    root: Path
+    names: Sequence[str]
+
+    def source(self, index: int) -> Path:
+        """The path of the file."""
+        return self.root / self.names[index]
+
+    def name(self, index: int) -> str:
+        """The path below the root, with forward slashes."""
+        return self.names[index]
+
+
+@dataclass(frozen=True)
+class ArrowStore:
+    """Rows of a Hugging Face data set, whose pictures are still encoded."""
+
+    rows: Any
+    column: str
+    split: str
+
+    def source(self, index: int) -> bytes | Path:
+        """The bytes of the file, or its path where the row holds only that."""
+        picture = self.rows[index][self.column] or {}
+        return picture.get("bytes") or Path(picture.get("path") or "<empty row>")
+
+    def name(self, index: int) -> str:
+        """Split and row number."""
+        return f"{self.split}[{index}]"
+
+
+class Pictures(Sequence[Example]):
+    """Labelled pictures: a list of `Example` that touches no file until it is opened.
+
+    Attributes:
+        classes: the names that labels point into.
+        labels: int64 of shape (n,).
+
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        classes: tuple[str, ...],
+        labels: np.ndarray,
+        indices: np.ndarray | None = None,
+    ) -> None:
+        self.store = store
+        self.classes = classes
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.indices = np.arange(len(self.labels)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+    def __getitem__(self, index: int | slice) -> Example | Pictures:
+        if isinstance(index, slice):
+            return self.subset(np.arange(len(self))[index])
+        row = int(self.indices[index])
+        return Example(self.store.source(row), int(self.labels[index]), self.store.name(row))
+
+    def names(self) -> list[str]:
+        """The names of all pictures, without reading any."""
+        return [self.store.name(int(row)) for row in self.indices]
+
+    def subset(self, chosen: Iterable[int]) -> Pictures:
+        """The pictures at these positions, in this order."""
+        picked = np.fromiter(chosen, dtype=np.int64)
+        return Pictures(self.store, self.classes, self.labels[picked], self.indices[picked])
+
+    def relabelled(self, classes: Sequence[str]) -> Pictures:
+        """The same pictures with labels that point into another list of classes, by name.
+
+        Raises:
+            DataError: if a picture's class is not in the list.
+
+        """
+        unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
+        if unknown:
+            raise DataError(
+                f"class {', '.join(unknown)} is not among the model's: {', '.join(classes)}"
+            )
+        table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
+        return Pictures(self.store, tuple(classes), table[self.labels], self.indices)
+
+    def counts(self) -> dict[str, int]:
+        """Pictures of each class, classes without any included."""
+        found = Counter(self.labels.tolist())
+        return {name: found[i] for i, name in enumerate(self.classes)}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Classes and splits.
+
+    Attributes:
+        name: short, for the default name of a run.
+        classes: names in the order of the labels.
+        splits: ``train``, ``validation``, ``test`` as far as they are given, or only ``all``.
+        root: the folder, where there is one.
+
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    splits: dict[str, Pictures]
+    root: Path | None = field(default=None)
+
+
+def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
+    """Find out what `data` is, list its pictures, check its classes. Opens no picture.
+
+    Args:
+        data: ``drawn``; a folder of class folders, with or without ``train``, ``val`` (also
+            ``valid``, ``validation``) and ``test`` above them; a folder or a glob of Parquet
+            files; ``hub:OWNER/NAME[:CONFIG]``.
+        follow_split_csv: take the splits of a flat folder from its split.csv, if it has one.
+
+    Raises:
+        DataError: if it is none of these, or its classes make no sense.
+        MissingExtraError: if Parquet or the Hub is asked for and `datasets` is not installed.
+
+    """
+    text = str(data)
+    if text == "drawn":
+        dataset = _from_folder(_drawn_folder())
+    elif text.startswith("hub:"):
+        dataset = _from_hub(text.removeprefix("hub:"))
+    elif text.endswith(".parquet"):
+        files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+        dataset = _from_parquet(text, files)
+    elif (folder := Path(text)).is_dir():
+        files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
+        dataset = _from_parquet(text, files) if files else _from_folder(folder, follow_split_csv)
+    else:
+        raise DataError(f"{text}: no such folder; DATA is a folder of class folders, or 'drawn'")
+    if (
+        "train" in dataset.splits
+        and "validation" in dataset.splits
+        and "test" not in dataset.splits
+    ):
+        # As ethz/food101 has it: what is held out there is named validation.
+        log.warning("%s: train and validation only: validation is held out as the test", text)
+        dataset.splits["test"] = dataset.splits.pop("validation")
+    _check_classes(text, dataset)
+    return dataset
+
+
+def _drawn_folder() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+    folder = base / "drawn"
+    if not folder.exists():
+        get_drawn(folder)
+    return folder
+
+
+def get_drawn(out: Path) -> None:
+    """Draw the offline sample into a folder, with a progress bar; see `foodvision.data.drawn`."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is not empty; choose another folder")
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("drawing", total=None, unit="pictures", info="")
+            write_drawn(
+                out, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
+            )
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
+    splits = _split_folders(root)
+    found: dict[str, list[tuple[str, str]]] = {}  # split -> (class, name)
+    for split, folder in splits.items():
+        found[split] = [
+            (class_folder.name, path.relative_to(root).as_posix())
+            for class_folder in _folders_in(folder)
+            for path in _pictures_below(class_folder)
+        ]
+        if not found[split]:
+            loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+            raise DataError(
+                f"{folder}: no class folders with pictures"
+                + ("; put each class in a folder of its own" if loose else "")
+            )
+    # A class folder of the training pictures that holds none is a mistake to be told.
+    trained = splits.get("train") or splits.get(FLAT)
+    for class_folder in _folders_in(trained) if trained else []:
+        if not any(True for _ in _pictures_below(class_folder)):
+            raise DataError(f"{class_folder}: no pictures; remove the folder or fill it")
+    if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
+        found = _assigned_by_csv(root, found)
+    classes = _class_names(found)
+    return Dataset(
+        root.resolve().name,
+        classes,
+        {
+            split: Pictures(
+                FolderStore(root, [name for _, name in rows]),
+                classes,
+                np.array([classes.index(label) for label, _ in rows]),
+            )
+            for split, rows in found.items()
+        },
+        root,
+    )
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    folders = _folders_in(root)
+    splits: dict[str, Path] = {}
+    for folder in folders:
+        split = _SPLIT_NAMES.get(folder.name.lower())
+        if split in splits:
+            raise DataError(f"{root}: both {splits[split].name} and {folder.name} are {split}")
+        if split:
+            splits[split] = folder
+    if not splits:
+        return {FLAT: root}
+    if ignored := [folder.name for folder in folders if folder not in splits.values()]:
+        log.warning("%s: not a split, ignored: %s", root, ", ".join(ignored))
+    return splits
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Its folders by name, without hidden ones and those a zip from a Mac brings along."""
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
+    )
+
+
+def _pictures_below(folder: Path) -> Iterable[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(parent) / name
+
+
+def _assigned_by_csv(
+    root: Path, found: dict[str, list[tuple[str, str]]]
+) -> dict[str, list[tuple[str, str]]]:
+    """Take the splits from a split.csv in the data set's folder (`foodvision data split`)."""
+    with (root / SPLIT_CSV).open(newline="", encoding="utf-8") as file:
+        assigned = {row.get("name"): row.get("split") for row in csv.DictReader(file)}
+    splits: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for label, name in (row for rows in found.values() for row in rows):
+        split = assigned.get(name)
+        if split not in ("train", "validation", "test"):
+            raise DataError(f"{root / SPLIT_CSV}: says nothing of {name}; delete it and split anew")
+        splits[split].append((label, name))
+    return dict(splits)
+
+
+def _class_names(found: dict[str, list[tuple[str, str]]]) -> tuple[str, ...]:
+    """All classes of the training pictures; other splits' own come behind, to be complained of."""
+    reference = found.get("train") or found.get(FLAT) or []
+    classes = sorted({label for label, _ in reference})
+    others = {label for rows in found.values() for label, _ in rows}
+    return tuple(classes + sorted(others - set(classes)))
+
+
+def _from_parquet(text: str, files: list[Path]) -> Dataset:
+    if not files:
+        raise DataError(f"{text}: no such Parquet file")
+    named: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        prefix = file.name.removesuffix(".parquet").split("-")[0].lower()
+        named[_SPLIT_NAMES.get(prefix, FLAT)].append(str(file))
+    if FLAT in named and len(named) > 1:
+        raise DataError(f"{text}: files of splits and others: {Path(named[FLAT][0]).name}")
+    name = Path(text).stem if "*" not in text else Path(text).parent.name
+    return _from_rows(text, name or "parquet", path="parquet", data_files=dict(named))
+
+
+def _from_hub(text: str) -> Dataset:
+    repository, _, config = text.partition(":")
+    name = repository.split("/")[-1]
+    return _from_rows(f"hub:{text}", name, path=repository, name=config or None)
+
+
+def _from_rows(text: str, short_name: str, /, **options: Any) -> Dataset:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("reading Parquet and Hub data sets", "data") from error
+    try:
+        loaded = datasets.load_dataset(**options)
+    except Exception as error:  # pyarrow, fsspec, httpx: each has its own
+        raise DataError(f"{text}: cannot be read ({_first_line(error)})") from error
+    splits: dict[str, tuple[ArrowStore, np.ndarray]] = {}
+    classes: tuple[str, ...] = ()
+    for given, rows in loaded.items():
+        split = _SPLIT_NAMES.get(given, FLAT)
+        picture, label = _columns(text, rows.features, datasets)
+        rows = rows.cast_column(picture, datasets.Image(decode=False))
+        values = rows.select_columns(label).with_format("numpy")[:][label]
+        if isinstance(rows.features[label], datasets.ClassLabel):
+            classes = tuple(rows.features[label].names)
+        else:
+            classes = tuple(sorted(set(classes) | set(map(str, values.tolist()))))
+        splits[split] = (ArrowStore(rows, picture, split), values)
+    pictures = {}
+    for split, (store, values) in splits.items():
+        if values.dtype.kind not in "iu":
+            values = np.array([classes.index(str(value)) for value in values.tolist()])
+        if len(values) and (values.min() < 0 or values.max() >= len(classes)):
+            raise DataError(f"{text}: {split} has pictures without a label")
+        pictures[split] = Pictures(store, classes, values)
+    return Dataset(short_name, classes, pictures)
+
+
+def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
+    """Names of the columns that hold the picture and the label: by type, then by name."""
+    pictures = [
+        key
+        for key, kind in features.items()
+        if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and "bytes" in kind)
+    ]
+    labels = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    labels = labels or [
+        key
+        for key, kind in features.items()
+        if key in ("label", "class") and getattr(kind, "dtype", "") == "string"
+    ]
+    if len(pictures) != 1 or len(labels) != 1:
+        raise DataError(
+            f"{text}: needs one column of pictures and one of labels (ClassLabel, or text named "
+            f"'label'); it has {', '.join(features)}"
+        )
+    return pictures[0], labels[0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check_classes(text: str, dataset: Dataset) -> None:
+    counts = {split: pictures.counts() for split, pictures in dataset.splits.items()}
+    reference = counts.get("train") or counts.get(FLAT)
+    if reference is None:
+        return  # only to be evaluated: the model knows the classes
+    if sum(count > 0 for count in reference.values()) < 2:
+        raise DataError(f"{text}: has one class; a classifier needs two or more")
+    for name, count in reference.items():
+        if count == 0:
+            where = [split for split in counts if counts[split][name]]
+            if where:
+                raise DataError(f"{text}: class {name} is in {', '.join(where)} but not in train")
+        if count == 1:
+            log.warning("%s: class %s has only one picture to train on", text, name)
+        for split in counts:
+            if count and not counts[split][name]:
+                log.warning("%s: class %s has no picture in %s", text, name, split)

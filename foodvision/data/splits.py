@@ -1,0 +1,153 @@
+"""Which picture is for training, which for validation, which for the test; nothing is copied.
+
+A picture's split follows from the seed and the SHA-256 of its bytes alone. So pictures that are
+added later move no other one, and two copies of the same file never straddle two splits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from foodvision.data.inventory import Inventory, take_inventory
+from foodvision.data.sources import FLAT, SPLIT_CSV, Dataset, Pictures
+from foodvision.errors import DataError
+
+
+def carve(
+    sha256: Sequence[str], labels: Sequence[int], seed: int, fractions: Mapping[str, float]
+) -> list[str]:
+    """Assign each picture to ``train`` or to one of the splits in `fractions`.
+
+    Each picture's place in [0, 1) is a hash of seed and content, and each split an interval of
+    it: every class is split in the same proportion, up to chance. Only in a class so small that a
+    split would get none of it, one picture stands in.
+
+    Args:
+        sha256: of each picture's bytes.
+        labels: the class of each picture.
+        seed: another seed, another split.
+        fractions: the share of each split but train, in 0-1, below 1 together.
+
+    Returns:
+        The split of each picture.
+
+    """
+    if not all(fraction > 0 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
+        raise ValueError(f"fractions must be above 0 and below 1 together, not {dict(fractions)}")
+    place = {digest: _place(seed, digest) for digest in sha256}
+    split = {digest: _interval(place[digest], fractions) for digest in place}
+    for members in _members(sha256, labels):
+        members.sort(key=place.__getitem__)
+        if len(members) <= len(fractions):
+            split |= dict.fromkeys(members, "train")  # too few to give one away
+            continue
+        for name in (*fractions, "train"):
+            if not any(split[digest] == name for digest in members):
+                counts = [split[digest] for digest in members]
+                largest = max(sorted(set(counts)), key=counts.count)
+                donors = [digest for digest in members if split[digest] == largest]
+                split[donors[-1] if name == "train" else donors[0]] = name
+    return [split[digest] for digest in sha256]
+
+
+def training_splits(
+    dataset: Dataset, inventory: Inventory, seed: int, fraction: float
+) -> tuple[Pictures, Pictures]:
+    """Training and validation pictures of a data set that has no validation split of its own.
+
+    Args:
+        dataset: for its name in an error.
+        inventory: of its training pictures (all of them, if it is flat).
+        seed: of `carve`.
+        fraction: share of the pictures that validate, in 0-1.
+
+    Raises:
+        DataError: if no picture is left on one side.
+
+    """
+    labels = inventory.pictures.labels.tolist()
+    assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
+    train, validation = (
+        inventory.pictures.subset([i for i, split in enumerate(assigned) if split == wanted])
+        for wanted in ("train", "validation")
+    )
+    if not len(train) or not len(validation):
+        raise DataError(f"{dataset.name}: too few pictures to carve a validation set from")
+    return train, validation
+
+
+def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) -> Path:
+    """Write a split.csv into a flat folder, which `load_dataset` follows from then on.
+
+    Args:
+        dataset: loaded with ``follow_split_csv=False``.
+        seed: of `carve`.
+        fractions: of `carve`.
+
+    Raises:
+        DataError: if the data set comes with splits, is no folder, or cannot be written to.
+
+    """
+    if dataset.root is None or FLAT not in dataset.splits:
+        raise DataError(
+            f"{dataset.name}: comes with splits of its own: {', '.join(dataset.splits)}"
+        )
+    inventory = take_inventory(dataset.splits[FLAT])
+    assigned = carve(inventory.sha256, inventory.pictures.labels.tolist(), seed, fractions)
+    path = dataset.root / SPLIT_CSV
+    # A picture that cannot be opened is listed too: training will complain of it, not the split.
+    split_of = dict(
+        zip(inventory.pictures.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
+    )
+    pictures = dataset.splits[FLAT]
+    rows = [
+        (name, int(label), *split_of.get(name, ("", "train")))
+        for name, label in zip(pictures.names(), pictures.labels, strict=True)
+    ]
+    try:
+        write_split_csv(path, rows, dataset.classes)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def write_split_csv(
+    path: Path, rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]
+) -> None:
+    """Write ``name, class, sha256, split``, a row for each picture.
+
+    Args:
+        path: of the file.
+        rows: name, label, SHA-256 of the bytes and split of each picture.
+        classes: that the pictures' labels point into.
+
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "class", "sha256", "split"])
+        for name, label, digest, split in rows:
+            writer.writerow([name, classes[label], digest, split])
+
+
+def _place(seed: int, digest: str) -> float:
+    return int(hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def _interval(place: float, fractions: Mapping[str, float]) -> str:
+    for name, fraction in fractions.items():
+        if place < fraction:
+            return name
+        place -= fraction
+    return "train"
+
+
+def _members(sha256: Sequence[str], labels: Sequence[int]) -> list[list[str]]:
+    """The distinct contents of each class."""
+    members: dict[int, set[str]] = defaultdict(set)
+    for digest, label in zip(sha256, labels, strict=True):
+        members[label].add(digest)
+    return [sorted(digests) for _, digests in sorted(members.items())]

@@ -1,0 +1,6 @@
+"""From bytes to pixels: the one way a picture is opened, and the one way it is prepared."""
+
+from foodvision.images.decode import MAX_PIXELS, SUFFIXES, open_image
+from foodvision.images.preprocess import ImageSpec, TrainingTransform
+
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageSpec", "TrainingTransform", "open_image"]

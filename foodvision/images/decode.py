@@ -1,0 +1,236 @@
+"""The one place that opens a picture: path, URL, bytes, file or PIL image in, upright sRGB out.
+
+Training, evaluation, prediction and the apps all come through here, so that the same phone photo
+cannot lie on its side in one of them. Whatever is wrong with a picture becomes an `ImageError`.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import urllib.error
+import urllib.request
+import warnings
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from foodvision.errors import ImageError
+
+ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
+
+MAX_PIXELS = 178_956_970
+"""Largest width × height that is opened: the size at which Pillow itself sees an attack."""
+
+MAX_DOWNLOAD_BYTES = 50_000_000
+MAX_DOWNLOAD_SECONDS = 30.0
+
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".ppm",
+    ]
+)
+"""File name endings (lower case) that are taken for pictures when a folder is read."""
+
+# An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
+_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+# Pillow warns from half of MAX_PIXELS on; a large phone photo is no news to the user.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
+    """Open a picture as upright 8-bit sRGB.
+
+    The EXIF orientation is applied, an ICC profile converted to sRGB, transparency composited on
+    white, 16-bit scaled to 8, and of an animation the first frame is taken.
+
+    Args:
+        source: a path, an http(s) URL (at most 50 MB within 30 s), the bytes of a picture file,
+            a binary file object, or a PIL image.
+        min_side: let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its shorter
+            side keeps at least this many pixels. None decodes in full.
+
+    Returns:
+        A PIL image of mode ``RGB``, values 0-255.
+
+    Raises:
+        ImageError: with the source and the reason, whatever is wrong with the picture.
+
+    """
+    name = _name_of(source)
+    try:
+        if isinstance(source, Image.Image):
+            return _to_srgb(source)
+        with _open_file(source, name) as file, _identify(file, name) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(name, f"{width}×{height} is over the limit of {MAX_PIXELS} pixels")
+            if min_side is not None:
+                image.draft(None, _shrunk_size(width, height, min_side))
+            image.load()
+            return _to_srgb(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, f"over the limit of {MAX_PIXELS} pixels") from error
+    except Exception as error:
+        # Pillow's decoders raise a dozen types on damaged files (struct.error, KeyError, ...).
+        raise ImageError(name, f"truncated or damaged ({error})") from error
+
+
+def is_url(source: object) -> bool:
+    """Whether a source is an http(s) address rather than a path."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def _name_of(source: ImageSource) -> str:
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return "<bytes>"
+    return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<picture>")
+
+
+def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if isinstance(source, str) and is_url(source):
+        return io.BytesIO(_download(source))
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_dir():
+            raise ImageError(name, "is a folder, not a picture")
+        if not path.is_file():
+            raise ImageError(name, "no such file")
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise ImageError(name, f"cannot be read ({error.strerror})") from error
+    if hasattr(source, "read"):
+        return io.BytesIO(source.read())  # a copy: the caller's file is not ours to close
+    raise TypeError(f"open_image takes a path, URL, bytes, file or PIL image, not {type(source)}")
+
+
+def _download(url: str) -> bytes:
+    """Fetch a URL the user typed, within MAX_DOWNLOAD_BYTES and MAX_DOWNLOAD_SECONDS."""
+    deadline = time.monotonic() + MAX_DOWNLOAD_SECONDS
+    request = urllib.request.Request(url, headers={"User-Agent": "foodvision"})
+    try:
+        with urllib.request.urlopen(request, timeout=MAX_DOWNLOAD_SECONDS / 3) as response:
+            content = bytearray()
+            while chunk := response.read1(1 << 16):
+                content += chunk
+                if len(content) > MAX_DOWNLOAD_BYTES:
+                    raise ImageError(url, f"is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
+                if time.monotonic() > deadline:
+                    raise ImageError(url, f"took longer than {MAX_DOWNLOAD_SECONDS:.0f} s")
+            if response.length:  # what the server promised and did not send
+                raise ImageError(url, "the download broke off; try again")
+            return bytes(content)
+    except urllib.error.HTTPError as error:
+        raise ImageError(url, f"the server answered {error.code} {error.reason}") from error
+    except TimeoutError as error:
+        raise ImageError(url, "the server does not answer") from error
+    except urllib.error.URLError as error:
+        raise ImageError(url, f"cannot be reached ({error.reason})") from error
+
+
+def _identify(file: BinaryIO, name: str) -> Image.Image:
+    header = file.read(12)
+    file.seek(0)
+    if not header:
+        raise ImageError(name, "the file is empty")
+    formats = _FORMATS
+    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
+        _register_heif(name)
+        formats = ["HEIF"]
+    try:
+        return Image.open(file, formats=formats)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            name, "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC)"
+        ) from error
+
+
+def _register_heif(name: str) -> None:
+    if not find_spec("pillow_heif"):
+        raise ImageError(name, "HEIC pictures need an extra: pip install 'foodvision[data]'")
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
+    """The size to ask a JPEG for: Pillow takes the smallest scale that is not below it."""
+    scale = min_side / min(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    image = _upright(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bit(image)
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    transform = _srgb_transform(profile, image.mode) if profile else None
+    # applyTransform returns None only when it works in place.
+    image = (transform and ImageCms.applyTransform(image, transform)) or image.convert("RGB")
+    if alpha is not None:
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=alpha)
+        return white
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block must not cost a picture whose pixels are fine
+        return image
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its values have no known range; save it with 8 or 16 bits")
+    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+
+
+@lru_cache(maxsize=32)
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The conversion from an embedded profile to sRGB; None where there is nothing to convert.
+
+    A damaged profile, or one for other channels than the picture has, is ignored as browsers do.
+    """
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None

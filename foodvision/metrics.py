@@ -1,0 +1,129 @@
+"""How good a classifier is: multi-class log loss first, then accuracy, calibration and confusion.
+
+Logits and labels come in, batch by batch; what is kept are sums, divided once at the end. So no
+number depends on the size or the order of the batches, as a mean of batch means does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+from scipy.stats import binomtest
+
+ECE_BINS = 15
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured on n pictures.
+
+    Attributes:
+        n: pictures.
+        log_loss: mean of −log p(true class) in nats; log K for a classifier that knows nothing.
+        accuracy: share of pictures whose most probable class is the true one, in 0-1.
+        accuracy_ci95: Wilson's 95 % interval of the accuracy.
+        ece: expected calibration error over 15 equal-width bins of the top probability, in 0-1.
+        classes: names.
+        per_class: for each name n, precision, recall and f1 (0 where undefined).
+        confusion: pictures by true class (row) and predicted class (column).
+
+    """
+
+    n: int
+    log_loss: float
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    ece: float
+    classes: tuple[str, ...]
+    per_class: dict[str, dict[str, float]]
+    confusion: list[list[int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        low, high = self.accuracy_ci95
+        return (
+            f"log loss {self.log_loss:.4f} · accuracy {self.accuracy:.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%}) · ECE {self.ece:.3f} · n = {self.n}"
+        )
+
+
+class RunningMetrics:
+    """Sums over the batches seen so far."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self._log_loss = 0.0
+        self._confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        # Per bin of the top probability: its pictures, their sum of it, those that were right.
+        self._bins = np.zeros((3, ECE_BINS))
+
+    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Add a batch: logits of shape (b, K), labels of shape (b,) in 0 to K − 1."""
+        log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+        labels = np.asarray(labels)
+        predicted = log_probabilities.argmax(axis=1)
+        self._log_loss += log_loss_of_each(logits, labels).sum()
+        np.add.at(self._confusion, (labels, predicted), 1)
+        confidence = np.exp(log_probabilities.max(axis=1))
+        # Bins (0, 1/15], (1/15, 2/15], ...: a probability of 1 belongs to the last.
+        bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+        np.add.at(self._bins[0], bins, 1)
+        np.add.at(self._bins[1], bins, confidence)
+        np.add.at(self._bins[2], bins, predicted == labels)
+
+    def result(self) -> Metrics:
+        """The metrics of all batches together.
+
+        Raises:
+            ValueError: if there was no picture.
+
+        """
+        n = int(self._confusion.sum())
+        if n == 0:
+            raise ValueError("no picture was scored")
+        hits = np.diag(self._confusion)
+        true, predicted = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
+        precision = hits / np.maximum(predicted, 1)
+        recall = hits / np.maximum(true, 1)
+        f1 = 2 * hits / np.maximum(true + predicted, 1)
+        return Metrics(
+            n=n,
+            log_loss=float(self._log_loss / n),
+            accuracy=float(hits.sum() / n),
+            accuracy_ci95=wilson_interval(int(hits.sum()), n),
+            ece=float(np.abs(self._bins[2] - self._bins[1]).sum() / n),
+            classes=self.classes,
+            per_class={
+                name: {
+                    "n": int(true[i]),
+                    "precision": float(precision[i]),
+                    "recall": float(recall[i]),
+                    "f1": float(f1[i]),
+                }
+                for i, name in enumerate(self.classes)
+            },
+            confusion=self._confusion.tolist(),
+        )
+
+
+def log_loss_of_each(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """−log p(true class) of each picture, shape (b,), from float64 logits and never clipped.
+
+    It stays finite and exact where p itself would round to 0: a confident mistake costs what it
+    costs, not what 1e-15 costs.
+    """
+    log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    picked: np.ndarray = np.take_along_axis(log_probabilities, np.asarray(labels)[:, None], axis=1)
+    return -picked[:, 0]
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion (1927); sound near 0 and 1 and for small n."""
+    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,87 @@
+"""The README.md of a model folder: what the model is, what it was measured at, how to use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+
+def model_card(config: dict[str, Any], parameters: int) -> str:
+    """The model card's text.
+
+    Args:
+        config: what config.json holds.
+        parameters: number of weights.
+
+    """
+    ours, classes = config["foodvision"], list(config["id2label"].values())
+    in_transformers = config["model_type"] == "vit"
+    front_matter = ModelCardData(
+        library_name="transformers" if in_transformers else "foodvision",
+        pipeline_tag="image-classification",
+        tags=["vision-transformer", "image-classification", "foodvision"],
+    )
+    shown = ", ".join(classes[:10]) + (f" and {len(classes) - 10} more" if classes[10:] else "")
+    return "\n".join(
+        [
+            f"---\n{front_matter.to_yaml()}\n---\n",
+            f"# {' or '.join(classes) if len(classes) < 4 else f'{len(classes)} classes'}?\n",
+            f"A Vision Transformer (arXiv 2010.11929) of {parameters:,} parameters that tells "
+            f"{len(classes)} classes apart: {shown}.\n",
+            "## Measured\n",
+            *_measured(ours.get("metrics")),
+            "## Trained on\n",
+            *_trained_on(ours.get("data"), ours.get("recipe")),
+            "## Use\n",
+            *_use(in_transformers),
+        ]
+    )
+
+
+def _measured(metrics: dict[str, Any] | None) -> list[str]:
+    if not metrics:
+        return ["Nothing has been measured yet.\n"]
+    low, high = metrics["accuracy_ci95"]
+    return [
+        f"On {metrics['n']} **validation** pictures, which also chose the best epoch (so expect "
+        "a little less on a test set; `foodvision evaluate` measures that):\n",
+        f"- log loss {metrics['log_loss']:.4f}",
+        f"- accuracy {metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
+        f"- expected calibration error {metrics['ece']:.3f}\n",
+    ]
+
+
+def _trained_on(data: dict[str, Any] | None, recipe: dict[str, Any] | None) -> list[str]:
+    if not data or not recipe:
+        return ["Not known.\n"]
+    lines = [
+        f"{data['train']} pictures of {data['name']} ({data['validation']} more for validation), "
+        f"{recipe['epochs']} epochs, seed {recipe['seed']}. The whole recipe is in config.json.\n"
+    ]
+    if data["unreadable"]:
+        lines.append(f"{data['unreadable']} pictures could not be opened and were left out.\n")
+    return lines
+
+
+def _use(in_transformers: bool) -> list[str]:
+    lines = [
+        "```python",
+        "import foodvision as fv",
+        'fv.Classifier.load("THIS_FOLDER").predict("photo.jpg")',
+        "```\n",
+    ]
+    if not in_transformers:
+        return [
+            *lines,
+            "transformers cannot express this network (it averages over the patches), so the "
+            "weights have foodvision's own names.\n",
+        ]
+    return [
+        *lines,
+        "or, with the same probabilities:\n",
+        "```python",
+        "from transformers import pipeline",
+        'pipeline("image-classification", model="THIS_FOLDER")("photo.jpg")',
+        "```\n",
+    ]

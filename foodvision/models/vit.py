@@ -1,0 +1,317 @@
+"""The Vision Transformer of "An Image is Worth 16x16 Words" (arXiv 2010.11929).
+
+To be read beside the paper. A batch of pictures x comes in, the logits of K classes go out. Every
+line that is one of the paper's equations 1-4 (section 3.1) or 5-8 (appendix A) carries its number,
+and local variables are the paper's symbols:
+
+    B pictures, C channels, H × W pixels, P × P pixels a patch, N = HW / P² patches,
+    L layers, D hidden size, k heads of D_h = D / k, K classes
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+Pooling: TypeAlias = Literal["class_token", "average"]
+
+
+class Variant(NamedTuple):
+    """One row of Table 1."""
+
+    num_layers: int
+    hidden_size: int
+    mlp_size: int
+    num_heads: int
+
+
+VARIANTS = {
+    "ti": Variant(12, 192, 768, 3),  # Ti and S: google-research/vision_transformer, configs
+    "s": Variant(12, 384, 1536, 6),
+    "b": Variant(12, 768, 3072, 12),  # Base, Large, Huge: Table 1
+    "l": Variant(24, 1024, 4096, 16),
+    "h": Variant(32, 1280, 5120, 16),
+}
+PATCH_SIZES = (4, 8, 14, 16, 32)
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """The size of a network. The defaults are ViT-B/16 on ImageNet.
+
+    Attributes:
+        image_size: height and width (H, W) of the input in pixels, multiples of P; one number
+            for a square.
+        patch_size: P, pixels of a patch's side.
+        num_layers: L.
+        hidden_size: D, a multiple of k.
+        mlp_size: width of the MLP's hidden layer, 4 D in Table 1.
+        num_heads: k.
+        num_classes: K.
+        num_channels: C.
+        pooling: what the head sees. ``class_token`` is the paper's Eq. 4; ``average`` is the mean
+            over all patches (appendix D.3), with no class token.
+        dropout: probability, after the embedding, the attention and each dense layer of the MLP
+            (the authors' code; B.1 uses 0.1 when training on ImageNet from scratch).
+        attention_dropout: probability, on the attention weights A.
+        stochastic_depth: probability of skipping the last block's branches; earlier blocks'
+            grow linearly from 0. Departs from the paper, which has none: it is what makes small
+            data go further (DeiT, arXiv 2012.12877).
+        layer_norm_eps: 1e-6 in the authors' code.
+
+    Raises:
+        ValueError: if the sizes do not divide.
+
+    """
+
+    image_size: int | tuple[int, int] = 224
+    patch_size: int = 16
+    num_layers: int = 12
+    hidden_size: int = 768
+    mlp_size: int = 3072
+    num_heads: int = 12
+    num_classes: int = 1000
+    num_channels: int = 3
+    pooling: Pooling = "class_token"
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        height, width = self.input_size
+        if (
+            min(height, width) < self.patch_size
+            or height % self.patch_size
+            or width % self.patch_size
+        ):
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+            )
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
+        if self.pooling not in ("class_token", "average"):
+            raise ValueError(f"pooling is class_token or average, not {self.pooling!r}")
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """H and W in pixels."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across; their product is N."""
+        height, width = self.input_size
+        return height // self.patch_size, width // self.patch_size
+
+    @classmethod
+    def named(cls, name: str, **settings: Any) -> ViTConfig:
+        """Table 1's network of a name like ``vit_b16``: variant and patch size.
+
+        Raises:
+            ValueError: if there is no such variant or patch size.
+
+        """
+        variant, patch_size = parse_name(name)
+        settings.setdefault("patch_size", patch_size or cls.patch_size)
+        return cls(**VARIANTS[variant]._asdict(), **settings)
+
+
+def parse_name(name: str) -> tuple[str, int | None]:
+    """Split ``vit_b16`` into its variant ``b`` and patch size 16 (None where none is named)."""
+    match = re.fullmatch(r"vit_([a-z]+?)(\d+)?", name)
+    if not match or match[1] not in VARIANTS:
+        raise ValueError(f"no network {name!r}: there are vit_{', vit_'.join(VARIANTS)}")
+    patch_size = int(match[2]) if match[2] else None
+    if patch_size is not None and patch_size not in PATCH_SIZES:
+        raise ValueError(f"{name}: patch sizes are {', '.join(map(str, PATCH_SIZES))}")
+    return match[1], patch_size
+
+
+class ViT(nn.Module):
+    """The whole network: Eq. 1, then L times Eq. 2 and 3, then Eq. 4, then one linear head.
+
+    Departs from the paper: the head is one linear layer in pre-training too, where the paper has
+    a hidden tanh layer (section 3.1), because fine-tuning throws that layer away.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = PatchEmbedding(config)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(
+                config, skip=config.stochastic_depth * layer / max(1, config.num_layers - 1)
+            )
+            for layer in range(config.num_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.head = nn.Linear(config.hidden_size, config.num_classes)
+        # All logits start at zero: before training the loss is exactly log K.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Logits, in float32 under autocast too: their differences are what log loss sees."""
+        y = self.features(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(y.to(self.head.weight.dtype))
+
+    def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+        """The picture's representation y, which the head classifies."""
+        z = self.embedding(x)  # Eq. 1
+        for block in self.blocks:
+            z = block(z)  # Eq. 2 and 3
+        if self.config.pooling == "average":
+            return self.norm(z).mean(dim=1)
+        return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
+
+    def attention(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "L B k n n"]:
+        """The attention maps A of every layer and head (Eq. 6), n = N + 1 with a class token.
+
+        Row i says how much token i takes from each token, and sums to 1. Computed on demand and
+        plainly, because fused attention never holds A.
+        """
+        z = self.embedding(x)
+        A = []
+        for block in self.blocks:
+            A.append(block.msa.weights(block.norm1(z)))
+            z = block(z)
+        return torch.stack(A)
+
+
+class PatchEmbedding(nn.Module):
+    """Pictures to tokens, Eq. 1: z_0 = [x_class; x_p¹E; x_p²E; ...; x_pᴺE] + E_pos.
+
+    E is the linear projection of a flattened patch (P²·C values to D), x_class the learned class
+    token and E_pos the learned position embedding of each token.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        N, D = math.prod(config.grid), config.hidden_size
+        self.E = nn.Linear(config.patch_size**2 * config.num_channels, D)
+        with_class_token = config.pooling == "class_token"
+        self.x_class = nn.Parameter(torch.zeros(1, 1, D)) if with_class_token else None
+        self.E_pos = nn.Parameter(torch.zeros(1, N + with_class_token, D))
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.E_pos, std=0.02)
+        # Flax's default (LeCun 2012, truncated at two deviations), as the authors' code has it.
+        std = self.E.in_features**-0.5 / 0.87962566103423978
+        nn.init.trunc_normal_(self.E.weight, std=std, a=-2 * std, b=2 * std)
+        nn.init.zeros_(self.E.bias)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B n D"]:
+        """Tokens z_0.
+
+        Raises:
+            ValueError: if the pictures are not of the size the network was built for.
+
+        """
+        if x.shape[1:] != (self.config.num_channels, *self.config.input_size):
+            raise ValueError(
+                f"this network takes {self.config.num_channels} channels of "
+                f"{self.config.input_size} pixels, not {tuple(x.shape[1:])}"
+            )
+        z = self.E(self.patches(x))
+        if self.x_class is not None:
+            z = torch.cat([self.x_class.expand(len(z), -1, -1).to(z.dtype), z], dim=1)
+        return self.dropout(z + self.E_pos)  # Eq. 1
+
+    def patches(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N P2C"]:
+        """The flattened patches x_p, row by row; within one, channel by channel.
+
+        With E it is a convolution of kernel and stride P, written as the paper says it.
+        """
+        B, C, _, _ = x.shape
+        P, (rows, columns) = self.config.patch_size, self.config.grid
+        x = x.reshape(B, C, rows, P, columns, P)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(B, rows * columns, C * P * P)
+
+
+class EncoderBlock(nn.Module):
+    """One layer of the encoder (Figure 1, right): Eq. 2 and Eq. 3."""
+
+    def __init__(self, config: ViTConfig, skip: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.msa = MSA(config)
+        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.skip = StochasticDepth(skip, mode="row")
+
+    def forward(self, z: Float[Tensor, "B n D"]) -> Float[Tensor, "B n D"]:
+        """z_l from z_(l-1)."""
+        z = self.skip(self.dropout(self.msa(self.norm1(z)))) + z  # Eq. 2: z' = MSA(LN(z)) + z
+        z = self.skip(self.mlp(self.norm2(z))) + z  # Eq. 3: z = MLP(LN(z')) + z'
+        return z
+
+
+class MSA(nn.Module):
+    """Multiheaded self-attention, Eq. 5-8 (appendix A)."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        D = config.hidden_size
+        self.num_heads = config.num_heads
+        self.attention_dropout = config.attention_dropout
+        self.U_qkv = nn.Linear(D, 3 * D)
+        self.U_msa = nn.Linear(D, D)
+        # q, k and v are three matrices in one: each is initialised for its own D × D.
+        for matrix in (*self.U_qkv.weight.chunk(3), self.U_msa.weight):
+            nn.init.xavier_uniform_(matrix)
+        nn.init.zeros_(self.U_qkv.bias)
+        nn.init.zeros_(self.U_msa.bias)
+
+    def forward(self, z: Float[Tensor, "B n D"]) -> Float[Tensor, "B n D"]:
+        """Each token's weighted mean of all tokens' values, in every head."""
+        q, k, v = self.qkv(z)  # Eq. 5
+        # Eq. 6 and 7 in one fused kernel that never holds A: SA(z) = softmax(q kᵀ / √D_h) v
+        SA = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.attention_dropout if self.training else 0.0
+        )
+        return self.U_msa(SA.transpose(1, 2).flatten(2))  # Eq. 8: [SA_1; ...; SA_k] U_msa
+
+    def qkv(self, z: Float[Tensor, "B n D"]) -> Float[Tensor, "3 B k n Dh"]:
+        """Queries, keys and values of every head, Eq. 5: [q, k, v] = z U_qkv."""
+        B, n, D = z.shape
+        k = self.num_heads
+        return self.U_qkv(z).reshape(B, n, 3, k, D // k).permute(2, 0, 3, 1, 4)
+
+    def weights(self, z: Float[Tensor, "B n D"]) -> Float[Tensor, "B k n n"]:
+        """The attention weights, Eq. 6: A = softmax(q kᵀ / √D_h)."""
+        q, k, _ = self.qkv(z)
+        return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
+
+
+class MLP(nn.Sequential):
+    """Two dense layers with a GELU between (section 3.1).
+
+    Departs from the authors' code: GELU is exact, where Flax's default is the tanh approximation,
+    because every published PyTorch port of the weights has it so.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__(
+            nn.Linear(config.hidden_size, config.mlp_size),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.mlp_size, config.hidden_size),
+            nn.Dropout(config.dropout),
+        )
+        for layer in (self[0], self[3]):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.normal_(layer.bias, std=1e-6)

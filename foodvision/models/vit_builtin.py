@@ -1,0 +1,79 @@
+"""The same network from `torch.nn.TransformerEncoderLayer`: the course's first exercise.
+
+It shows that the paper's encoder is PyTorch's own with ``norm_first=True`` and GELU: weights
+copied from a `ViT`, the logits are equal. Only Eq. 1 and the head are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foodvision.models.vit import PatchEmbedding, ViT, ViTConfig
+
+
+class ViTBuiltin(nn.Module):
+    """`ViT` on PyTorch's encoder. It has no stochastic depth, which PyTorch's layer cannot do."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = PatchEmbedding(config)
+        layer = nn.TransformerEncoderLayer(
+            d_model=config.hidden_size,
+            nhead=config.num_heads,
+            dim_feedforward=config.mlp_size,
+            dropout=config.dropout,
+            activation="gelu",
+            layer_norm_eps=config.layer_norm_eps,
+            batch_first=True,
+            norm_first=True,
+        )
+        layer.self_attn.dropout = config.attention_dropout
+        self.encoder = nn.TransformerEncoder(
+            layer,
+            config.num_layers,
+            norm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps),
+            enable_nested_tensor=False,  # that is for padded text
+        )
+        self.head = nn.Linear(config.hidden_size, config.num_classes)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Logits, equal to those of a `ViT` with the same weights."""
+        z = self.encoder(self.embedding(x))
+        return self.head(z.mean(dim=1) if self.config.pooling == "average" else z[:, 0])
+
+    @torch.no_grad()
+    def copy_from(self, vit: ViT) -> None:
+        """Take over the weights of a `ViT` of the same configuration."""
+        for mine, theirs in self._pairs(vit):
+            mine.copy_(theirs)
+
+    @torch.no_grad()
+    def copy_to(self, vit: ViT) -> None:
+        """Hand the weights to a `ViT` of the same configuration."""
+        for mine, theirs in self._pairs(vit):
+            theirs.copy_(mine)
+
+    def _pairs(self, vit: ViT) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every weight here beside its counterpart there; the one list of who is who."""
+        modules: list[tuple[nn.Module, nn.Module]] = [
+            (self.embedding, vit.embedding),
+            (self.encoder.norm, vit.norm),
+            (self.head, vit.head),
+        ]
+        for layer, block in zip(self.encoder.layers, vit.blocks, strict=True):
+            yield layer.self_attn.in_proj_weight, block.msa.U_qkv.weight
+            yield layer.self_attn.in_proj_bias, block.msa.U_qkv.bias
+            modules += [
+                (layer.self_attn.out_proj, block.msa.U_msa),
+                (layer.norm1, block.norm1),
+                (layer.norm2, block.norm2),
+                (layer.linear1, block.mlp[0]),
+                (layer.linear2, block.mlp[3]),
+            ]
+        for mine, theirs in modules:
+            yield from zip(mine.parameters(), theirs.parameters(), strict=True)

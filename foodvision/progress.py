@@ -1,0 +1,40 @@
+"""The one progress bar: what is done, how fast, and how long it will still take; on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.0f} {task.fields['unit']}/s" if speed else "")
+
+
+def progress_bar(unit: str = "pictures") -> Progress:
+    """Return a bar for `with`; give `add_task` the ``unit`` and an ``info`` text to show.
+
+    Only on a terminal: a log file gets no bar.
+    """
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
