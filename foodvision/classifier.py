@@ -181,6 +181,32 @@ class Classifier:
         label = next(iter(ranked))
         return Prediction(path, label, ranked[label], ranked)
 
+    def describe(self) -> str:
+        """What it is, as lines to read."""
+        config, spec = self.network.config, self.spec
+        parameters = sum(weight.numel() for weight in self.network.parameters())
+        recipe, metrics = self.metadata.get("recipe"), self.metadata.get("metrics")
+        lines = [
+            f"network    ViT of {config.num_layers} layers, hidden size {config.hidden_size}, "
+            f"{config.num_heads} heads, patch {config.patch_size}; {parameters:,} parameters",
+            f"pictures   {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
+            f"classes    {len(self.classes)}: {', '.join(self.classes)}",
+        ]
+        if recipe:
+            data = self.metadata["data"]
+            lines.append(
+                f"training   {data['train']} pictures of {data['name']}, {recipe['epochs']} epochs, "
+                f"seed {recipe['seed']}"
+            )
+        if metrics:
+            low, high = metrics["accuracy_ci95"]
+            lines.append(
+                f"measured   log loss {metrics['log_loss']:.4f}, accuracy {metrics['accuracy']:.1%} "
+                f"({low:.1%} to {high:.1%}) on {metrics['n']} validation pictures"
+            )
+        lines.append(f"calibrated {'yes' if self.metadata.get('calibration') else 'no'}")
+        return "\n".join(lines)
+
     def save(self, folder: str | Path) -> None:
         """Write the four files of the model repository.
 

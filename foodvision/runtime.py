@@ -29,3 +29,13 @@ def choose_device(name: str = "auto") -> torch.device:
         found = ", ".join(kind for kind, there in available.items() if there)
         raise FoodvisionError(f"--device {name}: not on this machine, which has {found}")
     return torch.device(name)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 products run faster than float32 there, and are not merely emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return False

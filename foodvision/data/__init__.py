@@ -2,16 +2,17 @@
 
 from foodvision.data.inventory import Inventory, take_inventory
 from foodvision.data.sources import Dataset, Example, Pictures, load_dataset
-from foodvision.data.splits import carve, training_splits, write_split_csv
+from foodvision.data.splits import TrainingSplits, carve, split_folder, training_splits
 
 __all__ = [
     "Dataset",
     "Example",
     "Inventory",
     "Pictures",
+    "TrainingSplits",
     "carve",
     "load_dataset",
+    "split_folder",
     "take_inventory",
     "training_splits",
-    "write_split_csv",
 ]

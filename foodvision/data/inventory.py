@@ -33,6 +33,11 @@ class Inventory:
     sha256: Sequence[str]
     unreadable: Sequence[ImageError]
 
+    def subset(self, chosen: Sequence[int]) -> Inventory:
+        """The readable pictures at these positions."""
+        digests = [self.sha256[i] for i in chosen]
+        return Inventory(self.pictures.subset(chosen), digests, self.unreadable)
+
     def fingerprint(self) -> str:
         """SHA-256 over every picture's bytes and class, whatever their order."""
         rows = sorted(

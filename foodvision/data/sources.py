@@ -243,7 +243,7 @@ def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
         found[split] = [
             (class_folder.name, path.relative_to(root).as_posix())
             for class_folder in _folders_in(folder)
-            for path in _pictures_below(class_folder)
+            for path in pictures_below(class_folder)
         ]
         if not found[split]:
             loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
@@ -254,7 +254,7 @@ def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
     # A class folder of the training pictures that holds none is a mistake to be told.
     trained = splits.get("train") or splits.get(FLAT)
     for class_folder in _folders_in(trained) if trained else []:
-        if not any(True for _ in _pictures_below(class_folder)):
+        if not any(True for _ in pictures_below(class_folder)):
             raise DataError(f"{class_folder}: no pictures; remove the folder or fill it")
     if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
         found = _assigned_by_csv(root, found)
@@ -299,7 +299,8 @@ def _folders_in(folder: Path) -> list[Path]:
     )
 
 
-def _pictures_below(folder: Path) -> Iterable[Path]:
+def pictures_below(folder: Path) -> Iterable[Path]:
+    """The picture files of a folder and the folders in it, by name; hidden ones are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):

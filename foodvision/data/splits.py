@@ -10,11 +10,12 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import FLAT, SPLIT_CSV, Dataset, Pictures
-from foodvision.errors import DataError
+from foodvision.data.sources import FLAT, SPLIT_CSV, Dataset
+from foodvision.errors import DataError, ImageError
 
 
 def carve(
@@ -54,30 +55,62 @@ def carve(
     return [split[digest] for digest in sha256]
 
 
-def training_splits(
-    dataset: Dataset, inventory: Inventory, seed: int, fraction: float
-) -> tuple[Pictures, Pictures]:
-    """Training and validation pictures of a data set that has no validation split of its own.
+@dataclass(frozen=True)
+class TrainingSplits:
+    """The pictures to train with and those to validate with, read and hashed."""
+
+    train: Inventory
+    validation: Inventory
+
+    @property
+    def unreadable(self) -> list[ImageError]:
+        """What is wrong with the pictures that were left out."""
+        return [*self.train.unreadable, *self.validation.unreadable]
+
+    def write_csv(self, path: Path) -> None:
+        """Write down which picture is in which split."""
+        rows = [
+            (name, int(label), digest, split)
+            for split, inventory in (("train", self.train), ("validation", self.validation))
+            for name, label, digest in zip(
+                inventory.pictures.names(),
+                inventory.pictures.labels,
+                inventory.sha256,
+                strict=True,
+            )
+        ]
+        _write_csv(path, rows, self.train.pictures.classes)
+
+
+def training_splits(dataset: Dataset, seed: int, fraction: float) -> TrainingSplits:
+    """Read the pictures to train and validate with; the test split is not touched.
 
     Args:
-        dataset: for its name in an error.
-        inventory: of its training pictures (all of them, if it is flat).
+        dataset: where validation pictures are given, they are taken; else they are carved from
+            the training pictures, or from all of a flat folder.
         seed: of `carve`.
-        fraction: share of the pictures that validate, in 0-1.
+        fraction: share that is carved, in 0-1.
 
     Raises:
-        DataError: if no picture is left on one side.
+        DataError: if there is nothing to train or to validate with.
 
     """
-    labels = inventory.pictures.labels.tolist()
-    assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
-    train, validation = (
-        inventory.pictures.subset([i for i, split in enumerate(assigned) if split == wanted])
-        for wanted in ("train", "validation")
-    )
-    if not len(train) or not len(validation):
-        raise DataError(f"{dataset.name}: too few pictures to carve a validation set from")
-    return train, validation
+    given = dataset.splits.get("train", dataset.splits.get(FLAT))
+    if given is None:
+        raise DataError(f"{dataset.name}: has no training pictures: {', '.join(dataset.splits)}")
+    inventory = take_inventory(given)
+    if "validation" in dataset.splits:
+        splits = TrainingSplits(inventory, take_inventory(dataset.splits["validation"]))
+    else:
+        labels = inventory.pictures.labels.tolist()
+        assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
+        splits = TrainingSplits(
+            inventory.subset([i for i, split in enumerate(assigned) if split == "train"]),
+            inventory.subset([i for i, split in enumerate(assigned) if split == "validation"]),
+        )
+    if not len(splits.train.pictures) or not len(splits.validation.pictures):
+        raise DataError(f"{dataset.name}: too few pictures to train and to validate with")
+    return splits
 
 
 def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) -> Path:
@@ -109,28 +142,10 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
         for name, label in zip(pictures.names(), pictures.labels, strict=True)
     ]
     try:
-        write_split_csv(path, rows, dataset.classes)
+        _write_csv(path, rows, dataset.classes)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     return path
-
-
-def write_split_csv(
-    path: Path, rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]
-) -> None:
-    """Write ``name, class, sha256, split``, a row for each picture.
-
-    Args:
-        path: of the file.
-        rows: name, label, SHA-256 of the bytes and split of each picture.
-        classes: that the pictures' labels point into.
-
-    """
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "class", "sha256", "split"])
-        for name, label, digest, split in rows:
-            writer.writerow([name, classes[label], digest, split])
 
 
 def _place(seed: int, digest: str) -> float:
@@ -151,3 +166,14 @@ def _members(sha256: Sequence[str], labels: Sequence[int]) -> list[list[str]]:
     for digest, label in zip(sha256, labels, strict=True):
         members[label].add(digest)
     return [sorted(digests) for _, digests in sorted(members.items())]
+
+
+def _write_csv(
+    path: Path, rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]
+) -> None:
+    """Write name, label, SHA-256 and split of each picture, the label by its name."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "class", "sha256", "split"])
+        for name, label, digest, split in rows:
+            writer.writerow([name, classes[label], digest, split])

@@ -1,0 +1,73 @@
+"""foodvision: the Vision Transformer of arXiv 2010.11929, from the paper to a live app.
+
+    import foodvision as fv
+    result = fv.train("data/mini", recipe="scratch")
+    report = fv.evaluate(result.classifier, "data/mini")
+    result.classifier.predict("photo.jpg").label
+
+The names below are imported when they are first used: importing foodvision does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foodvision.classifier import Classifier, Prediction
+    from foodvision.data import Dataset, load_dataset
+    from foodvision.errors import FoodvisionError, ImageError
+    from foodvision.evaluation import Report, evaluate
+    from foodvision.images import ImageSpec, open_image
+    from foodvision.models import ViT, ViTBuiltin, ViTConfig
+    from foodvision.training import Recipe, TrainingResult, load_recipe, train
+
+_MODULES = {
+    "Classifier": "classifier",
+    "Dataset": "data",
+    "FoodvisionError": "errors",
+    "ImageError": "errors",
+    "ImageSpec": "images",
+    "Prediction": "classifier",
+    "Recipe": "training",
+    "Report": "evaluation",
+    "TrainingResult": "training",
+    "ViT": "models",
+    "ViTBuiltin": "models",
+    "ViTConfig": "models",
+    "evaluate": "evaluation",
+    "load_dataset": "data",
+    "load_recipe": "training",
+    "open_image": "images",
+    "train": "training",
+}
+
+__all__ = [
+    "Classifier",
+    "Dataset",
+    "FoodvisionError",
+    "ImageError",
+    "ImageSpec",
+    "Prediction",
+    "Recipe",
+    "Report",
+    "TrainingResult",
+    "ViT",
+    "ViTBuiltin",
+    "ViTConfig",
+    "evaluate",
+    "load_dataset",
+    "load_recipe",
+    "open_image",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'foodvision' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"foodvision.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

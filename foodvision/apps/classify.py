@@ -1,0 +1,110 @@
+"""The app: upload a picture, take one, or pick an example; read what it is and how long it took."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foodvision.classifier import Classifier
+from foodvision.data import drawn
+from foodvision.errors import ImageError, MissingExtraError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+MAX_UPLOAD = "50mb"
+
+
+def build_app(classifier: Classifier) -> gr.Blocks:
+    """The app of a classifier; its API has one endpoint, ``/predict``.
+
+    Raises:
+        MissingExtraError: if Gradio is not installed.
+
+    """
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise MissingExtraError("the app", "app") from error
+
+    def predict(picture: str | None) -> tuple[dict[str, float], str]:
+        if picture is None:
+            raise gr.Error("Choose a picture first.", print_exception=False)
+        started = time.perf_counter()
+        try:
+            prediction = classifier.predict(picture)
+        except ImageError as error:
+            raise gr.Error(f"This picture {error.reason}.", print_exception=False) from error
+        milliseconds = (time.perf_counter() - started) * 1000
+        return prediction.probabilities, f"{milliseconds:.0f} ms"
+
+    examples = _examples(classifier)
+    return gr.Interface(
+        predict,
+        # The file itself and no mode: Gradio would otherwise convert the picture its own way
+        # (alpha dropped, no colour profile), and training and app must open it alike.
+        gr.Image(type="filepath", image_mode=None, label="Picture"),
+        [
+            gr.Label(num_top_classes=min(5, len(classifier.classes)), label="It is"),
+            gr.Textbox(label="It took"),
+        ],
+        title=_title(classifier.classes),
+        description=_description(classifier),
+        examples=[str(path) for path in examples] or None,
+        example_labels=[f"a drawn {path.stem}" for path in examples] or None,
+        cache_examples=False,
+        flagging_mode="never",
+        api_name="predict",
+        concurrency_limit=os.cpu_count(),
+    )
+
+
+def launch_app(
+    classifier: Classifier, host: str = "127.0.0.1", port: int | None = None, browser: bool = True
+) -> None:
+    """Serve the app until it is interrupted.
+
+    Args:
+        classifier: that answers.
+        host: address to listen on; ``0.0.0.0`` for everybody on the network.
+        port: None for the first free one from 7860 on.
+        browser: open a browser window.
+
+    """
+    app = build_app(classifier)
+    app.queue(max_size=64)
+    app.launch(server_name=host, server_port=port, inbrowser=browser, max_file_size=MAX_UPLOAD)
+
+
+def _title(classes: tuple[str, ...]) -> str:
+    if len(classes) <= 4:
+        return f"{', '.join(classes[:-1])} or {classes[-1]}?".capitalize()
+    return f"Which of {len(classes)}?"
+
+
+def _description(classifier: Classifier) -> str:
+    text = "A Vision Transformer answers. It knows only these classes: " + ", ".join(
+        classifier.classes
+    )
+    metrics = classifier.metadata.get("metrics")
+    if metrics:
+        text += (
+            f". On {metrics['n']} validation pictures it was right {metrics['accuracy']:.0%} of "
+            f"the time (log loss {metrics['log_loss']:.2f})"
+        )
+    return text + "."
+
+
+def _examples(classifier: Classifier) -> list[Path]:
+    """Drawings of ours as examples, for a classifier that knows their classes."""
+    if not set(drawn.CLASSES) <= set(classifier.classes):
+        return []
+    folder = Path(tempfile.mkdtemp(prefix="foodvision-examples-"))
+    paths = []
+    for label in drawn.CLASSES:
+        paths.append(folder / f"{label}.png")
+        drawn.draw_picture(label, seed=0).save(paths[-1])
+    return paths

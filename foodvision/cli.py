@@ -1,0 +1,219 @@
+"""The command line: one short function for each command, and one place where errors end.
+
+Nothing heavy is imported before a command needs it: `foodvision --help` does not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foodvision.errors import FoodvisionError
+
+app = typer.Typer(
+    name="foodvision",
+    help="From the paper to a live app: train, measure and serve Vision Transformers.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(help="Fetch and split data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="Folder of class folders, Parquet folder or glob, hub:…, or 'drawn'."
+    ),
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def main() -> None:
+    """Run the command line: exit 0 on success, 1 with one line on failure, 2 on wrong usage."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("foodvision").setLevel(logging.INFO)
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(f"foodvision: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, FoodvisionError):
+        return text
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input/output'}: {error.strerror or text}"
+    return f"{type(error).__name__}: {text} (a fault of foodvision's; --debug shows where)"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"foodvision {version('foodvision')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """From the paper to a live app: train, measure and serve Vision Transformers."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/demo.")] = None,
+    open_app: Annotated[bool, typer.Option("--app", help="Open the app at the end.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Do everything once, offline, on pictures we draw: data, training, report, app."""
+    from foodvision.demo import run_demo
+
+    run_demo(out, open_app, device)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="drawn: pizza, steak and sushi that we draw.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; data/NAME.")] = None,
+) -> None:
+    """Fetch a data set into a folder."""
+    from foodvision.data.sources import get_drawn
+
+    if name != "drawn":
+        raise FoodvisionError(f"no data set {name!r} to get: there is drawn")
+    folder = out or Path("data") / name
+    get_drawn(folder)
+    print(folder)
+
+
+@data_app.command("split")
+def data_split(
+    data: Data,
+    validation: Annotated[float, typer.Option(help="Share that validates.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share that is held out as the test.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+) -> None:
+    """Split a flat folder into train, validation and test; writes split.csv, copies nothing."""
+    from foodvision.data import load_dataset, split_folder
+
+    path = split_folder(
+        load_dataset(data, follow_split_csv=False), seed, {"test": test, "validation": validation}
+    )
+    for split, pictures in load_dataset(data).splits.items():
+        print(f"{split:<11}{len(pictures):>7,} pictures")
+    print(path)
+
+
+@app.command()
+def train(
+    data: Data,
+    recipe: Annotated[str, typer.Option(help="A recipe that ships, or a TOML file.")] = "scratch",
+    network: Annotated[str | None, typer.Option(help="vit_ti, vit_b16, …")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/DATA-RECIPE.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier on a data set; its test split stays closed."""
+    from foodvision.training import train
+
+    settings: dict[str, Any] = {"network": network} if network else {}
+    result = train(data, recipe, out, device, **settings, **_settings(changes or []))
+    print(f"{result.metrics} (validation)")
+    print(f"Next: foodvision evaluate {result.folder} {data}")
+
+
+def _settings(changes: list[str]) -> dict[str, str]:
+    for change in changes:
+        if "=" not in change:
+            raise typer.BadParameter(f"--set {change}: write it as key=value")
+    return {key.strip(): value.strip() for key, value in (c.split("=", 1) for c in changes)}
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[
+        str | None, typer.Option(help="train, validation, test or all; test if there is one.")
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a classifier: log loss first, then accuracy with its interval, and each class."""
+    from foodvision.classifier import Classifier
+    from foodvision.evaluation import evaluate
+
+    report = evaluate(Classifier.load(model, device), data, split)
+    if out:
+        report.save(out)
+    print(json.dumps(report.to_dict()) if as_json else report.summary())
+    if out and not as_json:
+        print(f"report in {out}")
+
+
+@app.command()
+def predict(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT…", help="File, folder, glob, URL, or - for stdin.")
+    ],
+    model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Write F.csv or F.jsonl instead.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 32,
+    device: Device = "auto",
+) -> None:
+    """Classify pictures; a picture that cannot be opened costs no other one."""
+    from foodvision.classifier import Classifier
+    from foodvision.predictions import find_inputs, write_predictions
+
+    sources = find_inputs(inputs)
+    predictions = Classifier.load(model, device).predict_many(sources, batch_size)
+    write_predictions(predictions, len(sources), out, as_json)
+
+
+@app.command()
+def info(model: Model) -> None:
+    """Say what a model is: network, pictures, classes, training, measured numbers."""
+    from foodvision.classifier import Classifier
+
+    print(Classifier.load(model, "cpu").describe())
+
+
+@app.command(name="app")
+def open_app(
+    model: Model,
+    host: Annotated[str, typer.Option(help="0.0.0.0 for all on the network.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="The first free one from 7860 on.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    device: Device = "auto",
+) -> None:
+    """Open the app of a classifier in the browser."""
+    from foodvision.apps.classify import launch_app
+    from foodvision.classifier import Classifier
+
+    launch_app(Classifier.load(model, device), host, port, browser)

@@ -1,0 +1,180 @@
+"""How good a classifier is on a data set: numbers, a row for every picture, charts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foodvision.classifier import Classifier
+from foodvision.data import Dataset, Pictures, load_dataset, training_splits
+from foodvision.data.sources import FLAT
+from foodvision.errors import DataError, FoodvisionError, ImageError
+from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
+from foodvision.plots import plot_confusion, plot_curves
+from foodvision.progress import progress_bar
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredPicture:
+    """One row of predictions.csv."""
+
+    name: str
+    true: str
+    predicted: str
+    probability: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Report(Metrics):
+    """`Metrics` of one split, and what they are made of.
+
+    Attributes:
+        data: what was evaluated on.
+        split: which part of it.
+        unreadable: pictures that could not be opened and are not counted in n.
+        pictures: every scored picture, in the data set's order.
+
+    """
+
+    data: str
+    split: str
+    unreadable: list[str]
+    pictures: list[ScoredPicture]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON; without the single pictures."""
+        return {key: value for key, value in asdict(self).items() if key != "pictures"}
+
+    def summary(self) -> str:
+        """The numbers as lines to read."""
+        width = max(map(len, self.classes))
+        lines = [
+            f"{self.split} of {self.data}: n = {self.n}",
+            f"log loss   {self.log_loss:.4f}",
+            f"accuracy   {self.accuracy:.1%} (95 % interval {self.accuracy_ci95[0]:.1%} to "
+            f"{self.accuracy_ci95[1]:.1%})",
+            f"ECE        {self.ece:.3f}",
+            f"{'':<{width}}  precision  recall      F1      n",
+        ]
+        for name, row in self.per_class.items():
+            lines.append(
+                f"{name:<{width}}  {row['precision']:>9.1%}  {row['recall']:>6.1%}  "
+                f"{row['f1']:>6.1%}  {row['n']:>5}"
+            )
+        return "\n".join(lines)
+
+    def save(self, folder: str | Path, history: list[dict[str, Any]] | None = None) -> None:
+        """Write metrics.json, predictions.csv, confusion.png, and curves.png if there is history.
+
+        Args:
+            folder: made where it is missing; files of an earlier report are replaced.
+            history: the lines of the run's history.jsonl.
+
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "metrics.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+            with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(ScoredPicture.__dataclass_fields__))
+                writer.writeheader()
+                writer.writerows(asdict(picture) for picture in self.pictures)
+            plot_confusion(self.confusion, self.classes, folder / "confusion.png")
+            if history:
+                plot_curves(history, folder / "curves.png")
+        except OSError as error:
+            raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def evaluate(
+    classifier: Classifier, data: str | Path, split: str | None = None, batch_size: int = 32
+) -> Report:
+    """Score a classifier, in float32.
+
+    Args:
+        classifier: whose class names must include the data set's.
+        data: see `load_dataset`.
+        split: ``train``, ``validation``, ``test`` or ``all``; None for the test split, else all
+            of a flat folder. A validation split that the data set lacks is the one that the
+            classifier's training carved out.
+        batch_size: pictures at a time; does not change the result.
+
+    Raises:
+        DataError: if there is no such split, a class the model does not know, or no readable
+            picture.
+
+    """
+    dataset = load_dataset(data)
+    name, pictures = _choose(dataset, classifier, split)
+    pictures = pictures.relabelled(classifier.classes)
+    log.info("evaluating on %s of %s: %d pictures", name, dataset.name, len(pictures))
+
+    running = RunningMetrics(classifier.classes)
+    scored: list[ScoredPicture] = []
+    unreadable: list[str] = []
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=len(pictures), unit="pictures", info="")
+        results = classifier.logits((example.source for example in pictures), batch_size)
+        for picture, label, logits in zip(pictures.names(), pictures.labels, results, strict=True):
+            bar.advance(task)
+            if isinstance(logits, ImageError):
+                unreadable.append(f"{picture}: {logits.reason}")
+                continue
+            running.update(logits[None], label[None])
+            scored.append(_scored(picture, label, logits, classifier.classes))
+    if unreadable:
+        log.warning(
+            "%d of %d pictures cannot be opened and are not scored, the first is %s",
+            len(unreadable),
+            len(pictures),
+            unreadable[0],
+        )
+    if not scored:
+        raise DataError(f"{data}: none of its {len(pictures)} pictures can be opened")
+    return Report(
+        **vars(running.result()),
+        data=dataset.name,
+        split=name,
+        unreadable=unreadable,
+        pictures=scored,
+    )
+
+
+def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tuple[str, Pictures]:
+    splits = dataset.splits
+    if split is None:
+        for name in ("test", FLAT):
+            if name in splits:
+                if name == FLAT:
+                    log.warning(
+                        "%s has no test split: scoring all of it; pictures that the model was "
+                        "trained on make the result too good",
+                        dataset.name,
+                    )
+                return name, splits[name]
+        raise DataError(f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}")
+    if split in splits:
+        return split, splits[split]
+    recipe = classifier.metadata.get("recipe")
+    if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
+        carved = training_splits(dataset, recipe["seed"], recipe["validation_fraction"])
+        return split, (carved.train if split == "train" else carved.validation).pictures
+    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
+
+
+def _scored(
+    name: str, label: np.int64, logits: np.ndarray, classes: tuple[str, ...]
+) -> ScoredPicture:
+    loss = float(log_loss_of_each(logits[None], label[None])[0])
+    best = logits[None].argmax(axis=1)
+    top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
+    return ScoredPicture(name, classes[label], classes[best[0]], top, loss)

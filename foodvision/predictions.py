@@ -1,0 +1,106 @@
+"""Many pictures in, one row for each out: on the screen, as JSON, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from foodvision.classifier import Prediction
+from foodvision.data.sources import pictures_below
+from foodvision.errors import DataError, FoodvisionError
+from foodvision.images.decode import ImageSource, is_url
+from foodvision.progress import progress_bar
+
+log = logging.getLogger(__name__)
+
+
+def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
+    """What the user typed, as pictures: files, folders, globs, URLs, and ``-`` for stdin.
+
+    Raises:
+        DataError: if one of them names no picture.
+
+    """
+    sources: list[ImageSource] = []
+    for text in inputs:
+        path = Path(text)
+        if text == "-":
+            sources.append(sys.stdin.buffer.read())
+        elif is_url(text) or path.is_file():
+            sources.append(text)
+        elif path.is_dir():
+            found = [str(picture) for picture in pictures_below(path)]
+            if not found:
+                raise DataError(f"{text}: no pictures in this folder")
+            sources += found
+        elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207
+            sources += matches
+        else:
+            raise DataError(f"{text}: no such file or folder")
+    return sources
+
+
+def write_predictions(
+    predictions: Iterator[Prediction], total: int, out: Path | None, as_json: bool
+) -> None:
+    """Write each prediction as it comes, to `out` (.csv or .jsonl) or to stdout.
+
+    Raises:
+        FoodvisionError: if `out` has another ending or cannot be written, or if no picture at
+            all could be opened.
+
+    """
+    if out and out.suffix not in (".csv", ".jsonl"):
+        raise FoodvisionError(f"--out {out}: must end in .csv or .jsonl")
+    failed: list[Prediction] = []
+
+    def watched() -> Iterator[Prediction]:
+        with progress_bar() as bar:
+            task = bar.add_task("predicting", total=total, unit="pictures", info="")
+            for prediction in predictions:
+                bar.advance(task)
+                if prediction.error:
+                    failed.append(prediction)
+                yield prediction
+
+    if out:
+        try:
+            with out.open("w", newline="", encoding="utf-8") as file:
+                (_write_csv if out.suffix == ".csv" else _write_jsonl)(watched(), file)
+        except OSError as error:
+            raise FoodvisionError(f"{out}: cannot be written ({error.strerror})") from error
+    elif as_json:
+        print(json.dumps([prediction.to_dict() for prediction in watched()], ensure_ascii=False))
+    else:
+        _write_lines(watched())
+    if failed and len(failed) == total:
+        first = f"{failed[0].path}: {failed[0].error}"
+        raise FoodvisionError(first if total == 1 else f"no picture can be opened; {first}")
+    if failed:
+        log.warning("%d of %d pictures cannot be opened", len(failed), total)
+
+
+def _write_lines(predictions: Iterator[Prediction]) -> None:
+    for prediction in predictions:
+        if prediction.probability is not None:
+            print(f"{prediction.probability:6.1%}  {prediction.label:<16}  {prediction.path}")
+        else:
+            log.warning("%s: %s", prediction.path, prediction.error)
+
+
+def _write_jsonl(predictions: Iterator[Prediction], file: TextIO) -> None:
+    for prediction in predictions:
+        file.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
+
+
+def _write_csv(predictions: Iterator[Prediction], file: TextIO) -> None:
+    writer = csv.writer(file)
+    writer.writerow(["path", "label", "probability", "sure", "error"])
+    for row in predictions:
+        writer.writerow([row.path, row.label, row.probability, row.sure, row.error])

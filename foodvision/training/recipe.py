@@ -1,0 +1,190 @@
+"""What to train and how: every setting of a run, with its meaning, in one place.
+
+A recipe is a TOML file (those that ship are in `foodvision/recipes`); single settings are changed
+on top of it. The result is written into the model, so that a run can be read and repeated.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foodvision.errors import RecipeError
+from foodvision.images.preprocess import AutoAugment, ImageSpec, Interpolation, ResizeMode
+from foodvision.models.vit import Pooling, ViTConfig, parse_name
+
+
+class Recipe(BaseModel):
+    """All settings of a training run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    network: str = "vit_ti"
+    """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size."""
+    patch_size: int = 8
+    """P, pixels of a patch's side: 4, 8, 14, 16 or 32."""
+    image_size: int = Field(64, gt=0)
+    """Pixels of the input's side, a multiple of patch_size."""
+    num_layers: int | None = Field(None, gt=0)
+    """L, if other than the variant's."""
+    pooling: Pooling = "class_token"
+    """What the head sees: the class token (the paper's) or the average of the patches."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability, after the embedding and every dense layer."""
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability, on the attention weights."""
+    stochastic_depth: float = Field(0.0, ge=0, lt=1)
+    """Probability of skipping the last block's branches; grows linearly from 0 at the first."""
+
+    resize_mode: ResizeMode = "crop"
+    """How a picture becomes square: crop its centre, squash it, or pad it."""
+    interpolation: Interpolation = "bilinear"
+    """Of the antialiased resize."""
+    reduced_decode: bool = False
+    """Decode large JPEGs at a smaller scale, in training and ever after."""
+    min_area: float = Field(0.35, gt=0, le=1)
+    """Smallest share of the picture that a random crop keeps."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a horizontal flip."""
+    auto_augment: AutoAugment = "none"
+    """Random colour and shape changes: none, randaugment or trivialaugment."""
+    erasing: float = Field(0.0, ge=0, le=1)
+    """Probability of erasing a random rectangle."""
+
+    epochs: int = Field(60, gt=0)
+    """Passes over the training pictures."""
+    batch_size: int = Field(64, gt=0)
+    """Pictures of one step, on each device."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with momentum 0.9 (the paper's for fine-tuning)."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """At the end of the warm-up."""
+    weight_decay: float = Field(0.05, ge=0)
+    """Decoupled for AdamW; never on biases, norms, class token and position embeddings."""
+    warmup_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises linearly from 0."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls to 0 after the warm-up."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Global norm to which a gradient is scaled down (the paper's 1)."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs rare classes up in the loss, and takes the shift out of the saved model."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """Of the training step: bf16 autocast wherever the device computes it fast."""
+
+    seed: int = Field(0, ge=0)
+    """Of everything random."""
+    validation_fraction: float = Field(0.15, gt=0, lt=1)
+    """Share of the training pictures that validates where the data has no validation split."""
+    num_workers: int = Field(0, ge=0)
+    """Processes that prepare pictures; 0 does it between steps. Does not change the result."""
+
+    def vit_config(self, num_classes: int) -> ViTConfig:
+        """The network's sizes for this many classes."""
+        config = ViTConfig.named(
+            self.network,
+            patch_size=self.patch_size,
+            image_size=self.image_size,
+            num_classes=num_classes,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            stochastic_depth=self.stochastic_depth,
+            **({"num_layers": self.num_layers} if self.num_layers else {}),
+        )
+        return config
+
+    def image_spec(self) -> ImageSpec:
+        """How pictures are prepared, in training and ever after."""
+        return ImageSpec(
+            self.image_size,
+            self.resize_mode,
+            interpolation=self.interpolation,
+            reduced_decode=self.reduced_decode,
+        )
+
+
+def load_recipe(
+    recipe: str | Path = "scratch", settings: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe and change single settings.
+
+    Args:
+        recipe: the name of one that ships, or the path of a TOML file.
+        settings: changes on top of it; text is read as TOML where it can be.
+
+    Raises:
+        RecipeError: naming the setting and what it may be.
+
+    """
+    values = _expand_network(_read_toml(recipe))
+    changes = {key: _parse(value) for key, value in (settings or {}).items()}
+    values |= _expand_network(changes)
+    for key in values:
+        if key not in Recipe.model_fields:
+            close = difflib.get_close_matches(key, Recipe.model_fields, n=1, cutoff=0.0)
+            raise RecipeError(f"unknown setting {key!r}: did you mean {close[0]!r}?")
+    try:
+        checked = Recipe(**values)
+        checked.vit_config(num_classes=2)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    return checked
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship."""
+    folder = files("foodvision") / "recipes"
+    return sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def _read_toml(recipe: str | Path) -> dict[str, Any]:
+    name = str(recipe)
+    if name in recipe_names():
+        return tomllib.loads((files("foodvision") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    try:
+        return tomllib.loads(Path(recipe).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a TOML file"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name}: cannot be read as TOML ({error})") from error
+
+
+def _parse(value: Any) -> Any:
+    """Text from the command line: a TOML value if it is one, else itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _expand_network(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the patch size out of a network's name: `vit_b16` is vit_b with patch_size 16."""
+    if not isinstance(values.get("network"), str):
+        return values
+    try:
+        variant, patch_size = parse_name(values["network"])
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    if patch_size is None:
+        return values
+    if values.get("patch_size", patch_size) != patch_size:
+        raise RecipeError(f"network {values['network']} and patch_size {values['patch_size']}")
+    return values | {"network": f"vit_{variant}", "patch_size": patch_size}

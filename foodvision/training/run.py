@@ -1,0 +1,176 @@
+"""One training run: from a data set and a recipe to a folder that holds the best model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from foodvision.classifier import Classifier
+from foodvision.data import Dataset, Pictures, TrainingSplits, load_dataset, training_splits
+from foodvision.errors import DataError, FoodvisionError, ImageError
+from foodvision.metrics import Metrics, RunningMetrics
+from foodvision.models.vit import ViT
+from foodvision.plots import plot_curves
+from foodvision.runtime import choose_device, has_fast_bf16
+from foodvision.training.loop import Epoch, class_weights, fit
+from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
+from foodvision.training.recipe import Recipe, load_recipe
+
+log = logging.getLogger(__name__)
+
+MAX_UNREADABLE = 0.05
+"""Share of training pictures that may fail to open before a run stops."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run has left.
+
+    Attributes:
+        classifier: of the epoch with the lowest validation log loss.
+        history: of every epoch.
+        metrics: of the classifier on the validation pictures, in float32.
+        folder: where all of it is written.
+
+    """
+
+    classifier: Classifier
+    history: list[Epoch]
+    metrics: Metrics
+    folder: Path
+
+
+def train(
+    data: str | Path,
+    recipe: str | Path = "scratch",
+    out: str | Path | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> TrainingResult:
+    """Train a classifier. Never opens a picture of the test split.
+
+    Args:
+        data: see `load_dataset`.
+        recipe: the name of one that ships, or a TOML file.
+        out: a folder that is empty or not there; ``runs/DATA-RECIPE`` if None.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        settings: changes to the recipe, such as ``epochs=10``; see `Recipe`.
+
+    Raises:
+        FoodvisionError: with one line that says what is wrong and what to do.
+
+    """
+    chosen = load_recipe(recipe, settings)
+    target = choose_device(device)
+    if chosen.precision == "auto":
+        decided = "bf16" if has_fast_bf16(target) else "float32"
+        chosen = chosen.model_copy(update={"precision": decided})
+    dataset = load_dataset(data)
+    folder = _empty_folder(Path(out or f"runs/{dataset.name}-{Path(recipe).stem}"))
+    splits = _read_splits(dataset, chosen, folder)
+    training, validation = splits.train.pictures, splits.validation.pictures
+
+    with seeded(chosen.seed, INITIAL_WEIGHTS):
+        network = ViT(chosen.vit_config(len(dataset.classes)))
+    spec = chosen.image_spec()
+    accelerator = Accelerator(cpu=target.type == "cpu")
+    metadata: dict[str, Any] = {
+        "recipe": chosen.model_dump(),
+        "data": {
+            "name": dataset.name,
+            "train": len(training),
+            "validation": len(validation),
+            "unreadable": len(splits.unreadable),
+            "fingerprint": splits.train.fingerprint(),
+        },
+        "versions": {name: version(name) for name in ("foodvision", "torch", "torchvision")},
+    }
+    shift = torch.tensor(np.log(class_weights(training, chosen)))
+    history: list[Epoch] = []
+    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):  # the loop seeds torch's global generators
+        for epoch in fit(network, training, validation, spec, chosen, accelerator):
+            history.append(epoch)
+            if accelerator.is_main_process:
+                with (folder / "history.jsonl").open("a") as file:
+                    file.write(json.dumps(epoch.to_dict()) + "\n")
+                if epoch.log_loss == min(past.log_loss for past in history):
+                    Classifier(_snapshot(network, shift), spec, dataset.classes, metadata).save(
+                        folder
+                    )
+    accelerator.wait_for_everyone()
+
+    classifier = Classifier.load(folder, device)
+    metrics = _measure(classifier, validation)
+    classifier.metadata["metrics"] = metrics.to_dict()
+    if accelerator.is_main_process:
+        classifier.save(folder)
+        (folder / "metrics.json").write_text(json.dumps(metrics.to_dict(), indent=2) + "\n")
+        plot_curves([past.to_dict() for past in history], folder / "curves.png")
+    best = min(history, key=lambda past: past.log_loss)
+    log.info("best epoch %d of %d; on validation: %s", best.epoch, len(history), metrics)
+    return TrainingResult(classifier, history, metrics, folder)
+
+
+def _empty_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise FoodvisionError(f"{folder}: is not empty; choose another --out")
+        (folder / "history.jsonl").touch()  # better to know now than after the first epoch
+    except OSError as error:
+        raise FoodvisionError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+    return folder
+
+
+def _read_splits(dataset: Dataset, recipe: Recipe, folder: Path) -> TrainingSplits:
+    """Read the pictures; write down which is in which split, and which cannot be opened."""
+    splits = training_splits(dataset, recipe.seed, recipe.validation_fraction)
+    splits.write_csv(folder / "split.csv")
+    if unreadable := splits.unreadable:
+        total = len(splits.train.pictures) + len(splits.validation.pictures) + len(unreadable)
+        listed = folder / "unreadable.csv"
+        with listed.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "reason"])
+            writer.writerows((error.source, error.reason) for error in unreadable)
+        summary = (
+            f"{len(unreadable)} of {total} pictures cannot be opened, the first is "
+            f"{unreadable[0]}; all are in {listed}"
+        )
+        if len(unreadable) > MAX_UNREADABLE * total:
+            raise DataError(f"{dataset.name}: {summary}")
+        log.warning("%s: %s; they are left out", dataset.name, summary)
+    return splits
+
+
+def _snapshot(network: ViT, shift: Tensor) -> ViT:
+    """A copy for the user: on the CPU, the class weights' shift taken out of its logits."""
+    copy = ViT(network.config)
+    copy.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        copy.head.bias -= shift
+    return copy
+
+
+def _measure(classifier: Classifier, pictures: Pictures) -> Metrics:
+    running = RunningMetrics(classifier.classes)
+    for label, logits in zip(
+        pictures.labels, classifier.logits(example.source for example in pictures), strict=True
+    ):
+        if isinstance(logits, ImageError):  # it opened when the run began
+            raise logits
+        running.update(logits[None], label[None])
+    return running.result()
