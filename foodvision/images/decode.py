@@ -51,8 +51,8 @@ SUFFIXES = frozenset(
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
-# Pillow warns from half of MAX_PIXELS on; a large phone photo is no news to the user.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow warns of is either harmless (a damaged EXIF block) or an error here (a bomb).
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:

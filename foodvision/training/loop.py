@@ -214,7 +214,7 @@ def _announce(
         with _autocast(recipe, accelerator):
             loss = model(pixels).sum()
         loss.backward()
-        float(loss)  # waits for the device
+        loss.item()  # waits for the device
         seconds = (time.perf_counter() - started) * recipe.batch_size / size
     model.zero_grad()
     log.info(

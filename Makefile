@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all a newcomer needs; both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_DISABLE_TELEMETRY := 1
+export GRADIO_ANALYTICS_ENABLED := False
+
+.PHONY: setup demo test check bench clean
+
+setup: .venv/installed
+
+# uv is fetched by pip where it is missing, into .uv and never into the system.
+.venv/installed: pyproject.toml constraints.txt
+	@command -v uv >/dev/null || test -x .uv/bin/uv || \
+	  $(PYTHON) -m pip install --quiet --target .uv uv
+	@UV=$$(command -v uv || echo .uv/bin/uv); \
+	  $$UV venv --quiet --allow-existing --python ">=3.11" .venv && \
+	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# make demo APP=1 opens the app at the end.
+demo: setup
+	$(BIN)/foodvision demo $(if $(APP),--app)
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python benchmarks/training.py
+
+clean:
+	rm -rf .venv .uv

@@ -1,0 +1,95 @@
+"""The whole path once, offline: draw pictures, train on them, measure, show.
+
+It sets the classifier beside two logistic regressions, on small pixels and on colours, because
+a score on a data set of one's own says nothing until one knows how far a simple model gets.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from foodvision.data import Pictures, load_dataset
+from foodvision.evaluation import evaluate
+from foodvision.images import ImageSpec
+from foodvision.metrics import RunningMetrics
+from foodvision.training import train
+
+log = logging.getLogger(__name__)
+
+HISTOGRAM_BINS = 32
+
+
+def run_demo(out: Path | None = None, open_app: bool = False, device: str = "auto") -> None:
+    """Train on our drawings, print how good that is, write a report.
+
+    Args:
+        out: folder of the run; the first free one of runs/demo, runs/demo-2, ... if None.
+        open_app: open the app at the end, and block until it is closed.
+        device: see `train`.
+
+    """
+    log.info("The pictures of this demo are drawings of ours, not photographs.")
+    result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
+    report = evaluate(result.classifier, "drawn")
+    report.save(result.folder / "report", [epoch.to_dict() for epoch in result.history])
+    print(report.summary())
+    for name, accuracy, log_loss in baselines():
+        print(f"{name}: log loss {log_loss:.4f}, accuracy {accuracy:.1%}")
+    print(f"pictures of the report: {result.folder / 'report'}")
+    print(f"Open the app: foodvision app {result.folder}")
+    if open_app:
+        from foodvision.apps.classify import launch_app
+
+        launch_app(result.classifier)
+
+
+def baselines() -> list[tuple[str, float, float]]:
+    """Name, test accuracy and test log loss of the two logistic regressions on our drawings."""
+    dataset = load_dataset("drawn")
+    pixels = {split: _pixels(pictures) for split, pictures in dataset.splits.items()}
+    rows = []
+    for name, features in (
+        ("logistic regression on 32×32 pixels", lambda x: x.reshape(len(x), -1) / 255),
+        ("logistic regression on colour histograms", _histograms),
+    ):
+        model = LogisticRegression(max_iter=300)
+        with warnings.catch_warnings():
+            # Not converging to the last digit does not change what it shows.
+            warnings.simplefilter("ignore")
+            model.fit(features(pixels["train"]), dataset.splits["train"].labels)
+        running = RunningMetrics(dataset.classes)
+        logits = model.predict_log_proba(features(pixels["test"]))
+        running.update(logits, dataset.splits["test"].labels)
+        metrics = running.result()
+        rows.append((name, metrics.accuracy, metrics.log_loss))
+    return rows
+
+
+def _pixels(pictures: Pictures) -> np.ndarray:
+    spec = ImageSpec(32, "squash")
+    return np.stack([
+        spec.resize(spec.open(example.source), 32, 32).permute(1, 2, 0).numpy()
+        for example in pictures
+    ])
+
+
+def _histograms(pixels: np.ndarray) -> np.ndarray:
+    """Share of pixels in each of 32 levels of each channel, shape (n, 96)."""
+    edges = np.linspace(0, 256, HISTOGRAM_BINS + 1)
+    return np.stack([
+        np.concatenate([np.histogram(x[..., c], edges)[0] for c in range(3)]) / x[..., 0].size
+        for x in pixels
+    ])
+
+
+def _free_folder(folder: Path) -> Path:
+    candidate, number = folder, 1
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate

@@ -1,0 +1,93 @@
+"""Shared by all tests: no network, no user's cache, shapes in signatures checked as code runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before anything is imported that reads them.
+_CACHE = tempfile.mkdtemp(prefix="foodvision-tests-")
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": _CACHE,
+    "XDG_CACHE_HOME": _CACHE,
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "MPLCONFIGDIR": _CACHE,
+}
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook(
+    ["foodvision.models", "foodvision.classifier"],
+    "beartype.beartype",
+)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from foodvision.classifier import Classifier  # noqa: E402
+from foodvision.images import ImageSpec  # noqa: E402
+from foodvision.models import ViT, ViTConfig  # noqa: E402
+
+CLASSES = ("dots", "stripes", "waves")
+
+
+def draw_pattern(label: str, seed: int, size: tuple[int, int] = (40, 48)) -> Image.Image:
+    """A picture whose class is its pattern, in random colours: quick to learn, not by colour."""
+    random = np.random.default_rng([CLASSES.index(label), seed])
+    y, x = np.mgrid[: size[0], : size[1]] + random.uniform(0, 8, (2, 1, 1))
+    light = {
+        "dots": np.sin(x) * np.sin(y) > 0.2,
+        "stripes": np.sin(x * 1.2) > 0,
+        "waves": np.sin(y * 0.9) > 0,
+    }[label]
+    colours = random.integers(0, 256, (2, 3))
+    noise = random.normal(0, 8, (*size, 3))
+    return Image.fromarray(np.clip(colours[light.astype(int)] + noise, 0, 255).astype(np.uint8))
+
+
+def write_pictures(folder: Path, label: str, seeds: range) -> None:
+    (folder / label).mkdir(parents=True)
+    for seed in seeds:
+        draw_pattern(label, seed).save(folder / label / f"{seed:03}.png")
+
+
+@pytest.fixture(scope="session")
+def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 3 × 30 training and 3 × 10 test pictures; do not write into it."""
+    root = tmp_path_factory.mktemp("patterns")
+    for label in CLASSES:
+        write_pictures(root / "train", label, range(30))
+        write_pictures(root / "test", label, range(1000, 1010))
+    return root
+
+
+def build_classifier(
+    spec: ImageSpec | None = None, classes: tuple[str, ...] = CLASSES, **settings: object
+) -> Classifier:
+    """A tiny network with random weights, the head's included: its answers differ by picture."""
+    spec = spec or ImageSpec(32)
+    config = ViTConfig(
+        image_size=spec.size,
+        patch_size=8,
+        num_layers=2,
+        hidden_size=24,
+        mlp_size=48,
+        num_heads=3,
+        num_classes=len(classes),
+        **settings,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ViT(config)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return Classifier(network, spec, classes)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    return build_classifier()

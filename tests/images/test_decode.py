@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import http.server
+import io
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from foodvision.errors import ImageError
+from foodvision.images import decode, open_image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """Every corner different, so that no two orientations look alike."""
+    pixels = np.zeros((30, 50, 3), np.uint8)
+    pixels[:10, :20], pixels[-10:, -20:], pixels[:10, -20:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    return Image.fromarray(pixels)
+
+
+def difference(a: Image.Image, b: Image.Image) -> int:
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
+def test_all_eight_orientations_come_out_upright(photo: Image.Image) -> None:
+    stored = {
+        1: photo,
+        2: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: photo.transpose(Image.Transpose.ROTATE_180),
+        4: photo.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: photo.transpose(Image.Transpose.TRANSPOSE),
+        6: photo.transpose(Image.Transpose.ROTATE_90),
+        7: photo.transpose(Image.Transpose.TRANSVERSE),
+        8: photo.transpose(Image.Transpose.ROTATE_270),
+    }
+    for orientation, image in stored.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        opened = open_image(encoded(image, "PNG", exif=exif.tobytes()))
+        assert difference(opened, photo) == 0, orientation
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_cost_the_picture(photo: Image.Image) -> None:
+    content = encoded(photo, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\xff")
+    assert open_image(content).size == photo.size
+
+
+@pytest.mark.parametrize("kind", ["path", "string", "bytes", "file", "PIL"])
+def test_every_kind_of_source_gives_the_same(kind: str, photo: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(encoded(photo))
+    source = {
+        "path": path,
+        "string": str(path),
+        "bytes": path.read_bytes(),
+        "file": io.BytesIO(path.read_bytes()),
+        "PIL": photo,
+    }[kind]
+    assert difference(open_image(source), photo) == 0
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_composited_on_white(mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (200, 200, 200, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 2, 4))
+    image.putpixel((1, 1), (0, 0, 0, 128))
+    if mode == "P":  # a palette knows only wholly transparent colours
+        image.putpixel((1, 1), (0, 0, 0, 255))
+    opened = np.asarray(open_image(encoded(image.convert(mode))))
+    assert (opened[:, 2:] == 255).all()
+    assert (opened[:, 0] == 0).all()
+    if mode != "P":
+        assert opened[1, 1, 0] in (127, 128)
+
+
+def test_transparent_colour_key_of_rgb_png() -> None:
+    image = Image.new("RGB", (2, 1), (10, 20, 30))
+    image.putpixel((1, 0), (90, 90, 90))
+    opened = open_image(encoded(image, transparency=(10, 20, 30)))
+    assert opened.getpixel((0, 0)) == (255, 255, 255)
+    assert opened.getpixel((1, 0)) == (90, 90, 90)
+
+
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    values = np.array([[0, 257 * 100, 65535]], np.uint16)
+    opened = open_image(encoded(Image.fromarray(values)))
+    assert np.asarray(opened)[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_float_pixels_are_refused_with_a_reason() -> None:
+    image = Image.fromarray(np.full((2, 2), 0.5, np.float32))
+    with pytest.raises(ImageError, match="8 or 16 bits"):
+        open_image(encoded(image, "TIFF"))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
+    opened = open_image(encoded(Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode), kind))
+    assert opened.mode == "RGB"
+    assert difference(opened, Image.new("RGB", (9, 9), (255, 255, 255))) <= 2
+
+
+def test_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert open_image(content).getpixel((2, 2)) == (254, 0, 0) or open_image(content).getpixel(
+        (2, 2)
+    ) == (255, 0, 0)
+
+
+def swapped_profile() -> bytes:
+    """sRGB with the red and the green primary exchanged: what it describes is unmistakable."""
+    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    (count,) = struct.unpack(">I", content[128:132])
+    entries = {bytes(content[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
+    red, green = entries[b"rXYZ"], entries[b"gXYZ"]
+    content[red : red + 8], content[green : green + 8] = (
+        content[green : green + 8],
+        content[red : red + 8],
+    )
+    return bytes(content).replace(b"s\x00R\x00G\x00B", b"x\x00R\x00G\x00B")
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_icc_profile_is_converted_to_srgb(alpha: bool) -> None:
+    image = Image.new("RGBA" if alpha else "RGB", (4, 4), (255, 0, 0))
+    opened = open_image(encoded(image, icc_profile=swapped_profile()))
+    red, green, blue = opened.getpixel((1, 1))
+    assert green > 250
+    assert red < 5
+    assert blue < 5
+
+
+def test_srgb_profile_and_a_damaged_one_change_nothing(photo: Image.Image) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"not a profile", srgb[:200]):
+        assert difference(open_image(encoded(photo, icc_profile=profile)), photo) == 0
+
+
+def test_reduced_decode_keeps_the_shorter_side_above_what_is_asked() -> None:
+    content = encoded(Image.new("RGB", (800, 600)), "JPEG")
+    sizes = {side: open_image(content, min_side=side).size for side in (1, 75, 76, 300, 301)}
+    for side, size in sizes.items():
+        assert min(size) >= side
+    assert sizes == {1: (100, 75), 75: (100, 75), 76: (200, 150), 300: (400, 300), 301: (800, 600)}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"I am a text.", "not a picture"),
+        (encoded(Image.new("RGB", (200, 200), "red"), "JPEG")[:600], "truncated or damaged"),
+        (encoded(Image.effect_noise((99, 99), 50))[:3000], "truncated or damaged"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    ],
+)
+def test_bad_files_name_source_and_reason(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=reason) as caught:
+        open_image(path)
+    assert caught.value.source == str(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        open_image(tmp_path / "no.jpg")
+    with pytest.raises(ImageError, match="is a folder"):
+        open_image(tmp_path)
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+    with pytest.raises(ImageError, match=f"limit of {decode.MAX_PIXELS}"):
+        open_image(bomb)
+
+
+def test_heic_opens_with_the_extra_and_says_so_without(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(photo).save(buffer, quality=100)
+    assert open_image(buffer.getvalue()).size == photo.size
+    monkeypatch.setattr(decode, "find_spec", lambda name: None)
+    with pytest.raises(ImageError, match=r"pip install 'foodvision\[data\]'"):
+        open_image(buffer.getvalue())
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        content = encoded(Image.new("RGB", (7, 5), "red"))
+        if self.path == "/missing.png":
+            self.send_error(404)
+            return
+        length = {"/short.png": len(content) + 10, "/big.png": 10**9}.get(self.path, len(content))
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(bytes(3000) if self.path == "/big.png" else content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_url_is_fetched_within_bounds(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_image(f"{server}/good.png").size == (7, 5)
+    with pytest.raises(ImageError, match="answered 404"):
+        open_image(f"{server}/missing.png")
+    with pytest.raises(ImageError, match="broke off"):
+        open_image(f"{server}/short.png")
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2000)
+    with pytest.raises(ImageError, match="larger than"):
+        open_image(f"{server}/big.png")
+    with pytest.raises(ImageError, match="cannot be reached"):
+        open_image("http://127.0.0.1:1/x.png")
+
+
+def test_a_slow_server_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", -1.0)
+    monkeypatch.setattr(
+        decode.urllib.request,
+        "urlopen",
+        lambda request, timeout: __import__("contextlib").closing(
+            io.BufferedReader(io.BytesIO(b"xx"))
+        ),
+    )
+    with pytest.raises(ImageError, match="took longer"):
+        open_image(f"{server}/good.png")
