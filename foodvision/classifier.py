@@ -195,14 +195,15 @@ class Classifier:
         if recipe:
             data = self.metadata["data"]
             lines.append(
-                f"training   {data['train']} pictures of {data['name']}, {recipe['epochs']} epochs, "
-                f"seed {recipe['seed']}"
+                f"training   {data['train']} pictures of {data['name']}, "
+                f"{recipe['epochs']} epochs, seed {recipe['seed']}"
             )
         if metrics:
             low, high = metrics["accuracy_ci95"]
             lines.append(
-                f"measured   log loss {metrics['log_loss']:.4f}, accuracy {metrics['accuracy']:.1%} "
-                f"({low:.1%} to {high:.1%}) on {metrics['n']} validation pictures"
+                f"measured   on {metrics['n']} validation pictures: log loss "
+                f"{metrics['log_loss']:.4f}, accuracy {metrics['accuracy']:.1%} "
+                f"({low:.1%} to {high:.1%})"
             )
         lines.append(f"calibrated {'yes' if self.metadata.get('calibration') else 'no'}")
         return "\n".join(lines)
@@ -261,14 +262,14 @@ class Classifier:
         ours = config.get("foodvision") or {}
         weights = _read_weights(folder / WEIGHTS)
         if config.get("model_type") == "vit":
-            network = ViT(from_transformers_config(config, len(classes)))
+            network = _empty_vit(from_transformers_config(config, len(classes)))
             weights = from_transformers_weights(weights, network.config)
         elif config.get("model_type") == "foodvision":
-            network = ViT(_own_config(config))
+            network = _empty_vit(_own_config(config))
         else:
             raise ModelError(f"{CONFIG}: model_type {config.get('model_type')!r} is not supported")
         try:
-            network.load_state_dict(weights)
+            network.load_state_dict(weights, assign=True)
         except RuntimeError as error:  # torch lists every key; the first says what is wrong
             reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise ModelError(f"{WEIGHTS}: does not fit {CONFIG}: {reason}") from error
@@ -313,11 +314,17 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
     except FileNotFoundError as error:
         raise ModelError(f"not a model folder: it has no {path.name}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path.name} is damaged ({error})") from error
+
+
+def _empty_vit(config: ViTConfig) -> ViT:
+    """A network without memory for weights, which are about to be loaded."""
+    with torch.device("meta"):
+        return ViT(config)
 
 
 def _class_names(config: dict[str, Any]) -> tuple[str, ...]:

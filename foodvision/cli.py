@@ -42,8 +42,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("foodvision").setLevel(logging.INFO)
+    logger, to_stderr = logging.getLogger("foodvision"), logging.StreamHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(to_stderr)
     try:
         app()
     except KeyboardInterrupt:
@@ -52,6 +53,8 @@ def main() -> None:
         if debug:
             raise
         sys.exit(f"foodvision: {_one_line(error)}")
+    finally:
+        logger.removeHandler(to_stderr)
 
 
 def _one_line(error: Exception) -> str:
@@ -166,8 +169,10 @@ def evaluate(
 ) -> None:
     """Measure a classifier: log loss first, then accuracy with its interval, and each class."""
     from foodvision.classifier import Classifier
-    from foodvision.evaluation import evaluate
+    from foodvision.evaluation import evaluate, make_report_folder
 
+    if out:
+        make_report_folder(out)
     report = evaluate(Classifier.load(model, device), data, split)
     if out:
         report.save(out)

@@ -72,19 +72,23 @@ def baselines() -> list[tuple[str, float, float]]:
 
 def _pixels(pictures: Pictures) -> np.ndarray:
     spec = ImageSpec(32, "squash")
-    return np.stack([
-        spec.resize(spec.open(example.source), 32, 32).permute(1, 2, 0).numpy()
-        for example in pictures
-    ])
+    return np.stack(
+        [
+            spec.resize(spec.open(example.source), 32, 32).permute(1, 2, 0).numpy()
+            for example in pictures
+        ]
+    )
 
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:
     """Share of pixels in each of 32 levels of each channel, shape (n, 96)."""
     edges = np.linspace(0, 256, HISTOGRAM_BINS + 1)
-    return np.stack([
-        np.concatenate([np.histogram(x[..., c], edges)[0] for c in range(3)]) / x[..., 0].size
-        for x in pixels
-    ])
+    return np.stack(
+        [
+            np.concatenate([np.histogram(x[..., c], edges)[0] for c in range(3)]) / x[..., 0].size
+            for x in pixels
+        ]
+    )
 
 
 def _free_folder(folder: Path) -> Path:

@@ -78,7 +78,7 @@ def write_predictions(
     elif as_json:
         print(json.dumps([prediction.to_dict() for prediction in watched()], ensure_ascii=False))
     else:
-        _write_lines(watched())
+        _write_lines(watched(), total)
     if failed and len(failed) == total:
         first = f"{failed[0].path}: {failed[0].error}"
         raise FoodvisionError(first if total == 1 else f"no picture can be opened; {first}")
@@ -86,11 +86,11 @@ def write_predictions(
         log.warning("%d of %d pictures cannot be opened", len(failed), total)
 
 
-def _write_lines(predictions: Iterator[Prediction]) -> None:
+def _write_lines(predictions: Iterator[Prediction], total: int) -> None:
     for prediction in predictions:
         if prediction.probability is not None:
             print(f"{prediction.probability:6.1%}  {prediction.label:<16}  {prediction.path}")
-        else:
+        elif total > 1:  # a single one ends the command with this line
             log.warning("%s: %s", prediction.path, prediction.error)
 
 

@@ -36,7 +36,7 @@ class Inventory:
     def subset(self, chosen: Sequence[int]) -> Inventory:
         """The readable pictures at these positions."""
         digests = [self.sha256[i] for i in chosen]
-        return Inventory(self.pictures.subset(chosen), digests, self.unreadable)
+        return Inventory(self.pictures.subset(chosen), digests, ())
 
     def fingerprint(self) -> str:
         """SHA-256 over every picture's bytes and class, whatever their order."""

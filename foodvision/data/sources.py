@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
-from foodvision.data.drawn import write_drawn
 
+from foodvision.data.drawn import write_drawn
 from foodvision.errors import DataError, MissingExtraError
 from foodvision.images.decode import SUFFIXES
 from foodvision.progress import progress_bar
@@ -337,9 +337,9 @@ def _from_parquet(text: str, files: list[Path]) -> Dataset:
     named: dict[str, list[str]] = defaultdict(list)
     for file in files:
         prefix = file.name.removesuffix(".parquet").split("-")[0].lower()
-        named[_SPLIT_NAMES.get(prefix, FLAT)].append(str(file))
-    if FLAT in named and len(named) > 1:
-        raise DataError(f"{text}: files of splits and others: {Path(named[FLAT][0]).name}")
+        named[_SPLIT_NAMES.get(prefix, "flat")].append(str(file))  # "all" is taken by datasets
+    if "flat" in named and len(named) > 1:
+        raise DataError(f"{text}: files of splits and others: {Path(named['flat'][0]).name}")
     name = Path(text).stem if "*" not in text else Path(text).parent.name
     return _from_rows(text, name or "parquet", path="parquet", data_files=dict(named))
 

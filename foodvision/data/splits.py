@@ -57,15 +57,18 @@ def carve(
 
 @dataclass(frozen=True)
 class TrainingSplits:
-    """The pictures to train with and those to validate with, read and hashed."""
+    """The pictures to train with and those to validate with, read and hashed.
+
+    Attributes:
+        train: to learn from.
+        validation: to choose by.
+        unreadable: what is wrong with the pictures that were left out.
+
+    """
 
     train: Inventory
     validation: Inventory
-
-    @property
-    def unreadable(self) -> list[ImageError]:
-        """What is wrong with the pictures that were left out."""
-        return [*self.train.unreadable, *self.validation.unreadable]
+    unreadable: Sequence[ImageError]
 
     def write_csv(self, path: Path) -> None:
         """Write down which picture is in which split."""
@@ -100,13 +103,15 @@ def training_splits(dataset: Dataset, seed: int, fraction: float) -> TrainingSpl
         raise DataError(f"{dataset.name}: has no training pictures: {', '.join(dataset.splits)}")
     inventory = take_inventory(given)
     if "validation" in dataset.splits:
-        splits = TrainingSplits(inventory, take_inventory(dataset.splits["validation"]))
+        other = take_inventory(dataset.splits["validation"])
+        splits = TrainingSplits(inventory, other, [*inventory.unreadable, *other.unreadable])
     else:
         labels = inventory.pictures.labels.tolist()
         assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
         splits = TrainingSplits(
             inventory.subset([i for i, split in enumerate(assigned) if split == "train"]),
             inventory.subset([i for i, split in enumerate(assigned) if split == "validation"]),
+            inventory.unreadable,
         )
     if not len(splits.train.pictures) or not len(splits.validation.pictures):
         raise DataError(f"{dataset.name}: too few pictures to train and to validate with")

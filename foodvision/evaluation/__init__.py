@@ -1,5 +1,5 @@
 """From a classifier and labelled pictures to numbers and charts."""
 
-from foodvision.evaluation.report import Report, evaluate
+from foodvision.evaluation.report import Report, evaluate, make_report_folder
 
-__all__ = ["Report", "evaluate"]
+__all__ = ["Report", "evaluate", "make_report_folder"]

@@ -80,9 +80,8 @@ class Report(Metrics):
             history: the lines of the run's history.jsonl.
 
         """
-        folder = Path(folder)
+        folder = make_report_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             (folder / "metrics.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
             with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(ScoredPicture.__dataclass_fields__))
@@ -147,6 +146,21 @@ def evaluate(
         unreadable=unreadable,
         pictures=scored,
     )
+
+
+def make_report_folder(folder: str | Path) -> Path:
+    """Make the folder of a report; before the work, so that a slip of the pen loses none.
+
+    Raises:
+        FoodvisionError: if it cannot be made.
+
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+    return folder
 
 
 def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tuple[str, Pictures]:

@@ -119,13 +119,19 @@ class ViTConfig:
     def named(cls, name: str, **settings: Any) -> ViTConfig:
         """Table 1's network of a name like ``vit_b16``: variant and patch size.
 
+        Args:
+            name: ``vit_`` with ti, s, b, l or h, and the patch size (16 if none is named).
+            settings: any other field; one that is named here as well wins.
+
         Raises:
             ValueError: if there is no such variant or patch size.
 
         """
         variant, patch_size = parse_name(name)
-        settings.setdefault("patch_size", patch_size or cls.patch_size)
-        return cls(**VARIANTS[variant]._asdict(), **settings)
+        sizes: dict[str, Any] = VARIANTS[variant]._asdict()
+        if patch_size is not None:
+            sizes["patch_size"] = patch_size
+        return cls(**(sizes | settings))
 
 
 def parse_name(name: str) -> tuple[str, int | None]:

@@ -89,7 +89,8 @@ class Recipe(BaseModel):
 
     def vit_config(self, num_classes: int) -> ViTConfig:
         """The network's sizes for this many classes."""
-        config = ViTConfig.named(
+        settings: dict[str, Any] = {"num_layers": self.num_layers} if self.num_layers else {}
+        return ViTConfig.named(
             self.network,
             patch_size=self.patch_size,
             image_size=self.image_size,
@@ -98,9 +99,8 @@ class Recipe(BaseModel):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             stochastic_depth=self.stochastic_depth,
-            **({"num_layers": self.num_layers} if self.num_layers else {}),
+            **settings,
         )
-        return config
 
     def image_spec(self) -> ImageSpec:
         """How pictures are prepared, in training and ever after."""

@@ -1,0 +1,109 @@
+"""The app as a visitor meets it: in a real browser, and through Gradio's client."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import expect, sync_playwright
+
+from foodvision.apps.classify import build_app
+from foodvision.classifier import Classifier
+from foodvision.errors import MissingExtraError
+from tests.conftest import CLASSES, build_classifier, draw_pattern
+
+# Gradio and its client leave files and event loops to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+# Chromium as root in a container; and no look-ups of hosts that cannot be reached.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Classifier, str]]:
+    classifier = build_classifier()
+    app = build_app(classifier)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    yield classifier, url
+    app.close()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Lying on its side with an EXIF note, and half transparent: what apps get wrong."""
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = draw_pattern("stripes", 5).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(path, exif=exif)
+    return path
+
+
+def test_browser_shows_the_classifiers_answer(served: tuple[Classifier, str], photo: Path) -> None:
+    classifier, url = served
+    expected = classifier.predict(photo)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
+        )
+        page = browser.new_page()
+        page.goto(url)
+        page.locator("input[type=file]").first.set_input_files(photo)
+        page.get_by_role("button", name="Submit").click()
+        heading = page.locator("h2[data-testid=label-output-value]")
+        expect(heading).to_have_text(expected.label, timeout=30_000)
+        shown = page.locator("[data-testid$=-confidence-set]")
+        expect(shown).to_have_count(len(CLASSES))
+        expect(shown.first).to_contain_text(f"{expected.probability:.0%}")
+        expect(page.get_by_label("It took")).to_have_value(re_milliseconds())
+        browser.close()
+
+
+def re_milliseconds() -> object:
+    import re
+
+    return re.compile(r"^\d+ ms$")
+
+
+def test_client_gets_the_same_answer(served: tuple[Classifier, str], photo: Path) -> None:
+    classifier, url = served
+    label, took = Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
+    expected = classifier.predict(photo)
+    assert label["label"] == expected.label
+    got = {row["label"]: row["confidence"] for row in label["confidences"]}
+    assert got == pytest.approx(expected.probabilities, abs=1e-6)
+    assert took.endswith(" ms")
+
+
+def test_bad_upload_is_one_line(served: tuple[Classifier, str], tmp_path: Path) -> None:
+    _, url = served
+    photo = tmp_path / "cut.png"
+    draw_pattern("dots", 1).save(photo)
+    photo.write_bytes(photo.read_bytes()[:900])
+    with pytest.raises(AppError, match="truncated or damaged"):
+        Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
+
+
+def test_missing_gradio_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[app\]'"):
+        build_app(build_classifier())

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from foodvision.data import carve, load_dataset, split_folder, take_inventory, training_splits
+from foodvision.errors import DataError
+from tests.conftest import CLASSES, write_pictures
+
+
+def digests(n: int, prefix: str = "") -> list[str]:
+    return [hashlib.sha256(f"{prefix}{i}".encode()).hexdigest() for i in range(n)]
+
+
+def test_shares_are_those_asked_for_in_every_class() -> None:
+    sha256, labels = digests(4000), [i % 2 for i in range(4000)]
+    split = carve(sha256, labels, 0, {"test": 0.2, "validation": 0.1})
+    for label in (0, 1):
+        mine = [s for s, own in zip(split, labels, strict=True) if own == label]
+        assert mine.count("test") / 2000 == pytest.approx(0.2, abs=0.03)
+        assert mine.count("validation") / 2000 == pytest.approx(0.1, abs=0.02)
+
+
+def test_added_files_move_no_other() -> None:
+    before, labels = digests(200), [i % 4 for i in range(200)]
+    split = carve(before, labels, 5, {"validation": 0.2})
+    more = digests(300, "new")
+    grown = carve([*more, *before], [*(i % 4 for i in range(300)), *labels], 5, {"validation": 0.2})
+    assert grown[300:] == split
+
+
+def test_identical_files_never_straddle_even_between_classes() -> None:
+    sha256 = digests(50) * 3
+    split = carve(sha256, [0] * 100 + [1] * 50, 1, {"validation": 0.3})
+    assert split[:50] == split[50:100] == split[100:]
+
+
+def test_seed_decides_and_repeats() -> None:
+    sha256, labels = digests(100), [0] * 100
+    assert carve(sha256, labels, 1, {"test": 0.5}) == carve(sha256, labels, 1, {"test": 0.5})
+    assert carve(sha256, labels, 1, {"test": 0.5}) != carve(sha256, labels, 2, {"test": 0.5})
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_small_classes_get_a_stand_in_and_keep_training_pictures(size: int) -> None:
+    for seed in range(30):
+        split = carve(digests(size, str(seed)), [0] * size, seed, {"validation": 0.15})
+        assert 0 < split.count("validation") < size
+
+
+def test_a_single_picture_trains() -> None:
+    for seed in range(30):
+        assert carve(digests(1), [0], seed, {"validation": 0.9}) == ["train"]
+
+
+@pytest.mark.parametrize("fractions", [{"test": 0.0}, {"test": 0.6, "validation": 0.4}])
+def test_impossible_fractions(fractions: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="fractions"):
+        carve(digests(3), [0] * 3, 0, fractions)
+
+
+def test_training_splits_take_a_given_validation(tmp_path: Path, patterns: Path) -> None:
+    shutil.copytree(patterns, tmp_path / "d")
+    for label in CLASSES:
+        write_pictures(tmp_path / "d" / "val", label, range(500, 504))
+    splits = training_splits(load_dataset(tmp_path / "d"), seed=0, fraction=0.2)
+    assert (len(splits.train.pictures), len(splits.validation.pictures)) == (90, 12)
+
+
+def test_unreadable_pictures_are_listed_by_name(tmp_path: Path, patterns: Path) -> None:
+    root = shutil.copytree(patterns / "train", tmp_path / "d")
+    (root / "dots" / "bad.jpg").write_text("I am a text.")
+    (root / "dots" / "empty.png").touch()
+    inventory = take_inventory(load_dataset(root).splits["all"])
+    assert len(inventory.pictures) == len(inventory.sha256) == 90
+    assert [error.source for error in inventory.unreadable] == ["dots/bad.jpg", "dots/empty.png"]
+
+
+def test_fingerprint_is_of_contents_and_classes_not_of_names(
+    tmp_path: Path, patterns: Path
+) -> None:
+    root = shutil.copytree(patterns / "train", tmp_path / "d")
+    before = take_inventory(load_dataset(root).splits["all"]).fingerprint()
+    (root / "dots" / "000.png").rename(root / "dots" / "zzz.png")
+    assert take_inventory(load_dataset(root).splits["all"]).fingerprint() == before
+    (root / "dots" / "zzz.png").rename(root / "waves" / "zzz.png")
+    assert take_inventory(load_dataset(root).splits["all"]).fingerprint() != before
+
+
+def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) -> None:
+    root = shutil.copytree(patterns / "train", tmp_path / "d")
+    (root / "dots" / "bad.jpg").write_text("I am a text.")
+    fractions = {"test": 0.2, "validation": 0.2}
+    path = split_folder(load_dataset(root), 0, fractions)
+    with path.open() as file:
+        table = {row["name"]: row["split"] for row in csv.DictReader(file)}
+    assert len(table) == 91
+    splits = load_dataset(root).splits
+    assert set(splits) == {"train", "validation", "test"}
+    for split, pictures in splits.items():
+        assert {table[name] for name in pictures.names()} == {split}
+    again = split_folder(load_dataset(root, follow_split_csv=False), 0, fractions)
+    with again.open() as file:
+        assert {row["name"]: row["split"] for row in csv.DictReader(file)} == table
+
+    write_pictures(tmp_path / "more", "dots", range(99, 100))
+    shutil.copy(tmp_path / "more" / "dots" / "099.png", root / "dots")
+    with pytest.raises(DataError, match=r"split\.csv: says nothing of dots/099\.png"):
+        load_dataset(root)
+
+
+def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
+    with pytest.raises(DataError, match="comes with splits"):
+        split_folder(load_dataset(patterns), 0, {"test": 0.2})
+
+
+def test_nothing_to_train_with(tmp_path: Path, patterns: Path) -> None:
+    shutil.copytree(patterns / "test", tmp_path / "d" / "test")
+    with pytest.raises(DataError, match="no training pictures"):
+        training_splits(load_dataset(tmp_path / "d"), 0, 0.2)

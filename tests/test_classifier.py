@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from foodvision.classifier import Classifier, Prediction
+from foodvision.errors import ImageError, ModelError
+from foodvision.images import ImageSpec, open_image
+from foodvision.models import ViT, ViTConfig
+from tests.conftest import CLASSES, build_classifier
+
+
+def photo(height: int, width: int, mode: str = "RGB") -> Image.Image:
+    """Smooth, so that it compresses to JPEG without surprises."""
+    random = np.random.default_rng([height, width])
+    small = Image.fromarray(random.integers(0, 256, (6, 6, 3), np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def write_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures that transformers opens as we do, and those that it opens otherwise."""
+    # Differences to 32 px of 1, 3, 7, 11: odd ones are where centre crops disagree.
+    sizes = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (35, 32), (32, 39)]
+    same, other = [], []
+    for height, width in sizes:
+        same.append(folder / f"{height}x{width}.jpg")
+        photo(height, width).save(same[-1])
+    for mode in ("L", "CMYK"):
+        same.append(folder / f"{mode}.jpg")
+        photo(50, 71, mode).save(same[-1])
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        same.append(folder / f"exif{orientation}.jpg")
+        photo(45, 70).save(same[-1], exif=exif)
+    transparent = photo(50, 60, "RGBA")
+    transparent.putalpha(Image.linear_gradient("L").resize((60, 50)))
+    other.append(folder / "alpha.png")
+    transparent.save(other[-1])
+    other.append(folder / "palette.png")
+    photo(50, 60).quantize(16).save(other[-1], transparency=3)
+    other.append(folder / "grey16.png")
+    values = np.linspace(0, 65535, 50 * 60).reshape(50, 60).astype(np.uint16)
+    Image.fromarray(values).save(other[-1])
+    return same, other
+
+
+@pytest.mark.parametrize("mode", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("size", [32, (24, 40)])
+def test_transformers_pipeline_gives_our_probabilities(
+    mode: str, size: int | tuple[int, int], tmp_path: Path
+) -> None:
+    build_classifier(ImageSpec(size, mode)).save(tmp_path / "model")
+    ours = Classifier.load(tmp_path / "model")
+    pipeline = transformers.pipeline("image-classification", model=str(tmp_path / "model"))
+    same, other = write_files(tmp_path)
+    assert len(same) + len(other) > 20
+    answers = []
+    for path, picture in [*((p, str(p)) for p in same), *((p, open_image(p)) for p in other)]:
+        expected = {row["label"]: row["score"] for row in pipeline(picture)}
+        got = ours.predict(path).probabilities
+        assert got == pytest.approx(expected, abs=1e-4), path.name
+        answers.append(got["dots"])
+    assert np.std(answers) > 0.01  # or the network does not look at the picture
+
+
+def test_folder_is_what_transformers_itself_writes(tmp_path: Path, classifier: Classifier) -> None:
+    classifier.save(tmp_path / "ours")
+    model = transformers.ViTForImageClassification.from_pretrained(tmp_path / "ours")
+    model.save_pretrained(tmp_path / "theirs")
+    ours = load_file(tmp_path / "ours" / "model.safetensors")
+    theirs = load_file(tmp_path / "theirs" / "model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
+    assert model.config.id2label == dict(enumerate(CLASSES))
+
+
+def test_folder_that_transformers_wrote_loads(tmp_path: Path) -> None:
+    config = transformers.ViTConfig(
+        image_size=32,
+        patch_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        hidden_size=16,
+        intermediate_size=24,
+        qkv_bias=False,
+        layer_norm_eps=1e-5,
+        id2label={0: "no", 1: "yes"},
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    loaded = Classifier.load(tmp_path)
+    assert loaded.classes == ("no", "yes")
+    assert loaded.network.config.layer_norm_eps == 1e-5
+    assert loaded.spec.resize_mode == "squash"
+    pipeline = transformers.pipeline("image-classification", model=str(tmp_path))
+    expected = {row["label"]: row["score"] for row in pipeline(photo(50, 70))}
+    assert loaded.predict(photo(50, 70)).probabilities == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"pooling": "average"}])
+def test_saving_and_loading_changes_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
+    classifier = build_classifier(ImageSpec((24, 40), "pad"), **settings)
+    classifier.metadata = {"data": {"name": "x"}, "calibration": None}
+    before = classifier.predict(photo(50, 70))
+    classifier.save(tmp_path)
+    loaded = Classifier.load(tmp_path)
+    assert loaded.predict(photo(50, 70)) == before
+    assert loaded.spec == classifier.spec
+    assert loaded.metadata == classifier.metadata
+
+
+def test_what_transformers_cannot_express_says_so(tmp_path: Path) -> None:
+    build_classifier(pooling="average").save(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "foodvision"
+    assert "transformers cannot express" in (tmp_path / "README.md").read_text()
+
+
+def test_loading_draws_no_random_number(tmp_path: Path, classifier: Classifier) -> None:
+    classifier.save(tmp_path)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    Classifier.load(tmp_path)
+    assert torch.rand(1).equal(expected)
+
+
+def test_prediction(classifier: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    photo(40, 40).save(path)
+    prediction = classifier.predict(path)
+    assert prediction.path == str(path)
+    assert set(prediction.probabilities) == set(CLASSES)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-12)
+    assert next(iter(prediction.probabilities)) == prediction.label
+    assert prediction.probability == max(prediction.probabilities.values())
+    assert prediction.sure is None
+    assert prediction.error is None
+    content = path.read_bytes()
+    for source in (content, io.BytesIO(content), open_image(path)):
+        assert classifier.predict(source).probabilities == prediction.probabilities
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_many_pictures_come_in_order_and_bad_ones_cost_no_other(
+    classifier: Classifier, batch_size: int
+) -> None:
+    pictures: list[Image.Image | bytes] = [photo(40 + i, 50) for i in range(10)]
+    pictures[4] = b"broken"
+    pictures[9] = b""
+    answers = list(classifier.predict_many(iter(pictures), batch_size))
+    for i, (picture, answer) in enumerate(zip(pictures, answers, strict=True)):
+        if i in (4, 9):
+            assert answer.label is None
+            assert answer.error
+        else:
+            expected = classifier.predict(picture).probabilities
+            assert answer.probabilities == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ImageError):
+        classifier.predict(b"broken")
+
+
+def test_pictures_are_taken_as_they_are_needed(classifier: Classifier) -> None:
+    taken = 0
+
+    def endless() -> object:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photo(40, 40)
+
+    answers = classifier.predict_many(endless(), batch_size=4)
+    assert isinstance(next(answers), Prediction)
+    assert taken <= 12
+
+
+def test_classes_and_network_must_fit() -> None:
+    network = ViT(
+        ViTConfig(
+            image_size=32,
+            patch_size=8,
+            num_layers=1,
+            hidden_size=12,
+            num_heads=3,
+            mlp_size=8,
+            num_classes=2,
+        )
+    )
+    with pytest.raises(ModelError, match="3 class names for 2 logits"):
+        Classifier(network, ImageSpec(32), CLASSES)
+    with pytest.raises(ModelError, match="the network takes"):
+        Classifier(network, ImageSpec(40), CLASSES[:2])
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda f: (f / "config.json").unlink(), "it has no config.json"),
+        (lambda f: (f / "model.safetensors").unlink(), "it has no model.safetensors"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
+        (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"x" * 99),
+            "model.safetensors is damaged",
+        ),
+        (lambda f: edit_config(f, model_type="bert"), "model_type 'bert' is not supported"),
+        (lambda f: edit_config(f, hidden_act="relu"), "hidden_act 'relu' is not supported"),
+        (lambda f: edit_config(f, num_attention_heads=7), "not a multiple of num_heads"),
+        (lambda f: edit_config(f, hidden_size=48), "does not fit config.json"),
+        (lambda f: edit_config(f, num_hidden_layers=3), r"the weights lack vit\.encoder\.layer\.2"),
+        (lambda f: edit_config(f, num_hidden_layers=1), r"what a ViT has not: vit\.encoder"),
+        (lambda f: edit_config(f, id2label={}), "id2label"),
+        (lambda f: edit_config(f, foodvision={"image_spec": {"size": -1}}), "damaged"),
+    ],
+)
+def test_broken_folders_are_one_clear_line(
+    break_it: object, reason: str, tmp_path: Path, classifier: Classifier
+) -> None:
+    classifier.save(tmp_path)
+    break_it(tmp_path)
+    with pytest.raises(ModelError, match=reason) as caught:
+        Classifier.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_and_unreachable_hub(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        Classifier.load(tmp_path / "no")
+    with pytest.raises(ModelError, match="not to be had from the Hub"):
+        Classifier.load("nobody/nothing")
+
+
+def test_half_precision_weights_are_read_as_float32(tmp_path: Path, classifier: Classifier) -> None:
+    classifier.save(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({k: v.half() for k, v in weights.items()}, tmp_path / "model.safetensors")
+    assert next(Classifier.load(tmp_path).network.parameters()).dtype == torch.float32

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foodvision.errors import RecipeError
+from foodvision.training import Recipe, load_recipe
+from foodvision.training.recipe import recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
+    import foodvision
+
+    assert isinstance(load_recipe(name), Recipe)
+    text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
+    assert text.startswith("# ")
+    assert "foodvision " in text.split("\n\n")[0]
+
+
+def test_scratch_is_ti_width_64_px_patch_8() -> None:
+    config = load_recipe("scratch").vit_config(3)
+    assert (config.hidden_size, config.image_size, config.patch_size) == (192, 64, 8)
+
+
+def test_every_setting_is_documented() -> None:
+    for name, field in Recipe.model_fields.items():
+        assert field.description, name
+
+
+def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
+    recipe = load_recipe("scratch", {"epochs": "3", "learning_rate": "1e-4", "optimizer": "sgd"})
+    assert (recipe.epochs, recipe.learning_rate, recipe.optimizer) == (3, 1e-4, "sgd")
+
+
+def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
+    recipe = load_recipe("scratch", {"network": "vit_b16", "image_size": 224})
+    assert (recipe.network, recipe.patch_size) == ("vit_b", 16)
+    with pytest.raises(RecipeError, match="vit_b16 and patch_size 32"):
+        load_recipe("scratch", {"network": "vit_b16", "patch_size": 32})
+
+
+def test_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('network = "vit_s16"\nimage_size = 96\nepochs = 1\n')
+    assert load_recipe(path).vit_config(2).hidden_size == 384
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
+        ({"epochs": 0}, "epochs = 0: .*greater than 0"),
+        ({"epochs": "many"}, "epochs = 'many'"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw' or 'sgd'"),
+        ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
+        ({"network": "resnet18"}, "no network 'resnet18'"),
+        ({"network": "vit_b15"}, "patch sizes are"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(RecipeError, match=reason) as caught:
+        load_recipe("scratch", settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no recipe 'nosuch': there are .*scratch"):
+        load_recipe("nosuch")
+    (tmp_path / "broken.toml").write_text("epochs = ")
+    with pytest.raises(RecipeError, match="cannot be read as TOML"):
+        load_recipe(tmp_path / "broken.toml")

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from foodvision.classifier import Classifier
+from foodvision.errors import DataError, FoodvisionError
+from foodvision.evaluation import evaluate
+from foodvision.images import decode
+from foodvision.training import TrainingResult, train
+from tests.conftest import write_pictures
+
+FAST = {
+    "image_size": 32,
+    "num_layers": 2,
+    "epochs": 2,
+    "batch_size": 16,
+    "precision": "float32",
+    "learning_rate": 3e-3,
+    "auto_augment": "none",
+    "erasing": 0.0,
+    "min_area": 0.7,
+}
+
+
+@pytest.fixture(scope="module")
+def result(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return train(patterns, out=tmp_path_factory.mktemp("run") / "r", **(FAST | {"epochs": 8}))
+
+
+def test_it_learns(result: TrainingResult, patterns: Path) -> None:
+    assert result.history[-1].train_loss < 0.6 * result.history[0].train_loss
+    assert evaluate(result.classifier, patterns).accuracy > 0.8
+
+
+def test_folder_holds_model_history_and_splits(result: TrainingResult) -> None:
+    names = {path.name for path in result.folder.iterdir()}
+    assert {
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "README.md",
+        "history.jsonl",
+        "metrics.json",
+        "split.csv",
+        "curves.png",
+    } <= names
+    lines = [
+        json.loads(line) for line in (result.folder / "history.jsonl").read_text().splitlines()
+    ]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+    assert lines[-1] == result.history[-1].to_dict()
+    ours = json.loads((result.folder / "config.json").read_text())["foodvision"]
+    assert ours["recipe"]["learning_rate"] == 3e-3
+    assert ours["calibration"] is None
+    with (result.folder / "split.csv").open() as file:
+        splits = [row["split"] for row in csv.DictReader(file)]
+    assert (splits.count("train"), splits.count("validation")) == (
+        ours["data"]["train"],
+        ours["data"]["validation"],
+    )
+
+
+def test_the_best_epoch_is_kept_and_its_numbers_are_those_evaluate_finds(
+    result: TrainingResult, patterns: Path
+) -> None:
+    best = min(epoch.log_loss for epoch in result.history)
+    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+    report = evaluate(Classifier.load(result.folder), patterns, split="validation")
+    assert report.n == result.metrics.n
+    assert report.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
+    card = (result.folder / "README.md").read_text()
+    assert f"log loss {result.metrics.log_loss:.4f}" in card
+
+
+def test_same_seed_same_weights_whatever_the_workers(patterns: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    settings = FAST | {"stochastic_depth": 0.2, "dropout": 0.1, "auto_augment": "trivialaugment"}
+    train(patterns, out=tmp_path / "a", **settings)
+    torch.manual_seed(2)
+    train(patterns, out=tmp_path / "b", num_workers=2, **settings)
+    train(patterns, out=tmp_path / "c", seed=1, **settings)
+    a, b, c = ((tmp_path / run / "model.safetensors").read_bytes() for run in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_training_leaves_the_callers_random_stream_alone(patterns: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(patterns, out=tmp_path / "r", **(FAST | {"epochs": 1}))
+    assert torch.rand(3).equal(expected)
+
+
+def test_no_test_file_is_opened(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every open of this process is watched, Python's own included."""
+    import sys
+
+    opened: list[str] = []
+    watching = True
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        if watching and event == "open":
+            opened.append(str(args[0]))
+
+    sys.addaudithook(hook)
+    root = shutil.copytree(patterns, tmp_path / "d")
+    opened.clear()
+    train(root, out=tmp_path / "r", **(FAST | {"epochs": 1}))
+    watching = False
+    assert any(str(root / "train") in name for name in opened)
+    assert not [name for name in opened if str(root / "test") in name]
+
+
+def test_flat_folder_trains_and_validates_on_different_pictures(
+    patterns: Path, tmp_path: Path
+) -> None:
+    train(patterns / "train", out=tmp_path / "r", **(FAST | {"epochs": 1}))
+    with (tmp_path / "r" / "split.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["name"] for row in rows}) == 90
+    assert {row["split"] for row in rows} == {"train", "validation"}
+
+
+def test_balanced_weights_leave_log_loss_honest(patterns: Path, tmp_path: Path) -> None:
+    """On pictures that say nothing, the answer must be the classes' true shares."""
+    from PIL import Image
+
+    root = tmp_path / "noise"
+    for label, n in (("common", 60), ("rare", 20)):
+        (root / label).mkdir(parents=True)
+        for i in range(n):
+            Image.new("RGB", (32, 32), (i % 20, 99, i // 20)).save(root / label / f"{i}.png")
+    result = train(
+        root,
+        out=tmp_path / "r",
+        class_weights="balanced",
+        **(FAST | {"epochs": 6, "learning_rate": 1e-3, "label_smoothing": 0.0}),
+    )
+    answer = result.classifier.predict(root / "common" / "0.png").probabilities
+    assert answer["common"] == pytest.approx(0.75, abs=0.1)
+
+
+def test_unreadable_pictures_are_skipped_listed_and_counted(
+    patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = shutil.copytree(patterns, tmp_path / "d")
+    (root / "train" / "dots" / "bad.jpg").write_text("I am a text.")
+    result = train(root, out=tmp_path / "r", **(FAST | {"epochs": 1}))
+    assert "1 of 91 pictures cannot be opened" in caplog.text
+    assert "train/dots/bad.jpg" in (tmp_path / "r" / "unreadable.csv").read_text()
+    assert "1 pictures could not be opened" in (result.folder / "README.md").read_text()
+    for i in range(6):
+        (root / "train" / "dots" / f"bad{i}.jpg").touch()
+    with pytest.raises(DataError, match="7 of 97 pictures cannot be opened"):
+        train(root, out=tmp_path / "r2", **FAST)
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_any_work(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    monkeypatch.setattr(decode, "open_image", lambda *a, **k: pytest.fail("a picture was opened"))
+    with pytest.raises(FoodvisionError, match="is not empty; choose another --out"):
+        train(patterns, out=tmp_path, **FAST)
+    with pytest.raises(FoodvisionError, match="cannot be written"):
+        train(patterns, out=tmp_path / "precious.txt" / "r", **FAST)
+
+
+def test_a_diverging_run_says_so(patterns: Path, tmp_path: Path) -> None:
+    with pytest.raises(FoodvisionError, match="lower learning_rate"):
+        train(patterns, out=tmp_path / "r", **(FAST | {"learning_rate": 1e30, "optimizer": "sgd"}))
+
+
+def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
+    for label in ("dots", "stripes"):
+        write_pictures(tmp_path / "d" / "train", label, range(8))
+        write_pictures(tmp_path / "d" / "val", label, range(90, 92))
+        write_pictures(tmp_path / "d" / "test", label, range(80, 82))
+    result = train(
+        tmp_path / "d",
+        out=tmp_path / "r",
+        **(FAST | {"epochs": 60, "label_smoothing": 0.0, "min_area": 1.0, "flip": 0.0}),
+    )
+    assert result.history[-1].train_loss < 0.02
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same arithmetic on every machine that runs these tests."""
+    choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
+    monkeypatch.setattr("foodvision.training.run.choose_device", choose)
+    monkeypatch.setattr("foodvision.classifier.choose_device", choose)
