@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/foodvision demo $(if $(APP),--app)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check
@@ -31,7 +31,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training_step.py
 
 clean:
 	rm -rf .venv .uv

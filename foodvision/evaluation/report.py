@@ -129,7 +129,7 @@ def evaluate(
                 unreadable.append(f"{picture}: {logits.reason}")
                 continue
             running.update(logits[None], label[None])
-            scored.append(_scored(picture, label, logits, classifier.classes))
+            scored.append(_scored(picture, int(label), logits, classifier.classes))
     if unreadable:
         log.warning(
             "%d of %d pictures cannot be opened and are not scored, the first is %s",
@@ -185,10 +185,8 @@ def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tupl
     raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
 
 
-def _scored(
-    name: str, label: np.int64, logits: np.ndarray, classes: tuple[str, ...]
-) -> ScoredPicture:
-    loss = float(log_loss_of_each(logits[None], label[None])[0])
+def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredPicture:
+    loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
     best = logits[None].argmax(axis=1)
     top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
     return ScoredPicture(name, classes[label], classes[best[0]], top, loss)

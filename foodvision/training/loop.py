@@ -6,7 +6,6 @@ decides what to keep. It knows nothing of files.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -29,8 +28,6 @@ from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.optim import build_optimizer, build_schedule
 from foodvision.training.randomness import STEP, seed_for
 from foodvision.training.recipe import Recipe
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,6 @@ def fit(
     schedule = build_schedule(optimizer.optimizer, recipe, steps)
     weights = torch.tensor(class_weights(train, recipe), device=accelerator.device)
     batch_size = recipe.batch_size * accelerator.num_processes
-    if accelerator.is_main_process:
-        _announce(model, train, validation, spec, recipe, accelerator, steps)
 
     step, validated = 0, ""
     with progress_bar() as bar:
@@ -112,7 +107,7 @@ def fit(
             for pixels, labels in train_loader:
                 # Dropout and stochastic depth draw on the device: every generator is seeded.
                 torch.manual_seed(seed_for(recipe.seed, STEP, step, accelerator.process_index))
-                with _autocast(recipe, accelerator):
+                with _autocast(recipe, accelerator.device):
                     logits = model(pixels)
                 loss = weighted_cross_entropy(logits, labels, weights, recipe.label_smoothing)
                 accelerator.backward(loss)
@@ -185,53 +180,31 @@ def _validate(
     shift = np.log(class_weights(train, recipe))
     running = RunningMetrics(train.classes)
     for pixels, labels in loader:
-        with _autocast(recipe, accelerator):
+        with _autocast(recipe, accelerator.device):
             logits = model(pixels)
         logits, labels = accelerator.gather_for_metrics((logits, labels))
         running.update(logits.float().cpu().numpy() - shift, labels.cpu().numpy())
     return running.result()
 
 
-def _autocast(recipe: Recipe, accelerator: Accelerator) -> AbstractContextManager[Any]:
+def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
     bf16 = recipe.precision == "bf16"
-    return torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
-def _announce(
-    model: nn.Module,
-    train: Pictures,
-    validation: Pictures,
-    spec: ImageSpec,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    steps: int,
-) -> None:
-    """Say in one line what is about to be done, and how long that will take."""
+def seconds_per_step(
+    network: nn.Module, spec: ImageSpec, recipe: Recipe, device: torch.device
+) -> float:
+    """Time the arithmetic of one step on blank pictures; leaves the network as it was."""
     size = min(recipe.batch_size, 32)
-    pixels = torch.zeros(size, len(spec.mean), spec.height, spec.width, device=accelerator.device)
+    pixels = torch.zeros(size, len(spec.mean), spec.height, spec.width, device=device)
+    network.to(device)
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
-        with _autocast(recipe, accelerator):
-            loss = model(pixels).sum()
+        with _autocast(recipe, device):
+            loss = network(pixels).sum()
         loss.backward()
         loss.item()  # waits for the device
-        seconds = (time.perf_counter() - started) * recipe.batch_size / size
-    model.zero_grad()
-    log.info(
-        "%s training and %s validation pictures of %d classes; %d epochs, %d steps of %d pictures "
-        "at %d px; about %s on %s (%s)",
-        f"{len(train):,}",
-        f"{len(validation):,}",
-        len(train.classes),
-        recipe.epochs,
-        steps,
-        recipe.batch_size * accelerator.num_processes,
-        recipe.image_size,
-        _duration(seconds * steps),
-        accelerator.device.type,
-        recipe.precision,
-    )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+        seconds = time.perf_counter() - started
+    network.zero_grad()
+    return seconds * recipe.batch_size / size

@@ -22,7 +22,7 @@ from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.vit import ViT
 from foodvision.plots import plot_curves
 from foodvision.runtime import choose_device, has_fast_bf16
-from foodvision.training.loop import Epoch, class_weights, fit
+from foodvision.training.loop import Epoch, class_weights, fit, seconds_per_step
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe, load_recipe
 
@@ -99,6 +99,9 @@ def train(
     history: list[Epoch] = []
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):  # the loop seeds torch's global generators
+        if accelerator.is_main_process:
+            seconds = seconds_per_step(network, spec, chosen, accelerator.device)
+            log.info(_plan(dataset, splits, chosen, accelerator, seconds))
         for epoch in fit(network, training, validation, spec, chosen, accelerator):
             history.append(epoch)
             if accelerator.is_main_process:
@@ -154,6 +157,28 @@ def _read_splits(dataset: Dataset, recipe: Recipe, folder: Path) -> TrainingSpli
             raise DataError(f"{dataset.name}: {summary}")
         log.warning("%s: %s; they are left out", dataset.name, summary)
     return splits
+
+
+def _plan(
+    dataset: Dataset,
+    splits: TrainingSplits,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    seconds_per_step: float,
+) -> str:
+    """What is about to be done, and how long it will take, in one line."""
+    test = dataset.splits.get("test")
+    batch_size = recipe.batch_size * accelerator.num_processes
+    steps = recipe.epochs * max(1, len(splits.train.pictures) // batch_size)
+    seconds = steps * seconds_per_step
+    return (
+        f"{len(splits.train.pictures):,} training and {len(splits.validation.pictures):,} "
+        f"validation pictures of {len(dataset.classes)} classes"
+        + (f" ({len(test):,} of the test stay closed)" if test else "")
+        + f"; {recipe.epochs} epochs, {steps:,} steps of {batch_size} pictures; about "
+        + (f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes")
+        + f" on {accelerator.device.type} ({recipe.precision})"
+    )
 
 
 def _snapshot(network: ViT, shift: Tensor) -> ViT:

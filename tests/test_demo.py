@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from foodvision import demo
+from foodvision.data.drawn import write_drawn
+
+
+@pytest.fixture
+def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the drawings, in a cache of the test's own, and one epoch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_drawn(tmp_path / "cache" / "foodvision" / "drawn", train_per_class=40, test_per_class=20)
+    monkeypatch.setattr(demo, "train", partial(demo.train, epochs=1))
+
+
+def test_demo_trains_reports_and_ends_with_the_apps_command(
+    small_sample: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo.run_demo(device="cpu")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "Open the app: foodvision app runs/demo"
+    assert sum("logistic regression" in line for line in lines) == 2
+    report = Path("runs/demo/report")
+    assert {"metrics.json", "confusion.png", "curves.png", "predictions.csv"} <= {
+        path.name for path in report.iterdir()
+    }
+    demo.run_demo(device="cpu")
+    assert Path("runs/demo-2/model.safetensors").exists()

@@ -1,0 +1,73 @@
+"""What the README tells people to type works, as it is written, on a small data set."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foodvision import cli
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL))
+
+
+def commands() -> list[list[str]]:
+    lines = re.findall(r"^foodvision [^#\n]+", SHELL, flags=re.MULTILINE)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.fixture
+def photos(patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(patterns / "train", tmp_path / "photos")
+
+
+def test_the_seven_commands(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
+    assert len(commands()) == 7
+    for arguments in commands():
+        # Fewer epochs, and nothing else.
+        monkeypatch.setattr(
+            sys, "argv", ["foodvision", *(a.replace("epochs=10", "epochs=1") for a in arguments)]
+        )
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 0, arguments
+    assert len(served) == 1
+    assert len(Path("answers.csv").read_text().splitlines()) == 91
+    assert Path("runs/photos/report/confusion.png").exists()
+
+
+def test_the_python_example(photos: None) -> None:
+    (example,) = re.findall(r"```python\n(import foodvision.*?)```", README, flags=re.DOTALL)
+    Path("photos/pizza").mkdir()
+    for i, path in enumerate(sorted(Path("photos/dots").iterdir())):
+        path.rename(Path("photos/pizza") / f"{i}.jpg")
+    Path("photos/dots").rmdir()
+    done = subprocess.run(
+        [sys.executable, "-c", example.replace("epochs=10", "epochs=1")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in ("pizza", "stripes", "waves")
+
+
+def test_its_make_targets_exist() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    for target in set(re.findall(r"^make (\w+)", SHELL, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_its_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert link.startswith("https://") or (Path(__file__).parent.parent / link).exists(), link
