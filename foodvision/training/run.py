@@ -130,7 +130,9 @@ def _empty_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise FoodvisionError(f"{folder}: is not empty; choose another --out")
-        (folder / "history.jsonl").touch()  # better to know now than after the first epoch
+        probe = folder / "history.jsonl"  # better to know now than after the first epoch
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise FoodvisionError(
             f"{folder}: cannot be written ({error.strerror}); choose another --out"
@@ -141,21 +143,19 @@ def _empty_folder(folder: Path) -> Path:
 def _read_splits(dataset: Dataset, recipe: Recipe, folder: Path) -> TrainingSplits:
     """Read the pictures; write down which is in which split, and which cannot be opened."""
     splits = training_splits(dataset, recipe.seed, recipe.validation_fraction)
-    splits.write_csv(folder / "split.csv")
     if unreadable := splits.unreadable:
         total = len(splits.train.pictures) + len(splits.validation.pictures) + len(unreadable)
+        summary = f"{dataset.name}: {len(unreadable)} of {total} pictures cannot be opened"
+        if len(unreadable) > MAX_UNREADABLE * total:
+            shown = "; ".join(map(str, unreadable[:3]))
+            raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
         listed = folder / "unreadable.csv"
         with listed.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["name", "reason"])
             writer.writerows((error.source, error.reason) for error in unreadable)
-        summary = (
-            f"{len(unreadable)} of {total} pictures cannot be opened, the first is "
-            f"{unreadable[0]}; all are in {listed}"
-        )
-        if len(unreadable) > MAX_UNREADABLE * total:
-            raise DataError(f"{dataset.name}: {summary}")
-        log.warning("%s: %s; they are left out", dataset.name, summary)
+        log.warning("%s and are left out, the first is %s; see %s", summary, unreadable[0], listed)
+    splits.write_csv(folder / "split.csv")
     return splits
 
 
