@@ -51,9 +51,9 @@ def draw_picture(label: str, seed: int) -> Image.Image:
         raise ValueError(f"cannot draw {label!r}, only {', '.join(CLASSES)}")
     rng = np.random.default_rng([CLASSES.index(label), seed])
     scene = _Scene(rng)
-    x, y = SIDE / 2 + rng.uniform(-10, 10, 2)
+    x, y = SIDE / 2 + rng.uniform(-20, 20, 2)
     at = float(x), float(y)
-    size = rng.uniform(36, 54)
+    size = rng.uniform(44, 62)
     scene.set_table(at, size)
     {"pizza": _serve_pizza, "steak": _serve_steak, "sushi": _serve_sushi}[label](scene, at, size)
     return scene.photograph()
@@ -61,7 +61,7 @@ def draw_picture(label: str, seed: int) -> Image.Image:
 
 def write_drawn(
     out: Path,
-    train_per_class: int = 1600,
+    train_per_class: int = 1200,
     test_per_class: int = 200,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -201,7 +201,7 @@ class _Scene:
         # The camera's own exposure and white balance: they take the class's mean colour away.
         mean = pixels.mean((0, 1))
         grey = mean.mean()
-        pixels *= rng.uniform(0.4, 0.6) / (mean**0.3 * grey**0.6)
+        pixels *= rng.uniform(0.4, 0.6) / (mean**0.9 * grey**0.1)
         pixels = pixels / (1 + pixels**4) ** 0.25
         pixels += rng.uniform(0, 0.02) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
         image = Image.fromarray((255 * _ramp(pixels)).astype(np.uint8))
@@ -270,13 +270,13 @@ class _Scene:
 def _serve_pizza(scene: _Scene, at: tuple[float, float], size: float) -> None:
     rng = scene.rng
     dough = scene.pick("tan tan butter cream brown charcoal")
-    cheese = scene.pick("cream white butter cheddar tomato pesto tan brown")
-    sauce = scene.pick("tomato pesto cream brown plum", unlike=cheese)
+    cheese = scene.pick("cream white butter cheddar tomato pesto tan pink")
+    sauce = scene.pick("tomato tomato pesto cream brown", unlike=cheese)
     turn = rng.uniform(0, 6.3)
     cut = rng.random()
-    if cut < 0.2:  # one slice, its tip where the middle of the whole was
-        size *= 1.7
-        half = rng.uniform(0.42, 0.6)
+    if cut < 0.1:  # one slice, its tip where the middle of the whole was
+        size *= 1.9
+        half = rng.uniform(0.5, 0.62)
         at = scene.near(at, -0.6 * size, 0, turn)
     else:
         half = math.pi if cut < 0.7 else math.pi - rng.uniform(0.25, 0.55)
@@ -292,7 +292,7 @@ def _serve_pizza(scene: _Scene, at: tuple[float, float], size: float) -> None:
     def paint(x: Array, y: Array, _: Array) -> Array:
         edge = whole(x, y)
         rim = _ramp(edge + width)
-        melted = _mix(cheese, sauce, _ramp(0.1 + 0.9 * scene.clouds(x, y, 14)))
+        melted = _mix(cheese, sauce, _ramp(0.1 + 0.9 * scene.clouds(x, y, 6)))
         melted = _mix(melted, sauce, _ramp(edge + width + 2.5))
         round_off = 1 - 0.45 * np.square(1 + 2 * edge / width)
         crust = dough * (round_off + 0.25 * scene.clouds(x, y, 5))[..., None]
@@ -302,8 +302,8 @@ def _serve_pizza(scene: _Scene, at: tuple[float, float], size: float) -> None:
 
     kinds = rng.choice(len(_TOPPINGS), rng.integers(2, 4), replace=False)
     colours = [scene.pick(_TOPPINGS[kind][1], unlike=cheese) for kind in kinds]
-    unit = rng.uniform(1.5, 2.0)
-    count = int(rng.uniform(0.02, 0.026) * (size / unit) ** 2)
+    unit = rng.uniform(1.25, 1.65)
+    count = int(rng.uniform(0.018, 0.024) * (size / unit) ** 2)
     for i in range(count):  # a sunflower's seeds: even, and yet no grid
         angle = 2.4 * i
         r = (size - width - 3.5 * unit) * math.sqrt((i + 0.5) / count) + rng.normal(0, 1)
@@ -392,9 +392,9 @@ def _garnish(scene: _Scene, at: tuple[float, float], size: float) -> None:
 def _serve_sushi(scene: _Scene, at: tuple[float, float], size: float) -> None:
     rng = scene.rng
     turn = rng.uniform(0, 6.3)
-    pitch = rng.uniform(32, 46)
+    pitch = rng.uniform(28, 40)
     shift = rng.uniform(0.2, 0.8, 2)
-    rice = scene.pick("white cream butter pink tan avocado")
+    rice = scene.pick("white white cream cream pink butter tan")
     nori = scene.pick("nori nori charcoal", unlike=rice)
     recipes = [_PIECES[rng.integers(len(_PIECES))] for _ in range(2)]
     fillings = [scene.pick(FILLING, unlike=rice) for _ in range(3)]
@@ -402,7 +402,7 @@ def _serve_sushi(scene: _Scene, at: tuple[float, float], size: float) -> None:
     for row in places:
         for column in places:
             x, y = (column + shift[0]) * pitch, (row + shift[1]) * pitch
-            if math.hypot(x, y) < size - 0.1 * pitch and rng.random() < 0.95:
+            if math.hypot(x, y) < size - 0.2 * pitch and rng.random() < 0.95:
                 piece = recipes[row % 2]
                 piece(scene, scene.near(at, x, y, turn), pitch * 0.48, turn, rice, nori, fillings)
 
@@ -420,7 +420,7 @@ def _roll(
     """A slice of a roll seen from above, its rice within the nori or around it."""
     band = (0.5, 0.62) if inside_out else (0.8, 1.1)
     core = 0.32 if not inside_out else 0.42
-    cell = 4.6
+    cell = 3.0
 
     def paint(x: Array, y: Array, _: Array) -> Array:
         rho = np.hypot(x, y) / r
@@ -457,7 +457,7 @@ def _nigiri(
     fillings: list[Array],
 ) -> None:
     """A block of rice under a slab of fish, sometimes tied with nori."""
-    cell = 4.6
+    cell = 3.0
     scene.lay(
         _box(r, 0.62 * r, 0.4 * r),
         at,
@@ -533,11 +533,11 @@ def _blob(r: float, rng: np.random.Generator, wobble: float) -> Shape:
 
 
 _TOPPINGS: tuple[tuple[Callable[[float], Shape], str], ...] = (
-    (lambda unit: _disc(4.8 * unit), "tomato raw salmon brown plum"),  # salami
+    (lambda unit: _disc(4.8 * unit), "tomato raw salmon brown"),  # salami
     (lambda unit: _disc(2.4 * unit), "charcoal herb plum"),  # olives
-    (lambda unit: _strip(5 * unit, 1.1 * unit), "herb cheddar tomato avocado plum"),  # pepper
+    (lambda unit: _strip(5 * unit, 1.1 * unit), "herb cheddar tomato avocado"),  # pepper
     (lambda unit: _mushroom(4 * unit), "cream tan brown white"),
-    (lambda unit: _leaf(5.5 * unit, 2.2 * unit), "herb pesto avocado plum"),  # basil
+    (lambda unit: _leaf(5.5 * unit, 2.2 * unit), "herb pesto avocado"),  # basil
     (lambda unit: _box(3.4 * unit, 3.4 * unit, 0.8 * unit), "pink raw butter seared"),  # ham
 )
 
