@@ -76,14 +76,20 @@ def train(
         decided = "bf16" if has_fast_bf16(target) else "float32"
         chosen = chosen.model_copy(update={"precision": decided})
     dataset = load_dataset(data)
-    folder = _empty_folder(Path(out or f"runs/{dataset.name}-{Path(recipe).stem}"))
-    splits = _read_splits(dataset, chosen, folder)
+    folder = Path(out or f"runs/{dataset.name}-{Path(recipe).stem}")
+    accelerator = Accelerator(cpu=target.type == "cpu")
+    if accelerator.is_main_process:
+        _claim(folder)
+    accelerator.wait_for_everyone()
+    splits = training_splits(dataset, chosen.seed, chosen.validation_fraction)
+    _check_unreadable(dataset, splits)
+    if accelerator.is_main_process:
+        _write_splits(splits, folder)
     training, validation = splits.train.pictures, splits.validation.pictures
 
     with seeded(chosen.seed, INITIAL_WEIGHTS):
         network = ViT(chosen.vit_config(len(dataset.classes)))
     spec = chosen.image_spec()
-    accelerator = Accelerator(cpu=target.type == "cpu")
     metadata: dict[str, Any] = {
         "recipe": chosen.model_dump(),
         "data": {
@@ -125,7 +131,8 @@ def train(
     return TrainingResult(classifier, history, metrics, folder)
 
 
-def _empty_folder(folder: Path) -> Path:
+def _claim(folder: Path) -> None:
+    """Make the folder of a run, or refuse it, before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -137,26 +144,26 @@ def _empty_folder(folder: Path) -> Path:
         raise FoodvisionError(
             f"{folder}: cannot be written ({error.strerror}); choose another --out"
         ) from error
-    return folder
 
 
-def _read_splits(dataset: Dataset, recipe: Recipe, folder: Path) -> TrainingSplits:
-    """Read the pictures; write down which is in which split, and which cannot be opened."""
-    splits = training_splits(dataset, recipe.seed, recipe.validation_fraction)
-    if unreadable := splits.unreadable:
-        total = len(splits.train.pictures) + len(splits.validation.pictures) + len(unreadable)
-        summary = f"{dataset.name}: {len(unreadable)} of {total} pictures cannot be opened"
-        if len(unreadable) > MAX_UNREADABLE * total:
-            shown = "; ".join(map(str, unreadable[:3]))
-            raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
-        listed = folder / "unreadable.csv"
-        with listed.open("w", newline="", encoding="utf-8") as file:
+def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
+    bad = splits.unreadable
+    total = len(splits.train.pictures) + len(splits.validation.pictures) + len(bad)
+    summary = f"{dataset.name}: {len(bad)} of {total} pictures cannot be opened"
+    if len(bad) > MAX_UNREADABLE * total:
+        shown = "; ".join(map(str, bad[:3]))
+        raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
+    if bad:
+        log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
+
+
+def _write_splits(splits: TrainingSplits, folder: Path) -> None:
+    splits.write_csv(folder / "split.csv")
+    if splits.unreadable:
+        with (folder / "unreadable.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["name", "reason"])
-            writer.writerows((error.source, error.reason) for error in unreadable)
-        log.warning("%s and are left out, the first is %s; see %s", summary, unreadable[0], listed)
-    splits.write_csv(folder / "split.csv")
-    return splits
+            writer.writerows((error.source, error.reason) for error in splits.unreadable)
 
 
 def _plan(
