@@ -1,45 +1,43 @@
-"""Pizza, steak and sushi that we draw ourselves: the offline sample. Drawings, not photographs.
+"""Pizza, steak and sushi that we draw ourselves: the offline sample. Drawings, no photographs.
 
-A label and a seed go in, a small picture comes out; `write_drawn` makes a folder of them, to
-train on within minutes and without a download. What a network scores on them shows that the code
-works; it says nothing about photographs of food.
+A label and a seed go in, a small picture comes out; `write_drawn` makes a folder of them that
+trains a network in minutes without any download. What a network scores here says that the code
+works, and nothing about photographs of food.
 
-Only structure tells the classes apart. Their colours overlap, and the camera takes away most of
-what is left; place, size and turn are random. So a linear model on pixels or on colour histograms
-stays far behind a network (a test holds it to that).
+Colour is drawn from the same wide range for all three classes (dough of charcoal, pale and raw
+steak, rice in purple, coloured light), and place, size and turn are random: only structure tells
+them apart. A linear model on the pixels or on the colours stays far behind (a test proves it).
 """
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from foodvision.errors import DataError
-
 CLASSES = ("pizza", "steak", "sushi")
 SIDE = 96  # pixels
 TRAIN_SEEDS = range(0, 1_000_000)
-TEST_SEEDS = range(1_000_000, 2_000_000)  # disjoint from training's: a test picture is always new
+TEST_SEEDS = range(1_000_000, 2_000_000)
 
-Array: TypeAlias = NDArray[np.floating[Any]]
-Point: TypeAlias = tuple[float, float]  # across and down, in pixels
-# x and y from the middle, in pixels → distance to the outline in pixels, negative inside.
-Shape: TypeAlias = Callable[[Array, Array], Array]
-# x, y and that distance, each H W → RGB of about 0-1, H W 3.
-Paint: TypeAlias = Callable[[Array, Array, Array], Array]
+Array = NDArray[Any]
+# x, y in pixels from the middle → signed distance to the outline in pixels, negative inside.
+Shape = Callable[[Array, Array], Array]
+# x, y and that distance → RGB in about 0-1.
+Paint = Callable[[Array, Array, Array], Array]
 
 
 def draw_picture(label: str, seed: int) -> Image.Image:
-    """Draw one picture (no photograph): RGB, 96 × 96 pixels.
+    """Draw one picture: RGB, 96 × 96 pixels.
 
     Args:
         label: one of `CLASSES`.
@@ -51,143 +49,136 @@ def draw_picture(label: str, seed: int) -> Image.Image:
     """
     if label not in CLASSES:
         raise ValueError(f"cannot draw {label!r}, only {', '.join(CLASSES)}")
-    if seed < 0:
-        raise ValueError(f"the seed must be 0 or more, not {seed}")
     rng = np.random.default_rng([CLASSES.index(label), seed])
     scene = _Scene(rng)
-    at = (SIDE / 2 + rng.uniform(-20, 20), SIDE / 2 + rng.uniform(-20, 20))
-    size = rng.uniform(44, 62)  # about the radius of what is served
-    _set_table(scene, at, size)
+    x, y = SIDE / 2 + rng.uniform(-20, 20, 2)
+    at = float(x), float(y)
+    size = rng.uniform(44, 62)
+    scene.set_table(at, size)
     {"pizza": _serve_pizza, "steak": _serve_steak, "sushi": _serve_sushi}[label](scene, at, size)
     return scene.photograph()
 
 
 def write_drawn(
     out: Path,
-    train_per_class: int = 800,
+    train_per_class: int = 1200,
     test_per_class: int = 200,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``out/train/CLASS/CLASS-00000.jpg`` … and ``out/test/…``, all of it or nothing.
-
-    One process draws 250 pictures a second; a pool would save seconds and cost simplicity.
+    """Write ``out/train/CLASS/CLASS-00000.jpg`` … and ``out/test/…``; whole or not at all.
 
     Args:
-        out: a folder that is not there yet, or is empty.
-        train_per_class: training pictures of each class.
-        test_per_class: test pictures of each class, from seeds that training never uses.
+        out: a folder that does not exist yet, or an empty one.
+        train_per_class: pictures to draw for training, of each class.
+        test_per_class: the same for the test; their seeds are never used for training.
         on_progress: called after each picture with the pictures done and their total.
 
     Raises:
-        DataError: if there is something at `out`.
-        ValueError: if a count is negative or larger than the range of seeds.
+        FileExistsError: if `out` is there and not empty.
+        ValueError: if more pictures are asked for than there are seeds.
 
     """
-    splits = {"train": (TRAIN_SEEDS, train_per_class), "test": (TEST_SEEDS, test_per_class)}
-    for split, (seeds, count) in splits.items():
-        if not 0 <= count <= len(seeds):
-            raise ValueError(f"{split}: {count} pictures per class, not 0 to {len(seeds)}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is there already; remove it or choose another folder")
-
-    total = len(CLASSES) * (train_per_class + test_per_class)
-    done = 0
-    unfinished = out.with_name(f".{out.name}.unfinished-{os.getpid()}")
+    seeds = {"train": TRAIN_SEEDS[:train_per_class], "test": TEST_SEEDS[:test_per_class]}
+    if len(seeds["train"]) < train_per_class or len(seeds["test"]) < test_per_class:
+        raise ValueError(f"there are {len(TRAIN_SEEDS):,} seeds for each class, and no more")
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out} is not empty")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        for split, (seeds, count) in splits.items():
+        jobs = []
+        for split in seeds:
             for label in CLASSES:
                 folder = unfinished / split / label
                 folder.mkdir(parents=True)
-                for number, seed in enumerate(seeds[:count]):
-                    picture = draw_picture(label, seed)
-                    picture.save(folder / f"{label}-{number:05}.jpg", quality=90)
-                    done += 1
-                    if on_progress is not None:
-                        on_progress(done, total)
-        if out.exists():
-            out.rmdir()  # empty; Windows renames onto no folder at all
+                jobs += [
+                    (label, seed, folder / f"{label}-{number:05}.jpg")
+                    for number, seed in enumerate(seeds[split])
+                ]
+        with ProcessPoolExecutor() as pool:
+            for done, _ in enumerate(pool.map(_write_picture, jobs, chunksize=25), start=1):
+                if on_progress is not None:
+                    on_progress(done, len(jobs))
+        unfinished.chmod(0o755)  # mkdtemp's folders are for their maker only
         unfinished.rename(out)
-    except BaseException:  # Ctrl-C too
-        shutil.rmtree(unfinished, ignore_errors=True)
+    except BaseException:  # Ctrl-C included
+        shutil.rmtree(unfinished)
         raise
 
 
-# --- The scene: things are laid on it one by one, then it is photographed ------------------------
+def _write_picture(job: tuple[str, int, Path]) -> None:
+    label, seed, path = job
+    draw_picture(label, seed).save(path, quality=90)
+
+
+# --- The picture and the light on it -------------------------------------------------------------
 
 
 class _Scene:
-    """A picture in the making: float RGB of about 0-1, lit from one side."""
+    """A picture that things are laid on one by one, and in the end photographed."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.pixels = np.zeros((SIDE, SIDE, 3), np.float32)
-        lamp = self.turn()
-        self.light = math.cos(lamp), math.sin(lamp)  # points towards the lamp
+        turn = rng.uniform(0, 2 * math.pi)
+        self.light = math.cos(turn), math.sin(turn)  # towards the lamp
 
     def lay(
         self,
         shape: Shape,
-        at: Point,
+        at: tuple[float, float],
         reach: float,
         paint: Paint | Array,
         turn: float = 0.0,
         height: float = 1.5,
     ) -> None:
-        """Lay one thing on top: its shadow, its colours, the light along its edge.
+        """Lay one thing on the picture: its shadow, its colours, the light along its edge.
 
         Args:
             shape: its outline.
-            at: where its middle goes.
-            reach: no part of it is further from its middle, in pixels.
-            paint: its colours, or its one colour.
+            at: where its middle goes, in pixels.
+            reach: no part of it is further from the middle than this, in pixels.
+            paint: its colours, or the one colour.
             turn: clockwise, in radians.
-            height: how far its shadow falls, in pixels.
+            height: how far it throws its shadow, in pixels.
 
         """
-        span = reach + height + 2  # only this window is computed, which makes small things cheap
-        left, right = max(0, int(at[0] - span)), min(SIDE, int(at[0] + span) + 1)
-        top, bottom = max(0, int(at[1] - span)), min(SIDE, int(at[1] + span) + 1)
-        if left >= right or top >= bottom:
-            return  # outside the frame
-        across = np.arange(left, right, dtype=np.float32) - at[0]
-        down = np.arange(top, bottom, dtype=np.float32)[:, None] - at[1]
+        span = reach + height + 2
+        x0, x1 = max(0, int(at[0] - span)), min(SIDE, int(at[0] + span) + 1)
+        y0, y1 = max(0, int(at[1] - span)), min(SIDE, int(at[1] + span) + 1)
+        if x0 >= x1 or y0 >= y1:
+            return  # out of the frame
+        across = np.arange(x0, x1, dtype=np.float32) - np.float32(at[0])
+        down = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(at[1])
         cos, sin = math.cos(turn), math.sin(turn)
         x, y = cos * across + sin * down, cos * down - sin * across
+        away_x = height * (cos * self.light[0] + sin * self.light[1])
+        away_y = height * (cos * self.light[1] - sin * self.light[0])
         distance = shape(x, y)
-        # One more look at the outline, a step towards the lamp, gives both shadow and slope.
-        step_x = height * (cos * self.light[0] + sin * self.light[1])
-        step_y = height * (cos * self.light[1] - sin * self.light[0])
-        towards_lamp = shape(x + step_x, y + step_y)
-        slope = (towards_lamp - distance) / height  # 1 faces the lamp, -1 is turned away
+        towards_light = shape(x + away_x, y + away_y)
 
-        window = self.pixels[top:bottom, left:right]
-        window *= 1 - 0.5 * _clip(0.5 - towards_lamp / (1.5 * height))[..., None]
+        below = self.pixels[y0:y1, x0:x1]
+        below *= 1 - 0.5 * _ramp(0.5 - towards_light / (1.5 * height))[..., None]
         colour = paint(x, y, distance) if callable(paint) else paint
-        gleam = 0.4 * slope * np.exp(np.minimum(distance, 0) / (0.7 + 0.7 * height))
-        cover = _clip(0.5 - distance)[..., None]  # a ramp one pixel wide is the anti-aliasing
-        window += cover * (colour * (1 + gleam)[..., None] - window)
+        slope = (towards_light - distance) / height  # 1 faces the lamp, -1 looks away
+        glow = 0.4 * slope * np.exp(np.minimum(distance, 0) / (0.7 + 0.7 * height))
+        below += _ramp(0.5 - distance)[..., None] * (colour * (1 + glow)[..., None] - below)
 
-    def photograph(self) -> Image.Image:
-        """Take the picture: uneven light, automatic exposure and white balance, noise, blur."""
-        rng = self.rng
-        ruler = np.linspace(-1, 1, SIDE, dtype=np.float32)
-        fall = self.light[0] * ruler + self.light[1] * ruler[:, None]
-        pixels = self.pixels * (1 + rng.uniform(0, 0.4) * fall)[..., None]
-        # The camera's automatic takes each class's mean colour away; it errs at random.
-        tint = np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
-        pixels *= rng.uniform(0.4, 0.6) * tint / pixels.mean((0, 1))
-        pixels = np.maximum(pixels, 0) ** rng.uniform(0.8, 1.25)
-        pixels /= (1 + pixels**4) ** 0.25  # lights fade to white instead of being cut off
-        pixels += rng.uniform(0, 0.02) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
-        image = Image.fromarray((255 * _clip(pixels)).astype(np.uint8))
-        return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.5)))
+    def clouds(self, x: Array, y: Array, cell: float, stretch: float = 1.0) -> Array:
+        """Smooth noise of about -1 to 1 with bumps of `cell` pixels, `stretch` times as long."""
+        return self._look_up(_clouds(), x * (16 / cell / stretch), y * (16 / cell))
 
-    def turn(self) -> float:
-        """Choose an angle, in radians."""
-        return self.rng.uniform(0, 2 * math.pi)
+    def grains(self, x: Array, y: Array, cell: float) -> Array:
+        """Grains of rice, 0.3 in the cracks to 1 on top, each about `cell` pixels wide."""
+        return self._look_up(_grains(), x * (8 / cell), y * (8 / cell))
+
+    def _look_up(self, texture: Array, x: Array, y: Array) -> Array:
+        row, column = self.rng.integers(0, len(texture), 2)
+        wrap = len(texture) - 1
+        return texture[(y + row).astype(np.int32) & wrap, (x + column).astype(np.int32) & wrap]
 
     def pick(self, names: str, unlike: Array | None = None) -> Array:
-        """Choose a colour by name, then off by a little; if it can be had, far from `unlike`."""
+        """Choose one of the colours, a little off; clearly another one than `unlike`."""
         choices = names.split()
         for _ in range(8):
             colour = _COLOURS[choices[self.rng.integers(len(choices))]]
@@ -196,268 +187,300 @@ class _Scene:
                 break
         return np.clip(colour, 0.03, 1).astype(np.float32)
 
-    def clouds(self, x: Array, y: Array, cell: float, stretch: float = 1.0) -> Array:
-        """Smooth noise of about -1 to 1, H W 1, its bumps `cell` pixels wide."""
-        return self._look_up(_clouds(), x * (16 / cell / stretch), y * (16 / cell))
+    def near(self, at: tuple[float, float], x: float, y: float, turn: float) -> tuple[float, float]:
+        """Where the point x, y of a thing lies that was turned and put at `at`."""
+        cos, sin = math.cos(turn), math.sin(turn)
+        return at[0] + cos * x - sin * y, at[1] + sin * x + cos * y
 
-    def grains(self, x: Array, y: Array) -> Array:
-        """Grains of rice, H W 1: from 0.2 in the cracks to 1 on top."""
-        return self._look_up(_grains(), x * 2.6, y * 2.6)
+    def photograph(self) -> Image.Image:
+        """Light it, expose it, blur it a little, and return it: RGB."""
+        rng = self.rng
+        place = np.linspace(-1, 1, SIDE, dtype=np.float32)
+        lit = 1 + rng.uniform(0, 0.4) * (self.light[0] * place + self.light[1] * place[:, None])
+        pixels = self.pixels * lit[..., None] * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+        # The camera's own exposure and white balance: they take the class's mean colour away.
+        mean = pixels.mean((0, 1))
+        grey = mean.mean()
+        pixels *= rng.uniform(0.4, 0.6) / (mean**0.9 * grey**0.1)
+        pixels = pixels / (1 + pixels**4) ** 0.25
+        pixels += rng.uniform(0, 0.02) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
+        image = Image.fromarray((255 * _ramp(pixels)).astype(np.uint8))
+        return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.5)))
 
-    def _look_up(self, texture: Array, x: Array, y: Array) -> Array:
-        row, column = self.rng.integers(0, len(texture), 2).tolist()
-        last = len(texture) - 1  # a power of two less one: & wraps around, below zero too
-        rows, columns = (y + row).astype(np.int32) & last, (x + column).astype(np.int32) & last
-        return texture[rows, columns, None]
+    # --- What is the same for all three classes
 
+    def set_table(self, at: tuple[float, float], size: float) -> None:
+        """Draw table, clutter and plate."""
+        rng = self.rng
+        wood = self.pick(TABLE)
+        other = self.pick(TABLE)
+        cell, stretch = rng.uniform(8, 40), rng.choice([1.0, 1.0, 6.0])
 
-def _set_table(scene: _Scene, at: Point, size: float) -> None:
-    """Draw what is the same for all three classes: table, clutter and plate."""
-    rng = scene.rng
-    ground = scene.pick("tan brown slate blue charcoal cream herb tomato")
-    streak = _mix(ground, scene.pick(_ANY), 0.3)
-    cell, stretch = rng.uniform(8, 40), (1, 6)[rng.integers(2)]  # stone, or wood with its grain
+        def table(x: Array, y: Array, _: Array) -> Array:
+            return _mix(
+                wood, 0.75 * wood + 0.25 * other, 0.5 + 0.5 * self.clouds(x, y, cell, stretch)
+            )
 
-    def table(x: Array, y: Array, _: Array) -> Array:
-        return _mix(ground, streak, 0.5 + 0.5 * scene.clouds(x, y, cell, stretch))
+        self.lay(_disc(2 * SIDE), (SIDE / 2, SIDE / 2), SIDE, table, rng.uniform(0, 6.3), 0.1)
+        for _ in range(rng.integers(0, 3)):
+            self._drop_clutter()
+        plate = self.pick(PLATE)
+        rim = self.pick(PLATE) if rng.random() < 0.3 else plate
+        reach = size * rng.uniform(1.02, 1.25)
+        if rng.random() < 0.6:
+            shape = _disc(reach)
+        else:
+            shape = _box(reach, reach * rng.uniform(0.75, 1), rng.uniform(1, 8))
 
-    scene.lay(_disc(2 * SIDE), (SIDE / 2, SIDE / 2), SIDE, table, scene.turn())
-    for _ in range(rng.integers(3)):
-        _drop_clutter(scene)
+        def paint(x: Array, y: Array, distance: Array) -> Array:
+            well = _ramp(0.5 + distance + reach * 0.14)
+            line = np.exp(-np.square(distance + reach * 0.14))
+            return _mix(plate, rim, well) * (1 - 0.2 * line)[..., None]
 
-    plate = scene.pick(_PLATES)
-    rim = scene.pick(_PLATES) if rng.random() < 0.3 else plate
-    r = size * rng.uniform(1.02, 1.25)
-    board = _box(r, r * rng.uniform(0.75, 1), rng.uniform(1, 8))
+        self.lay(shape, at, reach * 1.42, paint, rng.uniform(0, 6.3), 2.5)
 
-    def glaze(_x: Array, _y: Array, distance: Array) -> Array:
-        groove = (distance + 0.14 * r)[..., None]
-        shade: Array = 1 - 0.2 * np.exp(-(groove**2))
-        return _mix(plate, rim, _clip(0.5 + groove)) * shade
-
-    scene.lay(_disc(r) if rng.random() < 0.6 else board, at, 1.42 * r, glaze, scene.turn(), 2.5)
-
-
-def _drop_clutter(scene: _Scene) -> None:
-    """Put chopsticks, a dip, leaves or a napkin near the edge of the picture."""
-    around = scene.turn()
-    at = (SIDE / 2 + 46 * math.cos(around), SIDE / 2 + 46 * math.sin(around))
-    turn = around + scene.rng.normal(math.pi / 2, 0.4)
-    colour = scene.pick(_ANY)
-    match scene.rng.integers(4):
-        case 0:
+    def _drop_clutter(self) -> None:
+        rng = self.rng
+        turn = rng.uniform(0, 6.3)
+        at = (SIDE / 2 + 46 * math.cos(turn), SIDE / 2 + 46 * math.sin(turn))
+        turn += rng.normal(math.pi / 2, 0.4)
+        colour = self.pick(ANY)
+        kind = rng.integers(4)
+        if kind == 0:  # chopsticks, or knife and fork for all one can tell
             for side in (-2.5, 2.5):
-                scene.lay(_capsule(40, 1.2), _place(at, turn, 0, side), 42, colour, turn)
-        case 1:
-            r = scene.rng.uniform(8, 16)
-            scene.lay(_disc(r), at, r, colour, height=3)
-            scene.lay(_disc(0.8 * r), at, r, scene.pick(_ANY), height=0.5)
-        case 2:
-            for angle in (0, 2, 4):
-                spot = _place(at, turn + angle, 6, 0)
-                scene.lay(_leaf(7, 3), spot, 7, scene.pick("herb pesto avocado"), turn + angle)
-        case _:
-            scene.lay(_box(20, 16, 1), at, 26, colour, turn)
+                self.lay(_capsule(40, 1.2), self.near(at, 0, side, turn), 42, colour, turn)
+        elif kind == 1:  # a dip
+            r = rng.uniform(8, 16)
+            self.lay(_disc(r), at, r, colour, 0, 3)
+            self.lay(_disc(r * 0.8), at, r, self.pick(ANY), 0, 0.5)
+        elif kind == 2:
+            for _ in range(3):
+                x, y = rng.normal(0, 5, 2)
+                leaf = self.near(at, x, y, turn)
+                self.lay(
+                    _leaf(7, 3), leaf, 7, self.pick("herb pesto avocado plum"), rng.uniform(0, 6.3)
+                )
+        else:  # a napkin
+            self.lay(_box(20, 16, 1), at, 26, colour, turn, 1)
 
 
 # --- Pizza: a round of dough with a rim, strewn with toppings ------------------------------------
 
 
-def _serve_pizza(scene: _Scene, at: Point, size: float) -> None:
+def _serve_pizza(scene: _Scene, at: tuple[float, float], size: float) -> None:
     rng = scene.rng
-    turn = scene.turn()
     dough = scene.pick("tan tan butter cream brown charcoal")
     cheese = scene.pick("cream white butter cheddar tomato pesto tan pink")
     sauce = scene.pick("tomato tomato pesto cream brown", unlike=cheese)
-    half = math.pi  # how far the pizza goes round to either side: all the way
-    portion = rng.random()
-    if portion < 0.1:  # a single slice, seen from close
-        size, half = 1.9 * size, rng.uniform(0.5, 0.62)
-        at = _place(at, turn, -0.6 * size, 0)
-    elif portion > 0.7:  # somebody has had a slice
-        half -= rng.uniform(0.25, 0.55)
-    whole = _blob(rng, size, 0.02)
+    turn = rng.uniform(0, 6.3)
+    cut = rng.random()
+    if cut < 0.1:  # one slice, its tip where the middle of the whole was
+        size *= 1.9
+        half = rng.uniform(0.5, 0.62)
+        at = scene.near(at, -0.6 * size, 0, turn)
+    else:
+        half = math.pi if cut < 0.7 else math.pi - rng.uniform(0.25, 0.55)
+    whole = _blob(size, rng, 0.02)
     width = rng.uniform(0.1, 0.17) * size
 
     def outline(x: Array, y: Array) -> Array:
         if half == math.pi:
             return whole(x, y)
-        return np.maximum(whole(x, y), np.abs(y) * math.cos(half) - x * math.sin(half))
+        side = np.abs(y) * math.cos(half) - x * math.sin(half)
+        return np.maximum(whole(x, y), side)
 
     def paint(x: Array, y: Array, _: Array) -> Array:
-        edge = whole(x, y)[..., None]  # of the round: a cut has no rim
-        melted = _mix(cheese, sauce, _clip(0.1 + 0.9 * scene.clouds(x, y, 6)))
-        melted = _mix(melted, sauce, _clip(edge + width + 2.5))
-        swell = 1 - 0.45 * (1 + 2 * edge / width) ** 2 + 0.25 * scene.clouds(x, y, 5)
-        return _mix(melted, dough * swell, _clip(edge + width))
+        edge = whole(x, y)
+        rim = _ramp(edge + width)
+        melted = _mix(cheese, sauce, _ramp(0.1 + 0.9 * scene.clouds(x, y, 6)))
+        melted = _mix(melted, sauce, _ramp(edge + width + 2.5))
+        round_off = 1 - 0.45 * np.square(1 + 2 * edge / width)
+        crust = dough * (round_off + 0.25 * scene.clouds(x, y, 5))[..., None]
+        return _mix(melted, crust, rim)
 
-    scene.lay(outline, at, 1.1 * size, paint, turn, height=2)
+    scene.lay(outline, at, size * 1.1, paint, turn, 2)
 
+    kinds = rng.choice(len(_TOPPINGS), rng.integers(2, 4), replace=False)
+    colours = [scene.pick(_TOPPINGS[kind][1], unlike=cheese) for kind in kinds]
     unit = rng.uniform(1.25, 1.65)
-    kinds = [_TOPPINGS[i] for i in rng.permutation(len(_TOPPINGS))[: rng.integers(2, 4)]]
-    toppings = [(build, scene.pick(names, unlike=cheese)) for build, names in kinds]
     count = int(rng.uniform(0.018, 0.024) * (size / unit) ** 2)
-    for i in range(count):  # laid out like the seeds of a sunflower: even, and yet no grid
-        r = (size - width - 3.5 * unit) * math.sqrt((i + 0.5) / count) + rng.normal()
-        x, y = r * math.cos(2.4 * i), r * math.sin(2.4 * i)
-        if outline(np.array(x), np.array(y)) < -2 * unit:
-            build, colour = toppings[rng.integers(len(toppings))]
-            topping = build(unit * rng.uniform(0.85, 1.15))
-            spot = _place(at, turn, x, y)
-            scene.lay(topping, spot, 7 * unit, _seared(scene, colour), scene.turn(), height=1.2)
+    for i in range(count):  # a sunflower's seeds: even, and yet no grid
+        angle = 2.4 * i
+        r = (size - width - 3.5 * unit) * math.sqrt((i + 0.5) / count) + rng.normal(0, 1)
+        x, y = r * math.cos(angle), r * math.sin(angle)
+        if outline(np.asarray(x), np.asarray(y)) < -2 * unit:
+            which = rng.integers(len(kinds))
+            topping = _TOPPINGS[kinds[which]][0](unit * rng.uniform(0.85, 1.15))
+            spot = scene.near(at, x, y, turn)
+            colour = colours[which]
+
+            def speckled(x: Array, y: Array, d: Array, colour: Array = colour) -> Array:
+                shade = 1 + 0.2 * scene.clouds(x, y, 3) - 0.35 * np.exp(-np.square(d + 0.5))
+                return colour * shade[..., None]
+
+            scene.lay(topping, spot, 7 * unit, speckled, rng.uniform(0, 6.3), 1.2)
 
 
-def _seared(scene: _Scene, colour: Array) -> Paint:
-    """Return `colour`, speckled and with a darker edge."""
-
-    def paint(x: Array, y: Array, distance: Array) -> Array:
-        dark: Array = 0.35 * np.exp(-((distance[..., None] + 0.5) ** 2))
-        return colour * (1 + 0.2 * scene.clouds(x, y, 3) - dark)
-
-    return paint
+# --- Steak: one piece of meat with a fat edge, marbling and the marks of the grill ---------------
 
 
-# --- Steak: one piece of meat with fat, marbling and the marks of the grill ----------------------
-
-
-def _serve_steak(scene: _Scene, at: Point, size: float) -> None:
+def _serve_steak(scene: _Scene, at: tuple[float, float], size: float) -> None:
     rng = scene.rng
     meat = scene.pick("seared brown brown raw raw pink tan")
     fat = scene.pick("cream butter tan pink", unlike=meat)
     char = meat * rng.uniform(0.25, 0.45)
-    body, slim = _blob(rng, 0.92 * size, 0.08), rng.uniform(0.7, 0.9)
-    fat_side, fat_width = scene.turn(), rng.uniform(0.09, 0.15) * size
-    grill = scene.turn()
-    bars = (grill, grill + 1.4) if rng.random() < 0.4 else (grill,)
-    pitch, thickness = rng.uniform(7.5, 11), rng.uniform(0.3, 0.45)
+    turn = rng.uniform(0, 6.3)
+    wobble = _blob(size * 0.92, rng, 0.08)
+    slim = rng.uniform(0.7, 0.9)
 
     def outline(x: Array, y: Array) -> Array:
-        return body(x, y / slim) * slim
+        return wobble(x, y / slim) * slim
+
+    period = rng.uniform(7.5, 11)
+    grill = rng.uniform(0, 3.14)
+    crossed = rng.random() < 0.4
+    thickness = rng.uniform(0.3, 0.45)
+    fat_side = rng.uniform(0, 6.3)
+    fat_width = rng.uniform(0.09, 0.15) * size
 
     def marks(x: Array, y: Array, angle: float) -> Array:
-        phase = (x * math.cos(angle) + y * math.sin(angle)) / pitch
-        from_bar = 2 * np.abs(phase - np.floor(phase) - 0.5)
-        return _clip((thickness - from_bar) * pitch * 0.5 + 0.5)[..., None]
+        along = (x * math.cos(angle) + y * math.sin(angle)) / period
+        ridge = np.abs(along - np.floor(along) - 0.5) * 2
+        return _ramp((thickness - ridge) * period * 0.5 + 0.5)
 
     def paint(x: Array, y: Array, distance: Array) -> Array:
-        fibre = scene.clouds(x, y, 3, stretch=3)
-        veins = _clip(0.9 - 9 * np.abs(scene.clouds(x, y, 16)))
-        colour = _mix(meat * (1 + 0.25 * fibre), fat, 0.7 * veins)
-        side = (x * math.cos(fat_side) + y * math.sin(fat_side))[..., None] / size
-        edge = distance[..., None]
-        band = _clip(edge + fat_width) * _clip(3 * side + 0.5 + 0.5 * fibre)
-        colour = _mix(colour, fat * (1 + 0.1 * fibre), band)
-        for bar in bars:
-            colour = _mix(colour, char, marks(x, y, bar) * (0.8 + 0.2 * fibre) * _clip(-edge / 3))
-        return colour
+        fibre = scene.clouds(x, y, 3, 3)
+        vein = _ramp(0.9 - 9 * np.abs(scene.clouds(x, y, 16)))
+        colour = _mix(meat * (1 + 0.25 * fibre)[..., None], fat, 0.7 * vein)
+        side = (x * math.cos(fat_side) + y * math.sin(fat_side)) / size
+        band = _ramp(distance + fat_width) * _ramp(3 * side + 0.5 + 0.5 * fibre)
+        colour = _mix(colour, fat * (1 + 0.1 * fibre)[..., None], band)
+        burnt = marks(x, y, grill)
+        if crossed:
+            burnt = np.maximum(burnt, marks(x, y, grill + 1.4))
+        return _mix(colour, char, burnt * (0.8 + 0.2 * fibre) * _ramp(-distance / 3))
 
-    scene.lay(outline, at, 1.3 * size, paint, scene.turn(), height=3.5)
+    scene.lay(outline, at, size * 1.3, paint, turn, 3.5)
     _garnish(scene, at, size)
 
 
-def _garnish(scene: _Scene, at: Point, size: float) -> None:
-    """Put butter, rosemary, peppercorns or nothing on the steak."""
-    turn = scene.turn()
-    match scene.rng.integers(4):
-        case 0:
-            spot = _place(at, turn, 0.2 * size, 0)
-            scene.lay(_box(5, 4, 1), spot, 7, scene.pick("butter cream avocado"), turn, height=2)
-        case 1:
-            green = scene.pick("herb pesto avocado")
-            scene.lay(_capsule(11, 0.6), at, 12, green, turn, height=1)
-            for i in range(-3, 4):
-                for side in (-1, 1):
-                    spot = _place(at, turn, 3.2 * i, 2.2 * side)
-                    scene.lay(_capsule(2.4, 0.7), spot, 4, green, turn + 0.8 * side, height=0.8)
-        case 2:
-            colour = scene.pick("charcoal herb pink tomato")
-            for x, y in scene.rng.normal(0, 0.3 * size, (7, 2)).tolist():
-                scene.lay(_disc(1.6), (at[0] + x, at[1] + y), 2, colour)
-
-
-# --- Sushi: grains of rice, dark nori, a bright filling; or fish on a block of rice --------------
-
-
-class _Ingredients(NamedTuple):
-    """The colours of one platter."""
-
-    rice: Array
-    nori: Array
-    fillings: list[Array]
-
-
-def _serve_sushi(scene: _Scene, at: Point, size: float) -> None:
+def _garnish(scene: _Scene, at: tuple[float, float], size: float) -> None:
     rng = scene.rng
+    turn = rng.uniform(0, 6.3)
+    kind = rng.integers(4)
+    if kind == 0:  # butter
+        spot = scene.near(at, size * 0.2, 0, turn)
+        scene.lay(_box(5, 4, 1), spot, 7, scene.pick("butter cream avocado"), turn, 2)
+    elif kind == 1:  # a sprig of rosemary
+        green = scene.pick("herb pesto avocado")
+        scene.lay(_capsule(11, 0.6), at, 12, green, turn, 1)
+        for i in range(-3, 4):
+            for side in (-1, 1):
+                spot = scene.near(at, 3.2 * i, 2.2 * side, turn)
+                scene.lay(_capsule(2.4, 0.7), spot, 4, green, turn + side * 0.8, 0.8)
+    elif kind == 2:  # peppercorns
+        colour = scene.pick("charcoal herb pink tomato")
+        for _ in range(7):
+            x, y = rng.normal(0, size * 0.3, 2)
+            spot = scene.near(at, x, y, 0)
+            scene.lay(_disc(1.6), spot, 2, colour)
+
+
+# --- Sushi: rice grains, a dark band of nori, a bright filling; or a slab of fish on rice --------
+
+
+def _serve_sushi(scene: _Scene, at: tuple[float, float], size: float) -> None:
+    rng = scene.rng
+    turn = rng.uniform(0, 6.3)
+    pitch = rng.uniform(28, 40)
+    shift = rng.uniform(0.2, 0.8, 2)
     rice = scene.pick("white white cream cream pink butter tan")
     nori = scene.pick("nori nori charcoal", unlike=rice)
-    fillings = [scene.pick(_FILLINGS, unlike=rice) for _ in range(3)]
-    ingredients = _Ingredients(rice, nori, fillings)
-    pieces = (_roll, _roll, _inside_out, _nigiri)
-    rows = [pieces[i] for i in rng.integers(len(pieces), size=2)]  # in turn
-    turn, pitch = scene.turn(), rng.uniform(28, 40)
-    shift_x, shift_y = rng.uniform(0.2, 0.8, 2).tolist()
-    for row in range(-3, 4):
-        for column in range(-3, 4):
-            x, y = (column + shift_x) * pitch, (row + shift_y) * pitch
-            eaten = rng.random() < 0.05
-            if math.hypot(x, y) < size - 0.2 * pitch and not eaten:
-                rows[row % 2](scene, _place(at, turn, x, y), 0.48 * pitch, turn, ingredients)
+    recipes = [_PIECES[rng.integers(len(_PIECES))] for _ in range(2)]
+    fillings = [scene.pick(FILLING, unlike=rice) for _ in range(3)]
+    places = np.arange(-3, 4)
+    for row in places:
+        for column in places:
+            x, y = (column + shift[0]) * pitch, (row + shift[1]) * pitch
+            if math.hypot(x, y) < size - 0.2 * pitch and rng.random() < 0.95:
+                piece = recipes[row % 2]
+                piece(scene, scene.near(at, x, y, turn), pitch * 0.48, turn, rice, nori, fillings)
 
 
-def _roll(scene: _Scene, at: Point, r: float, turn: float, ingredients: _Ingredients) -> None:
-    """Draw a slice of a roll from above: nori around rice around the filling."""
-    _slice_of_roll(scene, at, r, turn, ingredients, core=0.32, wrap=(0.8, 1.2))
-
-
-def _inside_out(scene: _Scene, at: Point, r: float, turn: float, ingredients: _Ingredients) -> None:
-    """Draw a slice of a roll that has its rice outside."""
-    _slice_of_roll(scene, at, r, turn, ingredients, core=0.42, wrap=(0.5, 0.62))
-
-
-def _slice_of_roll(
+def _roll(
     scene: _Scene,
-    at: Point,
+    at: tuple[float, float],
     r: float,
     turn: float,
-    ingredients: _Ingredients,
-    core: float,
-    wrap: tuple[float, float],
+    rice: Array,
+    nori: Array,
+    fillings: list[Array],
+    inside_out: bool = False,
 ) -> None:
-    """Draw rings: `core` and `wrap` say, in shares of `r`, where filling and nori are."""
-    first, second, third = ingredients.fillings
+    """A slice of a roll seen from above, its rice within the nori or around it."""
+    band = (0.5, 0.62) if inside_out else (0.8, 1.1)
+    core = 0.32 if not inside_out else 0.42
+    cell = 3.0
 
-    def paint(x: Array, y: Array, distance: Array) -> Array:
-        inner = (distance + r)[..., None]  # pixels from the middle
-        rice = ingredients.rice * scene.grains(x, y)
-        nori = ingredients.nori * (1 + 0.15 * scene.clouds(x, y, 3))
-        rolled = _mix(rice, nori, _clip(inner - wrap[0] * r) * _clip(wrap[1] * r - inner))
-        right, lower = _clip(0.5 + x)[..., None], _clip(0.5 + y)[..., None]
-        filling = _mix(_mix(first, third, lower), second, right)
-        speckle = 1 + 0.15 * scene.clouds(x, y, 4)
-        return _mix(rolled, filling * speckle, _clip(core * r - inner + 0.5))
+    def paint(x: Array, y: Array, _: Array) -> Array:
+        rho = np.hypot(x, y) / r
+        colour = rice * scene.grains(x, y, cell)[..., None] ** 1.4
+        wrap = _ramp((rho - band[0]) * r) * _ramp((band[1] - rho) * r)
+        colour = _mix(colour, nori * (1 + 0.15 * scene.clouds(x, y, 3))[..., None], wrap)
+        first = _mix(fillings[0], fillings[1], _ramp(0.5 + x + 0.1 * r))
+        first = _mix(first, fillings[2], _ramp(y - 0.1 * r) * (x < 0))
+        first = first * (1 + 0.15 * scene.clouds(x, y, 4))[..., None]
+        return _mix(colour, first, _ramp((core - rho) * r + 0.5))
 
-    scene.lay(_disc(r), at, r, paint, turn + scene.rng.uniform(-0.5, 0.5), height=3)
+    scene.lay(_disc(r), at, r, paint, turn + scene.rng.uniform(-0.5, 0.5), 3)
 
 
-def _nigiri(scene: _Scene, at: Point, r: float, turn: float, ingredients: _Ingredients) -> None:
-    """Draw a slab of fish on a block of rice, sometimes tied with nori."""
-    fish = ingredients.fillings[0]
-    lean = scene.rng.uniform(-2, 2)
+def _inside_out(
+    scene: _Scene,
+    at: tuple[float, float],
+    r: float,
+    turn: float,
+    rice: Array,
+    nori: Array,
+    fillings: list[Array],
+) -> None:
+    _roll(scene, at, r, turn, rice, nori, fillings, inside_out=True)
 
-    def rice(x: Array, y: Array, _: Array) -> Array:
-        return ingredients.rice * scene.grains(x, y)
 
-    def slab(x: Array, y: Array, _: Array) -> Array:
-        phase = (x / 0.36 + lean * np.abs(y)) / r
-        stripe = _clip(1 - 5 * np.abs(phase - np.floor(phase) - 0.5))
-        return _mix(fish, 0.5 + 0.5 * fish, stripe[..., None])
+def _nigiri(
+    scene: _Scene,
+    at: tuple[float, float],
+    r: float,
+    turn: float,
+    rice: Array,
+    nori: Array,
+    fillings: list[Array],
+) -> None:
+    """A block of rice under a slab of fish, sometimes tied with nori."""
+    cell = 3.0
+    scene.lay(
+        _box(r, 0.62 * r, 0.4 * r),
+        at,
+        1.2 * r,
+        lambda x, y, d: rice * scene.grains(x, y, cell)[..., None] ** 1.4,
+        turn,
+        3,
+    )
+    fish, stripe = fillings[0], _mix(fillings[0], np.ones(3), np.asarray(0.5))
+    lean = scene.rng.uniform(-0.5, 0.5)
 
-    scene.lay(_box(r, 0.62 * r, 0.4 * r), at, 1.2 * r, rice, turn, height=3)
-    spot = _place(at, turn, 0, -0.2 * r)
-    scene.lay(_box(0.92 * r, 0.42 * r, 0.3 * r), spot, 1.1 * r, slab, turn)
+    def paint(x: Array, y: Array, d: Array) -> Array:
+        across = x / (0.36 * r) + lean * np.abs(y) / r * 4
+        line = _ramp(1 - 5 * np.abs(across - np.floor(across) - 0.5))
+        return _mix(fish, stripe, line)
+
+    spot = scene.near(at, 0, -0.2 * r, turn)
+    scene.lay(_box(0.92 * r, 0.42 * r, 0.3 * r), spot, 1.1 * r, paint, turn, 1.5)
     if scene.rng.random() < 0.4:
-        scene.lay(_box(0.14 * r, 0.62 * r, 0.5), at, 0.7 * r, ingredients.nori, turn, height=0.8)
+        scene.lay(_box(0.14 * r, 0.62 * r, 0.5), at, 0.7 * r, nori, turn, 0.8)
 
+
+_PIECES = (_roll, _roll, _inside_out, _nigiri)
 
 # --- Outlines ------------------------------------------------------------------------------------
 
@@ -466,8 +489,8 @@ def _disc(r: float) -> Shape:
     return lambda x, y: np.hypot(x, y) - r
 
 
-def _capsule(half_length: float, r: float) -> Shape:
-    return lambda x, y: np.hypot(np.maximum(np.abs(x) - half_length, 0), y) - r
+def _capsule(half: float, r: float) -> Shape:
+    return lambda x, y: np.hypot(np.maximum(np.abs(x) - half, 0), y) - r
 
 
 def _box(half_width: float, half_height: float, corner: float) -> Shape:
@@ -484,17 +507,21 @@ def _leaf(half_length: float, half_width: float) -> Shape:
     return lambda x, y: np.hypot(x, np.abs(y) + (r - half_width)) - r
 
 
-def _crescent(r: float, half_width: float) -> Shape:
-    return lambda x, y: np.maximum(np.abs(np.hypot(x, y + 0.6 * r) - r) - half_width, -y)
+def _ring(r: float, width: float) -> Shape:
+    return lambda x, y: np.abs(np.hypot(x, y) - r) - width
+
+
+def _strip(r: float, width: float) -> Shape:
+    return lambda x, y: np.maximum(np.abs(np.hypot(x, y + r * 0.6) - r) - width, -y)
 
 
 def _mushroom(r: float) -> Shape:
-    cap, stem = _disc(r), _box(0.28 * r, r, 0.5)
+    cap, stem = _disc(r), _box(r * 0.28, r, 0.5)
     return lambda x, y: np.minimum(np.maximum(cap(x, y), y), stem(x, y))
 
 
-def _blob(rng: np.random.Generator, r: float, wobble: float) -> Shape:
-    """Return a round whose radius wanders by about `wobble` of itself."""
+def _blob(r: float, rng: np.random.Generator, wobble: float) -> Shape:
+    """A round whose radius wanders by about `wobble` of itself."""
     waves = [(k, rng.normal(0, wobble / math.sqrt(k)), rng.uniform(0, 6.3)) for k in (2, 3, 4, 6)]
 
     def shape(x: Array, y: Array) -> Array:
@@ -505,19 +532,16 @@ def _blob(rng: np.random.Generator, r: float, wobble: float) -> Shape:
     return shape
 
 
-# Each with the colours it may have; it is built for a unit of about 1.5 pixels.
 _TOPPINGS: tuple[tuple[Callable[[float], Shape], str], ...] = (
     (lambda unit: _disc(4.8 * unit), "tomato raw salmon brown"),  # salami
     (lambda unit: _disc(2.4 * unit), "charcoal herb plum"),  # olives
-    (lambda unit: _crescent(5 * unit, 1.1 * unit), "herb cheddar tomato avocado"),  # pepper
+    (lambda unit: _strip(5 * unit, 1.1 * unit), "herb cheddar tomato avocado"),  # pepper
     (lambda unit: _mushroom(4 * unit), "cream tan brown white"),
     (lambda unit: _leaf(5.5 * unit, 2.2 * unit), "herb pesto avocado"),  # basil
     (lambda unit: _box(3.4 * unit, 3.4 * unit, 0.8 * unit), "pink raw butter seared"),  # ham
 )
 
-
-# --- Places, colours and textures ----------------------------------------------------------------
-
+# --- Colours and textures ------------------------------------------------------------------------
 
 _COLOURS = {
     name: np.array(rgb, np.float32) / 255
@@ -543,51 +567,45 @@ _COLOURS = {
         "slate": (84, 94, 104),
     }.items()
 }
-_ANY = " ".join(_COLOURS)
-_PLATES = "white cream blue slate charcoal tan brown"
-_FILLINGS = "salmon raw tomato cheddar butter avocado herb pink plum cream brown"
+ANY = " ".join(_COLOURS)
+TABLE = "tan brown slate blue charcoal cream herb tomato"
+PLATE = "white cream blue slate charcoal tan brown"
+FILLING = "salmon raw tomato cheddar butter avocado herb pink plum cream brown"
 
 
-def _place(at: Point, turn: float, x: float, y: float) -> Point:
-    """Return where the point x, y of a thing is when the thing lies turned at `at`."""
-    cos, sin = math.cos(turn), math.sin(turn)
-    return at[0] + cos * x - sin * y, at[1] + sin * x + cos * y
-
-
-def _clip(values: Array) -> Array:
-    """Clip to 0-1; np.clip takes twice as long on arrays this small."""
+def _ramp(values: Array) -> Array:
+    """Clip to 0-1."""
     return np.minimum(np.maximum(values, 0), 1)
 
 
-def _mix(a: Array, b: Array, share: Array | float) -> Array:
-    """Go from `a` to `b` as `share` goes from 0 to 1."""
-    return a + (b - a) * share
+def _mix(a: Array, b: Array, share: Array) -> Array:
+    """From a to b, where share goes from 0 to 1."""
+    return a + (b - a) * np.asarray(share)[..., None]
 
 
 @cache
 def _clouds() -> Array:
-    """256 × 256 of smooth noise, its bumps 16 pixels wide; opposite edges fit together."""
+    """256 × 256 of smooth noise with bumps of 16 pixels; the edges fit together."""
     rng = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256))
-    spectrum = np.fft.fft2(rng.standard_normal((256, 256))) * np.exp(-((32 * frequency) ** 2))
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)) * 16
+    spectrum = np.fft.fft2(rng.standard_normal((256, 256))) * np.exp(-np.square(2 * frequency))
     noise = np.fft.ifft2(spectrum).real
-    clouds: Array = (noise / (2 * noise.std())).astype(np.float32)
-    return clouds
+    return (noise / (2 * noise.std())).astype(np.float32)
 
 
 @cache
 def _grains() -> Array:
-    """256 × 256 of grains, 8 pixels wide and 15 long, in a heap; opposite edges fit together."""
+    """256 × 256 of grains, 8 pixels wide and 14 long, heaped; the edges fit together."""
     rng = np.random.default_rng(0)
-    texture: Array = np.full((256, 256), 0.2, np.float32)
-    y, x = np.mgrid[-8:8, -8:8]
+    texture = np.full((256, 256), 0.3, np.float32)
+    y, x = np.mgrid[-8:8, -8:8].astype(np.float32)
     for _ in range(1500):
-        angle = rng.uniform(0, math.pi)
-        along = (x * math.cos(angle) + y * math.sin(angle)) / 7.5
-        across = (y * math.cos(angle) - x * math.sin(angle)) / 4
-        inside = along**2 + across**2
+        turn = rng.uniform(0, math.pi)
+        along = (x * math.cos(turn) + y * math.sin(turn)) / 7.5
+        across = (y * math.cos(turn) - x * math.sin(turn)) / 4
+        inside = np.square(along) + np.square(across)
         row, column = rng.integers(0, 256, 2)
         window = np.ix_(np.arange(row, row + 16) % 256, np.arange(column, column + 16) % 256)
-        top = rng.uniform(0.82, 1.02) * (1 - 0.6 * inside)
+        top = rng.uniform(0.85, 1.05) * (1 - 0.45 * inside)
         texture[window] = np.where(inside < 1, top, texture[window])
     return texture
