@@ -53,11 +53,12 @@ def baselines() -> list[tuple[str, float, float]]:
     dataset = load_dataset("drawn")
     pixels = {split: _pixels(pictures) for split, pictures in dataset.splits.items()}
     rows = []
-    for name, features in (
-        ("logistic regression on 32×32 pixels", lambda x: x.reshape(len(x), -1) / 255),
-        ("logistic regression on colour histograms", _histograms),
+    # Of the strengths 0.01, 1 and 100, each baseline has the one that serves it best.
+    for name, strength, features in (
+        ("logistic regression on 32×32 pixels", 0.01, lambda x: x.reshape(len(x), -1) / 255),
+        ("logistic regression on colour histograms", 100.0, _histograms),
     ):
-        model = LogisticRegression(max_iter=300)
+        model = LogisticRegression(C=strength, max_iter=100)
         with warnings.catch_warnings():
             # Not converging to the last digit does not change what it shows.
             warnings.simplefilter("ignore")
