@@ -31,7 +31,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training_speed.py
 
 clean:
 	rm -rf .venv .uv

@@ -27,6 +27,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from foodvision.errors import ImageError, ModelError
+from foodvision.files import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
 from foodvision.model_card import model_card
@@ -231,11 +232,13 @@ class Classifier:
             "foodvision": {"image_spec": self.spec.to_dict(), "calibration": None} | self.metadata,
         }
         weights = {name: tensor.detach().cpu().float() for name, tensor in weights.items()}
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        with replacing(folder / WEIGHTS) as path:
+            save_file(weights, path, metadata={"format": "pt"})
         _write_json(folder / CONFIG, config)
         _write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
         card = model_card(config, parameters=sum(w.numel() for w in weights.values()))
-        (folder / CARD).write_text(card, encoding="utf-8")
+        with replacing(folder / CARD) as path:
+            path.write_text(card, encoding="utf-8")
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Classifier:
@@ -350,5 +353,6 @@ def _own_config(config: dict[str, Any]) -> ViTConfig:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    with replacing(path) as temporary:
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

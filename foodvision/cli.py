@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from foodvision.errors import FoodvisionError
+from foodvision.errors import FoodvisionError, RunInterruptedError
 
 app = typer.Typer(
     name="foodvision",
@@ -29,7 +30,9 @@ app.add_typer(data_app, name="data")
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="Folder of class folders, Parquet folder or glob, hub:…, or 'drawn'."
+        metavar="DATA",
+        help="Folder of class folders, Parquet folder or glob, hub:OWNER/NAME, or a name that "
+        "'data get' knows: drawn, mini, mini20, big.",
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")]
@@ -42,12 +45,16 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     logger, to_stderr = logging.getLogger("foodvision"), logging.StreamHandler()
     logger.setLevel(logging.INFO)
     logger.addHandler(to_stderr)
     try:
         app()
     except KeyboardInterrupt:
+        sys.exit(130)
+    except RunInterruptedError as interrupted:
+        print(f"foodvision: {interrupted}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if debug:
@@ -98,16 +105,26 @@ def demo(
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="drawn: pizza, steak and sushi that we draw.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="drawn: pizza, steak and sushi that we draw. mini, mini20: photographs of them, "
+            "10 % and 20 % of Food-101's, as the course has them. big: Food-101, all 101 classes, "
+            "5 GB (hub:ethz/food101 as DATA is the same without 'data get').",
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder to write; data/NAME.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Cut mini or mini20 from this Food-101 instead."),
+    ] = None,
 ) -> None:
-    """Fetch a data set into a folder."""
-    from foodvision.data.sources import get_drawn
+    """Fetch a data set into a folder; what was interrupted goes on where it was."""
+    from foodvision.data import get_data
 
-    if name != "drawn":
-        raise FoodvisionError(f"no data set {name!r} to get: there is drawn")
     folder = out or Path("data") / name
-    get_drawn(folder)
+    get_data(name, folder, source)
     print(folder)
 
 
@@ -132,21 +149,45 @@ def data_split(
 @app.command()
 def train(
     data: Data,
-    recipe: Annotated[str, typer.Option(help="A recipe that ships, or a TOML file.")] = "scratch",
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe that ships, or a TOML file; scratch.")
+    ] = None,
     network: Annotated[str | None, typer.Option(help="vit_ti, vit_b16, …")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
+    classes: Annotated[
+        typer.FileText | None,
+        typer.Option(help="A file that names the classes to learn, a line each."),
+    ] = None,
+    exclude_classes: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Classes not to learn.")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of the training pictures to learn from, in 0-1.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/DATA-RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the interrupted run in --out.")] = False,
     device: Device = "auto",
 ) -> None:
     """Train a classifier on a data set; its test split stays closed."""
     from foodvision.training import train
 
-    settings: dict[str, Any] = {"network": network} if network else {}
-    result = train(data, recipe, out, device, **settings, **_settings(changes or []))
+    named = {
+        "network": network,
+        "classes": classes and _names(classes.read().splitlines()),
+        "exclude_classes": exclude_classes and _names(exclude_classes.split(",")),
+        "fraction": fraction,
+    }
+    settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    settings |= _settings(changes or [])
+    result = train(data, recipe, out, device, resume, **settings)
     print(f"{result.metrics} (validation)")
     print(f"Next: foodvision evaluate {result.folder} {data}")
+
+
+def _names(texts: list[str]) -> tuple[str, ...]:
+    return tuple(name for text in texts if (name := text.strip()))
 
 
 def _settings(changes: list[str]) -> dict[str, str]:

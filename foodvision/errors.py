@@ -38,6 +38,10 @@ class RecipeError(FoodvisionError):
     """A recipe with an unknown or impossible setting."""
 
 
+class RunInterruptedError(FoodvisionError):
+    """A run that was asked to stop, and can go on; the command line exits 130 on it."""
+
+
 class MissingExtraError(FoodvisionError):
     """A feature whose optional libraries are not installed."""
 

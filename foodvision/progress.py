@@ -5,12 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -24,14 +26,17 @@ class _RateColumn(ProgressColumn):
 def progress_bar(unit: str = "pictures") -> Progress:
     """Return a bar for `with`; give `add_task` the ``unit`` and an ``info`` text to show.
 
-    Only on a terminal: a log file gets no bar.
+    Of ``bytes`` it shows MB and MB/s, and its tasks need no unit. Only on a terminal: a log file
+    gets no bar.
     """
     console = Console(stderr=True)
+    columns: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _RateColumn())
+    if unit == "bytes":
+        columns = (DownloadColumn(), TransferSpeedColumn())
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
+        *columns,
         TimeRemainingColumn(),
         TextColumn("{task.fields[info]}"),
         console=console,

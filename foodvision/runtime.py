@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+import time
+from functools import cache
 from typing import Literal, TypeAlias
 
 import torch
@@ -31,11 +35,45 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+@cache
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 products run faster than float32 there, and are not merely emulated."""
+    """Whether bf16 products run faster than float32 there, and are not merely emulated.
+
+    On a CPU it is measured (a tenth of a second): of two processors with AVX-512 bf16 and no AMX,
+    one multiplied bf16 six times as fast as float32, the other half as fast.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
-        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+        if not any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16")):
+            return False
+        return 1.5 * _seconds_of_product(torch.bfloat16) < _seconds_of_product(torch.float32)
     return False
+
+
+def _seconds_of_product(dtype: torch.dtype) -> float:
+    matrix = torch.ones(1024, 1024, dtype=dtype)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def keep_freed_memory() -> None:
+    """Let this process reuse freed memory instead of giving it back to the system.
+
+    glibc maps every large tensor anew and returns it when it is freed, so that each step of a
+    training run has the system clear gigabytes: a tenth of the time on two cores. Other systems'
+    allocators are left as they are.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt:
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**26)

@@ -69,7 +69,7 @@ def test_transformers_pipeline_gives_our_probabilities(
         got = ours.predict(path).probabilities
         assert got == pytest.approx(expected, abs=1e-4), path.name
         answers.append(got["dots"])
-    assert np.std(answers) > 0.01  # or the network does not look at the picture
+    assert np.std(answers) > 5e-3  # or the network does not look at the picture
 
 
 def test_folder_is_what_transformers_itself_writes(tmp_path: Path, classifier: Classifier) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,9 @@ from PIL import Image
 
 from foodvision import cli
 from foodvision.classifier import Classifier
+from foodvision.data import food101
 from tests.conftest import CLASSES
+from tests.data.web import Web
 
 FAST = [
     f"--set={change}" for change in ("image_size=32", "num_layers=1", "epochs=1", "batch_size=16")
@@ -112,6 +116,20 @@ def test_the_story_of_the_readme(
     information = run("info", out)
     assert "1 epochs, seed 0" in information.out
     assert "dots, stripes, waves" in information.out
+
+
+def test_train_on_some_classes_and_a_share(
+    run: Callable[..., Result], patterns: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "classes.txt").write_text(f"{CLASSES[2]}\n\n {CLASSES[0]} \n")
+    some = ["--classes", tmp_path / "classes.txt", "--fraction", 0.5]
+    assert run("train", patterns, *FAST, *some, "--out", tmp_path / "a").code == 0
+    assert set(Classifier.load(tmp_path / "a").classes) == {CLASSES[0], CLASSES[2]}
+    none = ["--exclude-classes", f"{CLASSES[0]}, {CLASSES[1]}"]
+    failed = run("train", patterns, *FAST, *none, "--out", tmp_path / "b")
+    assert failed.code == 1
+    assert "fewer than two classes are left" in failed.err
+    assert run("train", patterns, "--classes", tmp_path / "none.txt").code == 2
 
 
 def test_predict_takes_files_folders_globs_and_keeps_going(
@@ -213,6 +231,10 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["app", t / "nowhere"], "no such model folder"),
         (lambda t, m, p: ["data", "get", "nosuch"], "no data set 'nosuch'"),
         (lambda t, m, p: ["data", "get", "drawn", "--out", m], "is not empty"),
+        (lambda t, m, p: ["data", "get", "mini", "--out", m], "is not empty"),
+        (lambda t, m, p: ["data", "get", "mini", "--source", t / "nowhere"], "no such folder"),
+        (lambda t, m, p: ["data", "get", "mini20", "--source", p], "has no pizza in train"),
+        (lambda t, m, p: ["data", "get", "big", "--source", p], "only mini, mini20 can"),
         (lambda t, m, p: ["data", "split", p], "comes with splits"),
     ],
 )
@@ -232,6 +254,29 @@ def test_the_likely_mistakes_are_one_clear_line(
     assert len(result.err.strip().splitlines()) == 1, result.err
     assert result.err.startswith("foodvision: ")
     assert result.out == ""
+
+
+def test_data_get_fetches_and_without_a_network_says_where_to_put_the_file(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for split in ("train", "test"):
+            for label in CLASSES:
+                file.writestr(f"{split}/{label}/1.jpg", b"x")
+                file.writestr(f"{split}/{label}/2.jpg", b"y")
+    web = Web(buffer.getvalue())
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(food101.RELEASES, "mini20", food101.Release(web.file(), 10**6, 99))
+    done = run("data", "get", "mini20")
+    assert (done.code, done.out.strip(), done.err) == (0, str(Path("data/mini20")), "")
+    assert len(list(Path("data/mini20").glob("*/*/*.jpg"))) == 12
+    web.stop()
+    failed = run("data", "get", "mini20", "--out", "other/mini")
+    assert (failed.code, failed.out, len(failed.err.splitlines())) == (1, "", 1)
+    for part in (web.url, "cannot be reached", web.file().digest, "at other/mini.zip"):
+        assert part in failed.err
 
 
 def test_a_fault_of_ours_is_one_line_too_and_debug_shows_it(

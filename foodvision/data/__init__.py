@@ -1,7 +1,7 @@
 """From a folder, Parquet files or a name to labelled, split pictures."""
 
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import Dataset, Example, Pictures, load_dataset
+from foodvision.data.sources import Dataset, Example, Pictures, get_data, load_dataset
 from foodvision.data.splits import TrainingSplits, carve, split_folder, training_splits
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Pictures",
     "TrainingSplits",
     "carve",
+    "get_data",
     "load_dataset",
     "split_folder",
     "take_inventory",

@@ -12,8 +12,6 @@ them apart. A linear model on the pixels or on the colours stays far behind (a t
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -23,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from foodvision.data.folders import new_folder
 
 CLASSES = ("pizza", "steak", "sushi")
 SIDE = 96  # pixels
@@ -83,9 +83,7 @@ def write_drawn(
         raise ValueError(f"there are {len(TRAIN_SEEDS):,} seeds for each class, and no more")
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with new_folder(out) as unfinished:
         jobs = []
         for split in seeds:
             for label in CLASSES:
@@ -99,11 +97,6 @@ def write_drawn(
             for done, _ in enumerate(pool.map(_write_picture, jobs, chunksize=25), start=1):
                 if on_progress is not None:
                     on_progress(done, len(jobs))
-        unfinished.chmod(0o755)  # mkdtemp's folders are for their maker only
-        unfinished.rename(out)
-    except BaseException:  # Ctrl-C included
-        shutil.rmtree(unfinished)
-        raise
 
 
 def _write_picture(job: tuple[str, int, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Where pictures come from: class folders, Parquet files, the Hub, our drawings.
+"""Where pictures come from: class folders, Parquet files, the Hub, our drawings, Food-101.
 
 A name or a path comes in; a `Dataset` goes out: class names and, for each split, labelled
 `Pictures` that are opened only when somebody asks for one.
@@ -7,18 +7,21 @@ A name or a path comes in; a `Dataset` goes out: class names and, for each split
 from __future__ import annotations
 
 import csv
+import difflib
 import glob
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
+from filelock import FileLock
 
 from foodvision.data.drawn import write_drawn
+from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.errors import DataError, MissingExtraError
 from foodvision.images.decode import SUFFIXES
 from foodvision.progress import progress_bar
@@ -36,6 +39,9 @@ _SPLIT_NAMES = {
     "test": "test",
 }
 SPLIT_CSV = "split.csv"
+
+NAMES = ("drawn", *RELEASES)
+"""The data sets that are fetched by name."""
 
 
 class Example(NamedTuple):
@@ -174,24 +180,50 @@ class Dataset:
     splits: dict[str, Pictures]
     root: Path | None = field(default=None)
 
+    def restricted(self, classes: Collection[str], excluded: Collection[str] = ()) -> Dataset:
+        """The same with fewer classes.
+
+        Args:
+            classes: those to keep; none for all.
+            excluded: those to leave out of them.
+
+        Raises:
+            DataError: if there is no class of such a name, or fewer than two are left.
+
+        """
+        for name in (*classes, *excluded):
+            if name not in self.classes:
+                (close,) = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.0)
+                raise DataError(f"{self.name}: has no class {name!r}; did you mean {close!r}?")
+        kept = [c for c in self.classes if (c in classes or not classes) and c not in excluded]
+        if len(kept) < 2:
+            raise DataError(f"{self.name}: fewer than two classes are left: {', '.join(kept)}")
+        known = np.isin(self.classes, kept)
+        splits = {
+            split: pictures.subset(np.flatnonzero(known[pictures.labels])).relabelled(kept)
+            for split, pictures in self.splits.items()
+        }
+        return replace(self, classes=tuple(kept), splits=splits)
+
 
 def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
     """Find out what `data` is, list its pictures, check its classes. Opens no picture.
 
     Args:
-        data: ``drawn``; a folder of class folders, with or without ``train``, ``val`` (also
+        data: one of `NAMES`, fetched into the cache folder on first use (a folder of that name
+            is ``./NAME``); a folder of class folders, with or without ``train``, ``val`` (also
             ``valid``, ``validation``) and ``test`` above them; a folder or a glob of Parquet
             files; ``hub:OWNER/NAME[:CONFIG]``.
         follow_split_csv: take the splits of a flat folder from its split.csv, if it has one.
 
     Raises:
-        DataError: if it is none of these, or its classes make no sense.
+        DataError: if it is none of these, cannot be fetched, or its classes make no sense.
         MissingExtraError: if Parquet or the Hub is asked for and `datasets` is not installed.
 
     """
     text = str(data)
-    if text == "drawn":
-        dataset = _from_folder(_drawn_folder())
+    if text in NAMES:
+        dataset = _from_folder(_cached(text))
     elif text.startswith("hub:"):
         dataset = _from_hub(text.removeprefix("hub:"))
     elif text.endswith(".parquet"):
@@ -201,7 +233,9 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
         files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
         dataset = _from_parquet(text, files) if files else _from_folder(folder, follow_split_csv)
     else:
-        raise DataError(f"{text}: no such folder; DATA is a folder of class folders, or 'drawn'")
+        raise DataError(
+            f"{text}: no such folder; DATA is a folder of class folders, or {', '.join(NAMES)}"
+        )
     if (
         "train" in dataset.splits
         and "validation" in dataset.splits
@@ -214,26 +248,60 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
     return dataset
 
 
-def _drawn_folder() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
-    folder = base / "drawn"
-    if not folder.exists():
-        get_drawn(folder)
-    return folder
+def get_data(name: str, out: Path, source: str | None = None) -> None:
+    """Write one of `NAMES` into a folder, with a progress bar; whole or not at all.
 
+    Args:
+        name: ``drawn`` (see `foodvision.data.drawn`), ``mini``, ``mini20`` or ``big`` (see
+            `foodvision.data.food101`).
+        out: a folder that does not exist yet, or an empty one.
+        source: cut ``mini`` or ``mini20`` from this Food-101, whatever `load_dataset` takes,
+            instead of fetching the course's.
 
-def get_drawn(out: Path) -> None:
-    """Draw the offline sample into a folder, with a progress bar; see `foodvision.data.drawn`."""
+    Raises:
+        DataError: if there is no such data set, it cannot be fetched, or `out` not be written.
+
+    """
+    if name not in NAMES:
+        raise DataError(f"no data set {name!r} to get: there are {', '.join(NAMES)}")
+    if source and name not in SHARES:
+        raise DataError(f"{name} cannot be cut from {source}: only {', '.join(SHARES)} can")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty; choose another folder")
     try:
-        with progress_bar() as bar:
-            task = bar.add_task("drawing", total=None, unit="pictures", info="")
-            write_drawn(
-                out, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        if name == "drawn":
+            _draw(out)
+        elif source:
+            cut_mini(load_dataset(source), out, SHARES[name])
+        else:
+            get_food101(name, out)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
+
+
+def _draw(out: Path) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("drawing", total=None, unit="pictures", info="")
+        write_drawn(
+            out, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _cached(name: str) -> Path:
+    """The folder of a data set with a name, which is got on first use."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+    folder = base / name
+    if folder.exists():
+        return folder
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        # The processes of one training on many devices all come here at the same time.
+        with FileLock(base / f".{name}.lock"):
+            if not folder.exists():
+                get_data(name, folder)
+    except OSError as error:
+        raise DataError(f"{base}: cannot be written ({error.strerror or error})") from error
+    return folder
 
 
 def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:

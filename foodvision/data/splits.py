@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foodvision.data.inventory import Inventory, take_inventory
@@ -70,8 +71,8 @@ class TrainingSplits:
     validation: Inventory
     unreadable: Sequence[ImageError]
 
-    def write_csv(self, path: Path) -> None:
-        """Write down which picture is in which split."""
+    def to_csv(self) -> str:
+        """Which picture is in which split, as the text of split.csv."""
         rows = [
             (name, int(label), digest, split)
             for split, inventory in (("train", self.train), ("validation", self.validation))
@@ -82,10 +83,12 @@ class TrainingSplits:
                 strict=True,
             )
         ]
-        _write_csv(path, rows, self.train.pictures.classes)
+        return _to_csv(rows, self.train.pictures.classes)
 
 
-def training_splits(dataset: Dataset, seed: int, fraction: float) -> TrainingSplits:
+def training_splits(
+    dataset: Dataset, seed: int, fraction: float, share: float = 1.0
+) -> TrainingSplits:
     """Read the pictures to train and validate with; the test split is not touched.
 
     Args:
@@ -93,6 +96,8 @@ def training_splits(dataset: Dataset, seed: int, fraction: float) -> TrainingSpl
             the training pictures, or from all of a flat folder.
         seed: of `carve`.
         fraction: share that is carved, in 0-1.
+        share: of the training pictures of each class that is left to learn from, in 0-1; a smaller
+            share is a part of a larger one, and validation is the same for all.
 
     Raises:
         DataError: if there is nothing to train or to validate with.
@@ -113,6 +118,14 @@ def training_splits(dataset: Dataset, seed: int, fraction: float) -> TrainingSpl
             inventory.subset([i for i, split in enumerate(assigned) if split == "validation"]),
             inventory.unreadable,
         )
+    if share < 1:
+        train = splits.train
+        # Another seed than the carving's, or the share would be taken off one end of its interval.
+        assigned = carve(
+            train.sha256, train.pictures.labels.tolist(), -1 - seed, {"left out": 1 - share}
+        )
+        kept = [i for i, split in enumerate(assigned) if split == "train"]
+        splits = replace(splits, train=train.subset(kept))
     if not len(splits.train.pictures) or not len(splits.validation.pictures):
         raise DataError(f"{dataset.name}: too few pictures to train and to validate with")
     return splits
@@ -147,7 +160,7 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
         for name, label in zip(pictures.names(), pictures.labels, strict=True)
     ]
     try:
-        _write_csv(path, rows, dataset.classes)
+        path.write_text(_to_csv(rows, dataset.classes), encoding="utf-8", newline="")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     return path
@@ -173,12 +186,11 @@ def _members(sha256: Sequence[str], labels: Sequence[int]) -> list[list[str]]:
     return [sorted(digests) for _, digests in sorted(members.items())]
 
 
-def _write_csv(
-    path: Path, rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]
-) -> None:
-    """Write name, label, SHA-256 and split of each picture, the label by its name."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "class", "sha256", "split"])
-        for name, label, digest, split in rows:
-            writer.writerow([name, classes[label], digest, split])
+def _to_csv(rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]) -> str:
+    """Name, class, SHA-256 and split of each picture."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["name", "class", "sha256", "split"])
+    for name, label, digest, split in rows:
+        writer.writerow([name, classes[label], digest, split])
+    return text.getvalue()

@@ -113,6 +113,14 @@ def evaluate(
 
     """
     dataset = load_dataset(data)
+    recipe = classifier.metadata.get("recipe") or {}
+    if recipe.get("classes") or recipe.get("exclude_classes"):
+        log.warning(
+            "the model was trained on %d of %d classes: only their pictures are scored",
+            len(classifier.classes),
+            len(dataset.classes),
+        )
+        dataset = dataset.restricted(classifier.classes)
     name, pictures = _choose(dataset, classifier, split)
     pictures = pictures.relabelled(classifier.classes)
     log.info("evaluating on %s of %s: %d pictures", name, dataset.name, len(pictures))
@@ -180,7 +188,8 @@ def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tupl
         return split, splits[split]
     recipe = classifier.metadata.get("recipe")
     if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
-        carved = training_splits(dataset, recipe["seed"], recipe["validation_fraction"])
+        seed, fraction = recipe["seed"], recipe["validation_fraction"]
+        carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
         return split, (carved.train if split == "train" else carved.validation).pictures
     raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
 

@@ -26,6 +26,7 @@ AutoAugment: TypeAlias = Literal["none", "randaugment", "trivialaugment"]
 
 # Pillow's numbers, which preprocessor_config.json uses.
 _RESAMPLE: dict[str, int] = {"bilinear": 2, "bicubic": 3}
+_GREY = 127  # what augmentation fills holes with
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,11 @@ class ImageSpec:
         mode = InterpolationMode(self.interpolation)
         return F.resize(picture, [height, width], interpolation=mode, antialias=True)
 
-    def finish(self, picture: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
-        """Normalise, and pad what is smaller than the input on the right and the bottom."""
+    def finish(self, picture: UInt8[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 H W"]:
+        """Normalise, and pad what is smaller than the input on the right and the bottom.
+
+        Of a whole batch, on whatever device it is, or of one picture.
+        """
         # Scale and normalisation in one step, as transformers' fused arithmetic has it.
         mean = (torch.tensor(self.mean) * 255).tolist()
         std = (torch.tensor(self.std) * 255).tolist()
@@ -222,6 +226,7 @@ class TrainingTransform:
             by up to 4/3): training and evaluation distort alike.
         flip: probability of a horizontal flip, in 0-1.
         auto_augment: which published policy of random colour and shape changes, if any.
+        magnitude: of RandAugment's changes, 0-30 (Cubuk et al., 1909.13719).
         erasing: probability of erasing a random rectangle, in 0-1 (Zhong et al., 1708.04896).
 
     """
@@ -230,19 +235,19 @@ class TrainingTransform:
     min_area: float = 0.35
     flip: float = 0.5
     auto_augment: AutoAugment = "none"
+    magnitude: int = 9
     erasing: float = 0.0
 
-    def __call__(self, picture: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
-        """One random view of the picture, ready for the network."""
-        pixels = self._region(picture)
+    def __call__(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
+        """One random view of the picture, for `ImageSpec.finish`; smaller only for ``pad``."""
+        view = self._region(picture)
         if torch.rand(()) < self.flip:
-            pixels = F.horizontal_flip(pixels)
+            view = F.horizontal_flip(view)
         if self.auto_augment == "randaugment":
-            pixels = v2.RandAugment(fill=127)(pixels)
+            view = v2.RandAugment(magnitude=self.magnitude, fill=_GREY)(view)
         elif self.auto_augment == "trivialaugment":
-            pixels = v2.TrivialAugmentWide(fill=127)(pixels)
-        finished = self.spec.finish(pixels)
-        return v2.RandomErasing(p=self.erasing)(finished) if self.erasing else finished
+            view = v2.TrivialAugmentWide(fill=_GREY)(view)
+        return v2.RandomErasing(p=self.erasing, value=_GREY)(view) if self.erasing else view
 
     def _region(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
         spec, (height, width) = self.spec, picture.shape[-2:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foodvision.data.sources import Pictures
 from foodvision.images import ImageSpec, TrainingTransform
+from foodvision.training.memory import OpenedPictures
 from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
 
@@ -19,30 +22,37 @@ Position = tuple[int, int]
 
 
 class TrainingSampler(Sampler[Position]):
-    """The order of the epoch set in `epoch`: a permutation that depends on seed and epoch."""
+    """The order of an epoch: a permutation that depends on seed and epoch.
+
+    Attributes:
+        epoch: whose order comes next.
+        start: samples of it that are left out, because an interrupted run has seen them.
+
+    """
 
     def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
+        self.size, self.seed = size, seed
+        self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
         return self.size
 
     def __iter__(self) -> Iterator[Position]:
         generator = torch.Generator().manual_seed(seed_for(self.seed, ORDER, self.epoch))
-        for index in torch.randperm(self.size, generator=generator).tolist():
+        order = torch.randperm(self.size, generator=generator).tolist()
+        for index in order[self.start :]:
             yield self.epoch, index
 
 
 class TrainingPictures(Dataset[tuple[Tensor, int]]):
     """A random view of each picture, the same for the same seed, epoch and index."""
 
-    def __init__(self, pictures: Pictures, transform: TrainingTransform, seed: int) -> None:
-        self.pictures, self.transform, self.seed = pictures, transform, seed
+    def __init__(self, opened: OpenedPictures, transform: TrainingTransform, seed: int) -> None:
+        self.opened, self.transform, self.seed = opened, transform, seed
 
     def __getitem__(self, position: Position) -> tuple[Tensor, int]:
         epoch, index = position
-        source, label, _ = self.pictures[index]
-        picture = self.transform.spec.open(source)
+        picture, label = self.opened[index]
         with seeded(self.seed, SAMPLE, epoch, index):
             return self.transform(picture), label
 
@@ -50,47 +60,69 @@ class TrainingPictures(Dataset[tuple[Tensor, int]]):
 class ValidationPictures(Dataset[tuple[Tensor, int]]):
     """Each picture as the finished model will see it."""
 
-    def __init__(self, pictures: Pictures, spec: ImageSpec) -> None:
-        self.pictures, self.spec = pictures, spec
+    def __init__(self, opened: OpenedPictures) -> None:
+        self.opened = opened
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.opened)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        source, label, _ = self.pictures[index]
-        return self.spec.prepare(self.spec.open(source)), label
+        picture, label = self.opened[index]
+        return self.opened.spec.prepare(picture), label
 
 
 def training_loader(
-    pictures: Pictures, spec: ImageSpec, recipe: Recipe
+    pictures: Pictures, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
 ) -> tuple[DataLoader[tuple[Tensor, int]], TrainingSampler]:
-    """Shuffled batches and the sampler that wants to be told the epoch.
+    """Shuffled batches, and the sampler that wants to be told the epoch.
 
-    Batches are all of one size: what is left at the end of an epoch waits for the next one's
-    order, unless there is less than one batch in all.
+    Pictures are uint8 for `ImageSpec.finish` to finish on the device: a quarter of the bytes, and
+    one operation for a whole batch. Batches are all of one size: what is left at the end of an
+    epoch waits for the next one's order, unless that is all, and less than a batch a process.
     """
     transform = TrainingTransform(
-        spec, recipe.min_area, recipe.flip, recipe.auto_augment, recipe.erasing
+        spec, recipe.min_area, recipe.flip, recipe.auto_augment, recipe.magnitude, recipe.erasing
     )
     sampler = TrainingSampler(len(pictures), recipe.seed)
+
     loader = DataLoader(
-        TrainingPictures(pictures, transform, recipe.seed),
+        TrainingPictures(OpenedPictures(pictures, spec), transform, recipe.seed),
         batch_size=recipe.batch_size,
         sampler=sampler,
-        drop_last=len(pictures) >= recipe.batch_size,
+        drop_last=len(pictures) >= recipe.batch_size * num_processes,
+        collate_fn=partial(_collate, spec),
         **_workers(recipe),
     )
     return loader, sampler
 
 
+def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    views, labels = zip(*samples, strict=True)
+    if len({view.shape for view in views}) > 1:  # resize_mode pad: made equal by padding
+        views = tuple(spec.finish(view) for view in views)
+    return torch.stack(views), torch.tensor(labels)
+
+
 def validation_loader(
     pictures: Pictures, spec: ImageSpec, recipe: Recipe
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Batches in the pictures' order."""
+    """Batches of finished pictures, in their order."""
     return DataLoader(
-        ValidationPictures(pictures, spec), batch_size=recipe.batch_size, **_workers(recipe)
+        ValidationPictures(OpenedPictures(pictures, spec)),
+        batch_size=recipe.batch_size,
+        **_workers(recipe),
     )
 
 
 def _workers(recipe: Recipe) -> dict[str, Any]:
-    return {"num_workers": recipe.num_workers, "persistent_workers": recipe.num_workers > 0}
+    return {
+        "num_workers": recipe.num_workers,
+        "persistent_workers": recipe.num_workers > 0,
+        "worker_init_fn": _leave_signals_to_the_main_process,
+    }
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one still needs its workers then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -19,6 +19,9 @@ from foodvision.errors import RecipeError
 from foodvision.images.preprocess import AutoAugment, ImageSpec, Interpolation, ResizeMode
 from foodvision.models.vit import Pooling, ViTConfig, parse_name
 
+CHANGEABLE = ("num_workers", "trackers")
+"""Settings that do not change the result: the ones that a resumed run may have anew."""
+
 
 class Recipe(BaseModel):
     """All settings of a training run."""
@@ -54,15 +57,26 @@ class Recipe(BaseModel):
     """Probability of a horizontal flip."""
     auto_augment: AutoAugment = "none"
     """Random colour and shape changes: none, randaugment or trivialaugment."""
+    magnitude: int = Field(9, ge=0, le=30)
+    """Of randaugment's changes."""
     erasing: float = Field(0.0, ge=0, le=1)
     """Probability of erasing a random rectangle."""
+    mixup: float = Field(0.0, ge=0)
+    """Mix two pictures of a batch, the share drawn from Beta(mixup, mixup); 0 does not."""
+    cutmix: float = Field(0.0, ge=0)
+    """Paste a rectangle of another picture, the share from Beta(cutmix, cutmix); 0 does not."""
+    mix_probability: float = Field(1.0, ge=0, le=1)
+    """Share of the batches that are mixed, by one of the two that are on."""
 
     epochs: int = Field(60, gt=0)
     """Passes over the training pictures."""
     batch_size: int = Field(64, gt=0)
     """Pictures of one step, on each device."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or SGD with momentum 0.9 (the paper's for fine-tuning)."""
+    accumulate: int = Field(1, gt=0)
+    """Batches whose gradients are averaged before the weights change."""
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    """AdamW; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9 (the
+    paper's for fine-tuning)."""
     learning_rate: float = Field(1e-3, gt=0)
     """At the end of the warm-up."""
     weight_decay: float = Field(0.05, ge=0)
@@ -77,15 +91,30 @@ class Recipe(BaseModel):
     """Share of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs rare classes up in the loss, and takes the shift out of the saved model."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Of the moving average of the weights, which is then what is validated and saved; 0 for none.
+    It warms up: after step t it is no more than (1 + t) / (10 + t)."""
+    patience: int = Field(0, ge=0)
+    """Stop after this many epochs without a lower validation log loss; 0 never stops early."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """Of the training step: bf16 autocast wherever the device computes it fast."""
+    compile: bool = False
+    """Let torch.compile write fused kernels for the network first; wants a C++ compiler."""
 
     seed: int = Field(0, ge=0)
     """Of everything random."""
+    classes: tuple[str, ...] = ()
+    """Those to learn, of the data set's; none for all."""
+    exclude_classes: tuple[str, ...] = ()
+    """Those not to learn."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """Share of each class's training pictures to learn from; validation is the same for all."""
     validation_fraction: float = Field(0.15, gt=0, lt=1)
     """Share of the training pictures that validates where the data has no validation split."""
     num_workers: int = Field(0, ge=0)
     """Processes that prepare pictures; 0 does it between steps. Does not change the result."""
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where the history is logged as well. Does not change the result."""
 
     def vit_config(self, num_classes: int) -> ViTConfig:
         """The network's sizes for this many classes."""
@@ -113,19 +142,22 @@ class Recipe(BaseModel):
 
 
 def load_recipe(
-    recipe: str | Path = "scratch", settings: Mapping[str, Any] | None = None
+    recipe: str | Path | Recipe = "scratch", settings: Mapping[str, Any] | None = None
 ) -> Recipe:
     """Read a recipe and change single settings.
 
     Args:
-        recipe: the name of one that ships, or the path of a TOML file.
+        recipe: the name of one that ships, the path of a TOML file, or one that was read before.
         settings: changes on top of it; text is read as TOML where it can be.
 
     Raises:
         RecipeError: naming the setting and what it may be.
 
     """
-    values = _expand_network(_read_toml(recipe))
+    if isinstance(recipe, Recipe):
+        values = recipe.model_dump()
+    else:
+        values = _expand_network(_read_toml(recipe))
     changes = {key: _parse(value) for key, value in (settings or {}).items()}
     values |= _expand_network(changes)
     for key in values:
@@ -141,6 +173,31 @@ def load_recipe(
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return checked
+
+
+def unchanged(
+    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any] | None
+) -> Recipe:
+    """The settings to go on with a run that was begun with others or the same.
+
+    Args:
+        begun: the run's.
+        recipe: see `load_recipe`; None for the run's.
+        settings: as for `load_recipe`.
+
+    Raises:
+        RecipeError: if one that changes the result is not the run's.
+
+    """
+    asked = load_recipe(recipe or begun, settings)
+    for name, before in begun:
+        now = getattr(asked, name)
+        if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):
+            raise RecipeError(
+                f"{name} is {before!r} in the run to go on with, not {now!r}: leave it out, or "
+                "start anew with another --out"
+            )
+    return begun.model_copy(update={name: getattr(asked, name) for name in CHANGEABLE})
 
 
 def recipe_names() -> list[str]:

@@ -218,3 +218,21 @@ def test_drawn_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert load_dataset("drawn").classes == load_dataset("drawn").classes == ("a", "b")
     assert made == [tmp_path / "foodvision" / "drawn"]
     assert isinstance(load_dataset("drawn").splits["train"].labels, np.ndarray)
+
+
+def test_fewer_classes_by_name(patterns: Path) -> None:
+    dataset = load_dataset(patterns)
+    first, second, third = dataset.classes
+    for restricted in (dataset.restricted([third, first]), dataset.restricted([], [second])):
+        assert restricted.classes == (first, third)
+        assert list(restricted.splits) == list(dataset.splits)
+        train = restricted.splits["train"]
+        assert train.counts() == {first: 30, third: 30}
+        assert {(e.name.split("/")[1], train.classes[e.label]) for e in train} == {
+            (first, first),
+            (third, third),
+        }
+    with pytest.raises(DataError, match=f"no class '{first}x'; did you mean '{first}'"):
+        dataset.restricted([], [first + "x"])
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        dataset.restricted([first, second], [first])

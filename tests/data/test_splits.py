@@ -33,6 +33,21 @@ def test_added_files_move_no_other() -> None:
     assert grown[300:] == split
 
 
+def test_a_share_of_the_training_pictures(tmp_path: Path) -> None:
+    """Of each class; smaller shares are parts of larger ones; validation stays."""
+    for label in CLASSES:
+        write_pictures(tmp_path / "d", label, range(40))
+    dataset = load_dataset(tmp_path / "d")
+    whole, half, tenth = (training_splits(dataset, 3, 0.2, share) for share in (1.0, 0.5, 0.1))
+    assert set(tenth.train.sha256) < set(half.train.sha256) < set(whole.train.sha256)
+    for share, splits in ((0.5, half), (0.1, tenth)):
+        assert splits.validation.sha256 == whole.validation.sha256
+        for label, n in splits.train.pictures.counts().items():
+            expected = share * whole.train.pictures.counts()[label]
+            assert n == pytest.approx(expected, abs=7)
+            assert n > 0
+
+
 def test_identical_files_never_straddle_even_between_classes() -> None:
     sha256 = digests(50) * 3
     split = carve(sha256, [0] * 100 + [1] * 50, 1, {"validation": 0.3})

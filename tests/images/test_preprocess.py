@@ -82,19 +82,37 @@ def test_training_view_without_any_randomness_is_the_evaluation_view(mode: str) 
     spec = ImageSpec(32, mode)
     image = torch.full((3, 50, 50), 80, dtype=torch.uint8)
     transform = TrainingTransform(spec, min_area=1.0, flip=0.0)
-    torch.testing.assert_close(transform(image), spec.prepare(image))
+    torch.testing.assert_close(spec.finish(transform(image)), spec.prepare(image))
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", ["none", "randaugment", "trivialaugment"])
 def test_training_views_have_the_input_shape_and_range(mode: str, policy: str) -> None:
-    transform = TrainingTransform(ImageSpec((24, 40), mode), auto_augment=policy, erasing=1.0)
-    views = [transform(picture(50, 70)) for _ in range(8)]
+    spec = ImageSpec((24, 40), mode)
+    transform = TrainingTransform(spec, auto_augment=policy, erasing=1.0)
+    views = [spec.finish(transform(picture(50, 70))) for _ in range(8)]
     for view in views:
         assert view.shape == (3, 24, 40)
         assert view.dtype == torch.float32
         assert view.abs().max() <= 1.0
     assert not views[0].equal(views[1])
+
+
+def test_a_batch_is_finished_as_each_of_its_pictures_is() -> None:
+    spec = ImageSpec((24, 40), "pad")
+    batch = torch.stack([picture(20, 40), picture(20, 40)])
+    assert spec.finish(batch).equal(torch.stack([spec.finish(view) for view in batch]))
+
+
+def test_magnitude_is_that_of_randaugment() -> None:
+    image, spec = picture(32, 32), ImageSpec(32)
+    still = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=0)
+    wild = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=30)
+    change = {
+        transform: sum((transform(image).float() - image).abs().mean() for _ in range(30))
+        for transform in (still, wild)
+    }
+    assert change[wild] > 2 * change[still]
 
 
 def test_flip_happens_as_often_as_it_says() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from foodvision.models import VARIANTS, ViT, ViTConfig
-from foodvision.models.vit import PATCH_SIZES, EncoderBlock, parse_name
+from foodvision.models.vit import PATCH_SIZES, EncoderBlock, parse_name, sine_positions
 
 # google-research/vision_transformer and torchvision count the same; 1000 classes, 224 px.
 PARAMETERS = {
@@ -156,13 +156,44 @@ def test_initialisation_is_the_authors() -> None:
     vit = ViT(ViTConfig.named("vit_s16", image_size=64)).requires_grad_(False)
     assert (vit(torch.randn(2, 3, 64, 64)) == 0).all()  # so the first loss is log K
     assert (vit.embedding.x_class == 0).all()
-    assert vit.embedding.E_pos.std() == pytest.approx(0.02, rel=0.05)
+    assert (vit.embedding.E_pos[:, 0] == 0).all()
     assert vit.embedding.E.weight.std() == pytest.approx(768**-0.5, rel=0.02)
     bound = math.sqrt(6 / (384 + 384))
     for matrix in vit.blocks[0].msa.U_qkv.weight.chunk(3):
         assert bound * 0.99 < matrix.abs().max() <= bound
     assert vit.blocks[0].mlp[0].bias.std() == pytest.approx(1e-6, rel=0.1)
     assert vit.norm.eps == 1e-6
+
+
+def test_positions_begin_as_sines_of_column_and_row() -> None:
+    positions = sine_positions(3, 5, 18).reshape(3, 5, 18)
+    row, column = 2, 4
+    for i, frequency in enumerate([1.0, 10_000 ** (-1 / 3), 10_000 ** (-2 / 3), 1e-4]):
+        assert positions[row, column, [i, 4 + i, 8 + i, 12 + i]].tolist() == pytest.approx(
+            [
+                math.sin(column * frequency),
+                math.cos(column * frequency),
+                math.sin(row * frequency),
+                math.cos(row * frequency),
+            ],
+            abs=1e-6,
+        )
+    assert (positions[..., 16:] == 0).all()
+    vit = ViT(SMALL)
+    assert vit.embedding.E_pos[0, 1:].equal(sine_positions(*SMALL.grid, SMALL.hidden_size))
+
+
+def test_the_last_block_skips_only_what_nobody_reads() -> None:
+    vit = random_vit(SMALL)
+    z = vit.embedding(torch.randn(2, 3, 16, 24))
+    block = vit.blocks[0]
+    torch.testing.assert_close(block(z, 1), block(z)[:, :1])
+    for skipped, whole in zip(
+        torch.autograd.grad(block(z, 1).sum(), block.parameters()),
+        torch.autograd.grad(block(z)[:, :1].sum(), block.parameters()),
+        strict=True,
+    ):
+        torch.testing.assert_close(skipped, whole)
 
 
 def test_golden_logits() -> None:
@@ -217,3 +248,17 @@ def test_unknown_names_are_refused(name: str) -> None:
 def test_pictures_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="takes 3 channels"):
         random_vit()(torch.randn(1, 3, 16, 16))
+
+
+def test_attention_in_bf16_on_the_cpu_is_the_fused_kernels() -> None:
+    """It is written out there: the same numbers to bf16's three digits, and its dropout works."""
+    msa = random_vit(SMALL).blocks[0].msa.bfloat16()
+    z = torch.randn(2, 7, SMALL.hidden_size, dtype=torch.bfloat16)
+    q, k, v = msa.qkv(z)
+    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    expected = msa.U_msa(fused.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(msa(z), expected, atol=2e-2, rtol=2e-2)
+    assert msa(z).equal(msa.train()(z))
+    msa.attention_dropout = 0.5
+    assert not msa(z).equal(msa(z))
+    assert msa.eval()(z).equal(msa(z))

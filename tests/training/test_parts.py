@@ -9,38 +9,71 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from foodvision.data import Pictures, load_dataset
 from foodvision.data.sources import FolderStore
 from foodvision.images import ImageSpec
 from foodvision.models import ViT, ViTConfig
-from foodvision.training import load_recipe
+from foodvision.training import load_recipe, memory
 from foodvision.training.batches import training_loader, validation_loader
-from foodvision.training.loop import class_weights, weighted_cross_entropy
-from foodvision.training.optim import build_optimizer, learning_rate_factor, parameter_groups
+from foodvision.training.loop import (
+    class_weights,
+    mixed,
+    update_average,
+    weighted_cross_entropy,
+)
+from foodvision.training.memory import OpenedPictures
+from foodvision.training.optim import (
+    build_optimizers,
+    learning_rate_factor,
+    parameter_kinds,
+    set_learning_rate,
+)
 from foodvision.training.randomness import SAMPLE, STEP, seed_for, seeded
 
 SMALL = {"image_size": 32, "num_layers": 1, "batch_size": 16}
 
 
-def test_weight_decay_is_on_matrices_only() -> None:
+def test_every_parameter_is_of_one_kind() -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16))
-    decayed, undecayed = parameter_groups(network, 0.3)
     names = {id(weight): name for name, weight in network.named_parameters()}
-    assert decayed["weight_decay"] == 0.3
-    assert undecayed["weight_decay"] == 0
-    free = {names[id(weight)] for weight in undecayed["params"]}
-    assert {"embedding.x_class", "embedding.E_pos", "norm.weight", "head.bias"} <= free
-    assert all("norm" in n or n.endswith(("bias", "x_class", "E_pos")) for n in free)
-    assert len(free) + len(decayed["params"]) == len(names)
+    hidden, matrices, others = (
+        {names[id(weight)] for weight in kind} for kind in parameter_kinds(network)
+    )
+    assert len(hidden) + len(matrices) + len(others) == len(names)
+    assert len(hidden) == 12 * 4
+    assert all(name.startswith("blocks.") for name in hidden)
+    assert matrices == {"embedding.E.weight", "head.weight"}
+    assert all("norm" in n or n.endswith(("bias", "x_class", "E_pos")) for n in others)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_optimizer_is_the_recipes(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "kinds"), [("adamw", ["AdamW"]), ("sgd", ["SGD"]), ("muon", ["Muon", "AdamW"])]
+)
+def test_optimizers_are_the_recipes(kind: str, kinds: list[str]) -> None:
     recipe = load_recipe("scratch", {"optimizer": kind, "weight_decay": 0.2})
-    optimizer = build_optimizer(torch.nn.Linear(2, 2), recipe)
-    assert type(optimizer).__name__.lower() == kind
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.0]
+    network = ViT(recipe.vit_config(3))
+    optimizers = build_optimizers(network, recipe)
+    assert [type(optimizer).__name__ for optimizer in optimizers] == kinds
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    assert [group["weight_decay"] for group in groups] == [0.2] * (len(groups) - 1) + [0.0]
+    assert set_learning_rate(optimizers, recipe, 0, 1000) == recipe.learning_rate / 100
+    assert {group["lr"] for group in groups} == {recipe.learning_rate / 100}
+
+
+def test_muons_steps_are_orthogonal_and_of_adamws_size() -> None:
+    recipe = load_recipe("scratch", {"optimizer": "muon", "weight_decay": 0.0})
+    network = ViT(recipe.vit_config(3))
+    matrix = network.blocks[0].mlp[0].weight
+    before = matrix.detach().clone()
+    matrix.grad = torch.randn(matrix.shape)
+    build_optimizers(network, recipe)[0].step()
+    change = (matrix.detach() - before) / recipe.learning_rate
+    assert change.square().mean().sqrt() == pytest.approx(0.2, rel=0.15)
+    values = torch.linalg.svdvals(change)
+    assert values.max() < 2 * values.median() < 4 * values.min()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -101,6 +134,17 @@ def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
     assert not all(y.equal(other) for (_, y), (_, other) in zip(alone, later, strict=True))
 
 
+def test_an_epoch_goes_on_where_it_was_left(patterns: Path) -> None:
+    pictures, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
+    loader, sampler = training_loader(pictures, ImageSpec(32), recipe)
+    sampler.epoch = 3
+    whole = [pixels for pixels, _ in loader]
+    sampler.start = 2 * 16
+    rest = [pixels for pixels, _ in loader]
+    assert len(rest) == len(whole) - 2
+    assert all(a.equal(b) for a, b in zip(rest, whole[2:], strict=True))
+
+
 def test_validation_batches_are_every_picture_in_order(patterns: Path) -> None:
     pictures = load_dataset(patterns).splits["test"]
     batches = list(validation_loader(pictures, ImageSpec(32), load_recipe("scratch", SMALL)))
@@ -109,10 +153,91 @@ def test_validation_batches_are_every_picture_in_order(patterns: Path) -> None:
     assert batches[0][0][3].equal(spec.prepare(spec.open(pictures[3].source)))
 
 
+@pytest.mark.parametrize("mode", ["crop", "pad"])
+def test_kept_pictures_are_those_that_are_opened_anew(
+    mode: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several sizes, and whatever the data loader makes of them."""
+    for i, picture in enumerate((patterns / "train").rglob("*.png")):
+        path = tmp_path / picture.parent.name / picture.name
+        path.parent.mkdir(exist_ok=True)
+        Image.open(picture).resize((30 + i % 7, 50 - i % 5)).save(path)
+    pictures = load_dataset(tmp_path).splits["all"]
+    recipe = load_recipe("scratch", SMALL | {"resize_mode": mode})
+    spec = recipe.image_spec()
+    kept = list(training_loader(pictures, spec, recipe)[0])
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 90 * 30 * 45 * 3)
+    anew = list(training_loader(pictures, spec, recipe)[0])
+    for (x, y), (other_x, other_y) in zip(kept, anew, strict=True):
+        assert x.equal(other_x)
+        assert y.equal(other_y)
+
+
+def test_small_data_is_opened_once_and_large_data_every_time(
+    patterns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, spec = load_dataset(patterns).splits["test"], ImageSpec(32)
+    opened: list[object] = []
+    open_picture = ImageSpec.open
+
+    def counted(self: ImageSpec, source: Path) -> torch.Tensor:
+        opened.append(source)
+        return open_picture(self, source)
+
+    monkeypatch.setattr(ImageSpec, "open", counted)
+    small = OpenedPictures(pictures, spec)
+    opened.clear()
+    assert [small[i][1] for i in range(len(small))] == pictures.labels.tolist()
+    assert not opened
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 1000)
+    large = OpenedPictures(pictures, spec)
+    opened.clear()
+    assert large[3][0].equal(small[3][0])
+    assert opened == [pictures[3].source]
+
+
+def test_mixed_pictures_have_the_shares_their_targets_say() -> None:
+    """Pictures that are their class's number: what is left of each class can be seen."""
+    labels = torch.arange(8) % 3
+    pixels = labels.float()[:, None, None, None].expand(8, 3, 32, 32).clone()
+    torch.manual_seed(0)
+    for settings in ({"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}):
+        recipe = load_recipe("scratch", {"mixup": 0, "cutmix": 0} | settings)
+        mixed_pixels, targets = mixed(pixels, labels, recipe, 3)
+        assert targets.sum(dim=1).tolist() == pytest.approx([1.0] * 8)
+        seen = mixed_pixels.mean(dim=(1, 2, 3))
+        assert (targets @ torch.arange(3.0)).tolist() == pytest.approx(seen.tolist(), abs=1e-5)
+        assert not mixed_pixels.equal(pixels)
+
+
+def test_mixing_happens_as_often_as_the_recipe_says() -> None:
+    pixels, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+    recipe = load_recipe("scratch", {"mixup": 1.0, "cutmix": 0.0, "mix_probability": 0.25})
+    torch.manual_seed(0)
+    untouched = [mixed(pixels, labels, recipe, 3) for _ in range(400)]
+    share = np.mean([not x.equal(pixels) for x, _ in untouched])
+    assert share == pytest.approx(0.25, abs=0.06)
+    plain = load_recipe("scratch", {"mixup": 0, "cutmix": 0})
+    assert mixed(pixels, labels, plain, 3)[1].equal(F.one_hot(labels, 3).float())
+
+
+def test_average_follows_the_weights_and_warms_up() -> None:
+    network, average = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    expected = 1.0
+    for step in range(1, 200):
+        network.weight.data.fill_(float(step))
+        network.running_mean.fill_(float(step))
+        update_average(average, network, decay=0.9, step=step)
+        share = max(0.1, 1 - (1 + step) / (10 + step))
+        expected += share * (step - expected)
+    assert average.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert average.running_mean.item() == 199
+
+
 def test_unweighted_loss_is_torchs() -> None:
     logits, labels = torch.randn(8, 3), torch.randint(0, 3, (8,))
     torch.testing.assert_close(
-        weighted_cross_entropy(logits, labels, torch.ones(3), 0.1),
+        weighted_cross_entropy(logits, F.one_hot(labels, 3).float(), torch.ones(3), 0.1),
         F.cross_entropy(logits, labels, label_smoothing=0.1),
     )
 
@@ -126,14 +251,13 @@ def test_balanced_weights_and_the_shift_that_takes_them_out() -> None:
     assert weights == pytest.approx([100 / 240, 100 / 45, 100 / 15])
     assert weights[labels].mean() == pytest.approx(1.0)
 
+    targets = F.one_hot(torch.tensor(labels), 3).float()
     logits = torch.zeros(3, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = weighted_cross_entropy(
-            logits.expand(100, 3), torch.tensor(labels), torch.tensor(weights), 0.0
-        )
+        loss = weighted_cross_entropy(logits.expand(100, 3), targets, torch.tensor(weights), 0.0)
         loss.backward()
         return loss
 

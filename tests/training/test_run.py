@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from foodvision.images import decode
 from foodvision.training import TrainingResult, train
-from tests.conftest import write_pictures
+from tests.conftest import CLASSES, write_pictures
 
 FAST = {
     "image_size": 32,
@@ -22,9 +24,11 @@ FAST = {
     "epochs": 2,
     "batch_size": 16,
     "precision": "float32",
+    "optimizer": "muon",
     "learning_rate": 3e-3,
     "auto_augment": "none",
-    "erasing": 0.0,
+    "stochastic_depth": 0.0,
+    "ema_decay": 0.0,
     "min_area": 0.7,
 }
 
@@ -103,8 +107,6 @@ def test_no_test_file_is_opened(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every open of this process is watched, Python's own included."""
-    import sys
-
     opened: list[str] = []
     watching = True
 
@@ -179,6 +181,84 @@ def test_a_folder_that_is_not_empty_is_refused_before_any_work(
 def test_a_diverging_run_says_so(patterns: Path, tmp_path: Path) -> None:
     with pytest.raises(FoodvisionError, match="lower learning_rate"):
         train(patterns, out=tmp_path / "r", **(FAST | {"learning_rate": 1e30, "optimizer": "sgd"}))
+
+
+def test_accumulated_batches_are_one_large_batch(patterns: Path, tmp_path: Path) -> None:
+    """Without anything random between them, two halves make the step of the whole."""
+    settings = FAST | {"epochs": 1, "min_area": 1.0, "flip": 0.0, "learning_rate": 1e-3}
+    train(patterns, out=tmp_path / "a", **settings)
+    train(patterns, out=tmp_path / "b", **(settings | {"batch_size": 8, "accumulate": 2}))
+    whole, halves = (Classifier.load(tmp_path / run).network.state_dict() for run in "ab")
+    # 76 pictures: 4 batches of 16, or 9 of 8, the last of which is a step of its own.
+    steps = [json.loads((tmp_path / run / "history.jsonl").read_text())["step"] for run in "ab"]
+    assert steps == [4, 5]
+    apart = max(float((whole[name] - halves[name]).abs().max()) for name in whole)
+    assert 0 < apart < 5 * 1e-3
+
+
+def test_the_last_batches_of_an_epoch_make_a_whole_step(patterns: Path, tmp_path: Path) -> None:
+    """Four batches where eight are accumulated: the step of one batch of four times the size."""
+    settings = FAST | {"epochs": 1, "min_area": 1.0, "flip": 0.0, "optimizer": "sgd"}
+    settings |= {"learning_rate": 0.1, "clip_norm": 1e9}
+    train(patterns, out=tmp_path / "a", **(settings | {"batch_size": 64}))
+    train(patterns, out=tmp_path / "b", **(settings | {"accumulate": 8}))
+    whole, parts = (Classifier.load(tmp_path / run).network.head.weight for run in "ab")
+    assert whole.abs().max() > 1e-3
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_some_classes_and_a_share_of_the_pictures(
+    patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = {"exclude_classes": ("dots",), "fraction": 0.5, "epochs": 1}
+    result = train(patterns, out=tmp_path / "r", **(FAST | some))
+    assert set(result.classifier.classes) == set(CLASSES) - {"dots"}
+    assert 15 < result.classifier.metadata["data"]["train"] < 40
+    report = evaluate(result.classifier, patterns)
+    assert report.n == 20
+    assert "trained on 2 of 3 classes: only their pictures" in caplog.text
+    validation = evaluate(result.classifier, patterns, "validation")
+    assert validation.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
+    with pytest.raises(FoodvisionError, match=r"fraction is 0.5 in the run"):
+        train(patterns, out=tmp_path / "r", resume=True, fraction=1.0)
+
+
+def test_compiling_wants_a_compiler(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(FoodvisionError, match="needs a C\\+\\+ compiler"):
+        train(patterns, out=tmp_path / "r", device="cpu", compile=True, **FAST)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_without_progress_stops_early(patterns: Path, tmp_path: Path) -> None:
+    still = FAST | {"epochs": 9, "learning_rate": 1e-12, "patience": 2}
+    result = train(patterns, out=tmp_path / "r", **still)
+    best = min(result.history, key=lambda epoch: epoch.log_loss).epoch
+    assert len(result.history) == best + 2 < 9
+
+
+def test_the_averaged_network_is_what_is_validated_and_saved(
+    patterns: Path, tmp_path: Path
+) -> None:
+    result = train(patterns, out=tmp_path / "a", **(FAST | {"ema_decay": 0.9}))
+    plain = train(patterns, out=tmp_path / "b", **FAST)
+    best = min(epoch.log_loss for epoch in result.history)
+    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+    assert result.metrics.log_loss != pytest.approx(plain.metrics.log_loss, abs=1e-3)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile writes C++")
+def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> None:
+    """In a process of its own: the shape checks of the tests' own do not compile."""
+    short = FAST | {"epochs": 1, "num_layers": 1}
+    plain = train(patterns, out=tmp_path / "a", **short)
+    script = f"from foodvision.training import train; train({str(patterns)!r}, "
+    script += f"out={str(tmp_path / 'b')!r}, device='cpu', compile=True, **{short})"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert metrics["log_loss"] == pytest.approx(plain.metrics.log_loss, abs=1e-3)
 
 
 def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Memory and speed of training as the data set grows: time should be linear, memory bounded.
+
+    .venv/bin/python benchmarks/data_growth.py PARQUET_FOLDER [setting=value ...]
+
+Each size is one epoch of recipe `scratch` in a process of its own, on pictures taken evenly from
+the training rows of the folder. Peak memory is the process's resident set, libraries included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import datasets
+
+SIZES = (1_000, 10_000, 93_304)
+
+
+def main(folder: str, *settings: str) -> None:
+    """Print a line for each size."""
+    rows = datasets.load_dataset("parquet", data_files=f"{folder}/train-*.parquet", split="train")
+    changes = [word for setting in ("epochs=1", *settings) for word in ("--set", setting)]
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as temporary:
+            chosen = rows.select(range(0, len(rows), len(rows) // size)).select(range(size))
+            chosen.to_parquet(f"{temporary}/train-00000-of-00001.parquet")
+            run = [sys.executable, "-c", "from foodvision.cli import main; main()", "train"]
+            started = time.perf_counter()
+            process = subprocess.Popen([*run, temporary, "--out", f"{temporary}/run", *changes])
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - started
+            if status:
+                sys.exit(f"training on {size:,} pictures failed")
+            epoch = json.loads(Path(f"{temporary}/run/history.jsonl").read_text().splitlines()[0])
+            print(
+                f"{size:,} pictures: {seconds:.1f} s in all, {epoch['seconds']:.1f} s the epoch, "
+                f"{epoch['images_per_second']:.0f} pictures/s, {usage.ru_maxrss / 2**20:.2f} GiB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

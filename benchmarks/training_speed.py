@@ -1,0 +1,155 @@
+"""Pictures per second of training: our loop beside timm's network in a plain PyTorch loop.
+
+    make bench
+
+Each run is a process of its own; the two sides take turns, so that a machine that slows down slows
+both. Both have the same precision, batch size, AdamW and clipping. With data `memory` one batch
+comes again and again; `files` adds JPEG files in class folders, random crops and flips, as a good
+tutorial loads them: torchvision's ImageFolder and transforms, and a DataLoader.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+ROUNDS, WARM_UP = 5, 2
+PICTURES, CLASSES = 320, 3
+CASES = {
+    "Ti/8 at 64 px": {"network": "ti", "patch": 8, "size": 64, "batch": 64, "steps": 10},
+    "B/16 at 224 px": {"network": "b", "patch": 16, "size": 224, "batch": 8, "steps": 2},
+}
+
+
+def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
+    """Our loop, which hands back control after each step."""
+    from accelerate import Accelerator
+
+    from foodvision.data import load_dataset
+    from foodvision.models import ViT
+    from foodvision.runtime import keep_freed_memory
+    from foodvision.training import Recipe
+    from foodvision.training.loop import Training
+
+    keep_freed_memory()
+    recipe = Recipe(
+        network=f"vit_{case['network']}",
+        patch_size=case["patch"],
+        image_size=case["size"],
+        batch_size=case["batch"],
+        precision=precision,
+        epochs=1000,
+    )
+    pictures = load_dataset(folder).splits["all"]
+    network, spec = ViT(recipe.vit_config(CLASSES)), recipe.image_spec()
+    training = Training(network, pictures, pictures[:1], spec, recipe, Accelerator(cpu=True))
+    if data == "memory":
+        shape = case["batch"], 3, case["size"], case["size"]
+        batch = torch.randint(256, shape, dtype=torch.uint8), torch.randint(CLASSES, shape[:1])
+        training.loader = [batch] * 1000
+    return training.steps()
+
+
+def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
+    """The network of timm in a plain loop."""
+    from timm.models import vision_transformer
+    from torch.nn import functional
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    from foodvision.models.vit import VARIANTS
+
+    variant, size = VARIANTS[case["network"]], case["size"]
+    network = vision_transformer.VisionTransformer(
+        img_size=size,
+        patch_size=case["patch"],
+        embed_dim=variant.hidden_size,
+        num_heads=variant.num_heads,
+        depth=variant.num_layers,
+        num_classes=CLASSES,
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
+    view = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size, scale=(0.35, 1.0)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
+    loader = DataLoader(ImageFolder(folder, view), case["batch"], shuffle=True, drop_last=True)
+    batch = torch.randn(case["batch"], 3, size, size), torch.randint(CLASSES, (case["batch"],))
+    while True:
+        for pixels, labels in [batch] * 1000 if data == "memory" else loader:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+                logits = network(pixels)
+            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=0.1)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            yield
+
+
+def measure(side: str, name: str, data: str, folder: str, precision: str) -> float:
+    """Pictures per second of one side, after a warm-up."""
+    case = CASES[name]
+    steps = {"ours": our_steps, "timm": plain_steps}[side](case, data, folder, precision)
+    for _ in range(WARM_UP):
+        next(steps)
+    started = time.perf_counter()
+    for _ in range(case["steps"]):
+        next(steps)
+    return case["steps"] * case["batch"] / (time.perf_counter() - started)
+
+
+def write_pictures(folder: Path) -> None:
+    """JPEG files of noise, larger than the networks' input as photographs are."""
+    random = np.random.default_rng(0)
+    for i in range(PICTURES):
+        path = folder / f"class {i % CLASSES}" / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        coarse = Image.fromarray(random.integers(0, 255, (20, 25, 3), dtype=np.uint8))
+        coarse.resize((500, 400), Image.Resampling.BICUBIC).save(path)
+
+
+def main() -> None:
+    """Run both sides in turns and print medians and the ratio."""
+    from foodvision.runtime import has_fast_bf16
+
+    precision = "bf16" if has_fast_bf16(torch.device("cpu")) else "float32"
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(Path(folder))
+        for name in CASES:
+            for data in ("memory", "files"):
+                rates: dict[str, list[float]] = {"ours": [], "timm": []}
+                for _ in range(ROUNDS):
+                    for side, found in rates.items():
+                        run = [sys.executable, __file__, side, name, data, folder, precision]
+                        answer = subprocess.run(run, check=True, capture_output=True)
+                        found.append(json.loads(answer.stdout))
+                ours, theirs = (statistics.median(found) for found in rates.values())
+                ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
+                print(
+                    f"{name}, {precision}, data from {data}: ours {ours:.1f}, timm {theirs:.1f} "
+                    f"pictures/s; ratio {ratio:.2f} (median of {ROUNDS} pairs)",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(measure(*sys.argv[1:]))
+    else:
+        main()

@@ -1,0 +1,130 @@
+"""Unpacking a zip or a gzipped tar that may be damaged or hostile.
+
+Only plain files are written, below the folder, with our own permissions: nothing an archive says
+of links, devices, owners or modes is obeyed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PureWindowsPath
+from typing import IO, NamedTuple
+
+from foodvision.errors import DataError
+from foodvision.progress import progress_bar
+
+MAX_RATIO = 20
+"""Unpacked to packed size, at most: pictures hardly shrink, bombs do by a thousand."""
+
+_CHUNK = 1 << 18  # bytes
+
+
+class _Member(NamedTuple):
+    name: str
+    is_file: bool
+    is_folder: bool
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> None:
+    """Unpack into an empty folder; hidden files and what a Mac adds are left out.
+
+    Args:
+        archive: a zip, or else a gzipped tar, which is read in one pass.
+        folder: exists and is empty; after an error it holds what was unpacked until then.
+        max_bytes: of all unpacked files together.
+        max_members: files and folders in the archive.
+
+    Raises:
+        DataError: if the archive is damaged, passes a bound, or holds a link, a device or a name
+            that leads out of the folder.
+        OSError: if the folder cannot be written to.
+
+    """
+    max_bytes = min(max_bytes, MAX_RATIO * archive.stat().st_size)
+    unpacked = 0
+    with progress_bar() as bar:
+        task = bar.add_task("unpacking", total=None, unit="files", info="")
+        try:
+            for number, member in enumerate(_members(archive), start=1):
+                unpacked += member.size
+                if number > max_members or unpacked > max_bytes:
+                    raise DataError(
+                        f"{archive}: unpacks to more than {max_members:,} members or "
+                        f"{max_bytes / 1e6:,.1f} MB; it is not the archive it should be"
+                    )
+                parts = _safe_parts(archive, member)
+                hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+                if member.is_file and parts and not hidden:
+                    _write(member, folder.joinpath(*parts))
+                bar.advance(task)
+        except FileExistsError as error:
+            raise DataError(f"{archive}: holds {Path(error.filename).name} twice") from error
+        except Exception as error:  # BadZipFile, TarError, zlib.error, struct.error, EOFError, …
+            of_the_disk = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
+            if of_the_disk or isinstance(error, DataError):
+                raise
+            raise DataError(f"{archive}: is damaged ({error}); remove it and try again") from error
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            for info in zipped.infolist():
+                kind = stat.S_IFMT(info.external_attr >> 16)  # 0: written on Windows
+                yield _Member(
+                    info.filename,
+                    kind in (0, stat.S_IFREG) and not info.is_dir(),
+                    info.is_dir(),
+                    info.file_size,
+                    lambda info=info: zipped.open(info),  # type: ignore[misc]
+                )
+    else:
+        with _Bounded(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
+            for entry in tar:
+                yield _Member(
+                    entry.name,
+                    entry.isreg(),
+                    entry.isdir(),
+                    entry.size,
+                    lambda entry=entry: tar.extractfile(entry),  # type: ignore[misc]
+                )
+                tar.members.clear()  # type: ignore[attr-defined]  # else it remembers 101,000
+
+
+class _Bounded(gzip.GzipFile):
+    """What a tar is read through: it may ask for little at a time, whatever its headers say.
+
+    Members' sizes are bounded by `unpack`; this is for what never becomes a member, such as a name
+    of a gigabyte.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _CHUNK:
+            raise tarfile.ReadError(f"a header of {size or 0:,} bytes")
+        return super().read(size)
+
+
+def _safe_parts(archive: Path, member: _Member) -> tuple[str, ...]:
+    # As Windows reads it, which takes both slashes and drive letters for what they may be.
+    name = PureWindowsPath(member.name)
+    if name.anchor or ".." in name.parts:
+        raise DataError(f"{archive}: {member.name!r} leads out of the folder; do not trust it")
+    if not (member.is_file or member.is_folder):
+        raise DataError(f"{archive}: {member.name!r} is a link or a device; do not trust it")
+    return name.parts
+
+
+def _write(member: _Member, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = member.open()
+    if content is None:
+        raise EOFError(f"{member.name} has no content")
+    with content, path.open("xb") as file:
+        while chunk := content.read(_CHUNK):
+            file.write(chunk)

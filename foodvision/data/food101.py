@@ -1,0 +1,177 @@
+"""FoodVision Mini (pizza, steak and sushi; 10 % or 20 % of Food-101) and Big (all 101 classes).
+
+The course's zips of Mini and the authors' archive of Food-101 are fetched, verified and written
+as ``train/CLASS/*.jpg`` and ``test/CLASS/*.jpg``; or Mini is cut from a Food-101 at hand. Food-101
+is Bossard, Guillaumin, Van Gool: Food-101 – Mining Discriminative Components with Random Forests
+(ECCV 2014): 750 training and 250 test pictures of each class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from foodvision.data.archive import unpack
+from foodvision.data.download import RemoteFile, downloaded
+from foodvision.data.folders import new_folder
+from foodvision.errors import DataError
+
+if TYPE_CHECKING:
+    from foodvision.data.sources import Dataset, Example
+
+CLASSES = ("pizza", "steak", "sushi")
+"""The classes of Mini."""
+
+SHARES = {"mini": 0.1, "mini20": 0.2}
+"""Of Food-101's pictures of these classes."""
+
+_SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Release:
+    """An archive as it was published, and the bounds of what it unpacks to."""
+
+    file: RemoteFile
+    max_bytes: int
+    max_members: int
+
+
+_COURSE = "https://github.com/mrdbourke/pytorch-deep-learning/raw/main/data"
+RELEASES = {
+    "mini": Release(
+        RemoteFile(
+            f"{_COURSE}/pizza_steak_sushi.zip",
+            "git blob id",
+            "65f3915a380f5efd456a6a5750f0365350de8dd0",
+            max_bytes=60_000_000,
+        ),
+        max_bytes=60_000_000,
+        max_members=2_000,
+    ),
+    "mini20": Release(
+        RemoteFile(
+            f"{_COURSE}/pizza_steak_sushi_20_percent.zip",
+            "git blob id",
+            "dfc8ad2ae9415304d69cc6a0ee443c340cb29049",
+            max_bytes=60_000_000,
+        ),
+        max_bytes=60_000_000,
+        max_members=2_000,
+    ),
+    "big": Release(
+        RemoteFile(
+            "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+            "MD5",
+            "85eeb15f3717b99a5da872d97d918f87",
+            max_bytes=4_996_278_331,  # its size
+        ),
+        max_bytes=6_000_000_000,
+        max_members=110_000,
+    ),
+}
+
+
+def get_food101(name: str, out: Path) -> None:
+    """Fetch a data set and write it as ``out/train/CLASS/*.jpg`` and ``out/test/CLASS/*.jpg``.
+
+    Args:
+        name: ``mini``, ``mini20`` (tens of MB) or ``big`` (5 GB, and 6 GB more to unpack it).
+        out: a folder that does not exist yet, or an empty one; written whole or not at all. The
+            archive lies beside it until then, and an interrupted download goes on from there.
+
+    Raises:
+        DataError: if it cannot be fetched, is not what it should be, or the disk is too full.
+        OSError: if the folder cannot be written.
+
+    """
+    release = RELEASES[name]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        downloaded(release.file, out.parent, release.max_bytes) as archive,
+        new_folder(out) as folder,
+    ):
+        unpack(archive, folder, release.max_bytes, release.max_members)
+        if name == "big":
+            _arrange(folder, archive)
+        for split in _SPLITS:
+            if not any(folder.glob(f"{split}/*/*.jpg")):
+                raise DataError(f"{archive}: holds no {split}/CLASS/*.jpg; it is another archive")
+
+
+def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
+    """Copy a share of a Food-101's pizza, steak and sushi into ``out/train`` and ``out/test``.
+
+    As many pictures of each class as the course's zip has (at 0.1, 75 to train with and 25 to test;
+    at 0.2, 150 and 50) but other ones: the course drew its own at random. Here a picture is taken
+    or not by the seed and its bytes, so that of one seed, Mini at 0.1 is a part of Mini at 0.2.
+
+    Args:
+        food101: with the splits train and test.
+        out: a folder that does not exist yet, or an empty one; written whole or not at all.
+        share: of the pictures of each class and split, in 0-1; at least one is taken.
+        seed: another seed, other pictures.
+
+    Raises:
+        DataError: if the data set has no such pictures.
+        OSError: if the folder cannot be written.
+
+    """
+    with new_folder(out) as folder:
+        for split in _SPLITS:
+            pictures = food101.splits.get(split)
+            for label in CLASSES:
+                if pictures is None or not pictures.counts().get(label):
+                    raise DataError(f"{food101.name}: has no {label} in {split}; is it Food-101?")
+                (folder / split / label).mkdir(parents=True)
+                rows = np.flatnonzero(pictures.labels == pictures.classes.index(label)).tolist()
+                rows.sort(key=lambda row: _place(seed, _content(pictures[row])))
+                for example in (pictures[row] for row in rows[: max(1, round(share * len(rows)))]):
+                    path = folder / split / label / f"{Path(example.name).stem}.jpg"
+                    with path.open("xb") as file:
+                        file.write(_content(example))
+
+
+def _content(example: Example) -> bytes:
+    source = example.source
+    try:
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise DataError(f"{example.name}: cannot be read ({error.strerror or error})") from error
+
+
+def _place(seed: int, content: bytes) -> bytes:
+    return hashlib.sha256(f"{seed} ".encode() + content).digest()
+
+
+def _arrange(folder: Path, archive: Path) -> None:
+    """Move food-101/images/CLASS/ID.jpg to where food-101/meta/SPLIT.json says it belongs."""
+    base = folder / "food-101"
+    split_of: dict[str, str] = {}
+    try:
+        for split in _SPLITS:
+            listed = json.loads((base / "meta" / f"{split}.json").read_text(encoding="utf-8"))
+            split_of |= {f"{name}.jpg": split for names in listed.values() for name in names}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{archive}: no food-101/meta/{split}.json that can be read") from error
+    # From the pictures that are there, not from the names in the list: those might lead elsewhere.
+    for path in sorted(base.glob("images/*/*.jpg")):
+        name = path.relative_to(base / "images").as_posix()
+        if name not in split_of:
+            raise DataError(f"{archive}: {name} is neither for training nor for the test")
+        target = folder / split_of.pop(name) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    if split_of:
+        raise DataError(
+            f"{archive}: {len(split_of):,} pictures are missing: {next(iter(split_of))}"
+        )
+    for text in base.glob("*.txt"):  # its licence and its readme
+        text.rename(folder / text.name)
+    shutil.rmtree(base)

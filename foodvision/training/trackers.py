@@ -1,0 +1,60 @@
+"""The history of a run in TensorBoard or Weights & Biases as well, through Accelerate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TypeAlias
+
+from accelerate import Accelerator
+
+from foodvision.errors import FoodvisionError, MissingExtraError
+from foodvision.training.folder import RunFolder
+from foodvision.training.loop import Epoch
+from foodvision.training.recipe import Recipe
+
+Track: TypeAlias = Callable[[Epoch], None]
+
+
+@contextmanager
+def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) -> Iterator[Track]:
+    """Give a function that logs an epoch to the recipe's trackers; they end with the `with`.
+
+    TensorBoard's files are in the run's folder, under foodvision; so is Weights & Biases' wandb,
+    which goes to its servers unless WANDB_MODE says otherwise. A resumed run goes on in its own.
+
+    Raises:
+        FoodvisionError: if one cannot be started.
+
+    """
+    if not recipe.trackers:
+        yield lambda epoch: None
+        return
+    settings = {key: value for key, value in recipe.model_dump().items() if key != "trackers"}
+    plain = {key: "" if value is None else value for key, value in settings.items()}
+    path = folder.path
+    wandb = {"dir": str(path), "name": path.name, "id": folder.identity, "resume": "allow"}
+    try:
+        accelerator.init_trackers("foodvision", plain, {"wandb": wandb})
+    except Exception as error:
+        raise FoodvisionError(
+            f"trackers {', '.join(recipe.trackers)}: {error}; mend that, or go on with "
+            "--resume --set trackers=[]"
+        ) from error
+
+    def track(epoch: Epoch) -> None:
+        accelerator.log(epoch.to_dict(), step=epoch.step)
+
+    try:
+        yield track
+    finally:
+        for tracker in accelerator.trackers:  # end_training would end the other processes as well
+            tracker.finish()
+
+
+def check_trackers(recipe: Recipe) -> None:
+    """Raise `MissingExtraError` for a tracker that is not installed, before any work is done."""
+    for tracker in recipe.trackers:
+        if not find_spec(tracker):
+            raise MissingExtraError(f"trackers {tracker}", tracker)

@@ -1,0 +1,362 @@
+"""A run that was stopped, at whatever moment, ends as if it had not been."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from foodvision import cli
+from foodvision.errors import FoodvisionError, RecipeError, RunInterruptedError
+from foodvision.training import run as run_module
+from foodvision.training import train
+from foodvision.training.checkpoint import Checkpoints
+from foodvision.training.interruption import StopRequest
+from foodvision.training.loop import Training
+
+SETTINGS = {
+    "image_size": 32,
+    "num_layers": 2,
+    "epochs": 3,
+    "batch_size": 16,
+    "precision": "float32",
+    "optimizer": "muon",
+    "auto_augment": "randaugment",
+    "erasing": 0.2,
+    "stochastic_depth": 0.2,
+    "dropout": 0.1,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "mix_probability": 0.8,
+    "ema_decay": 0.9,
+}
+KILL = """
+import os, signal, sys
+from pathlib import Path
+from foodvision.training import train
+from foodvision.training import checkpoint, loop
+from foodvision import files
+
+moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+calls = 0
+
+def dies_at(module, name, call, before=True):
+    real = getattr(module, name)
+    def wrapped(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == call and before:
+            die()
+        result = real(*args, **kwargs)
+        if calls == call:
+            die()
+        return result
+    setattr(module, name, wrapped)
+
+if moment == "first step":
+    dies_at(loop.Training, "_learn", 1)
+elif moment == "mid-epoch":
+    dies_at(loop.Training, "_learn", 8)
+elif moment == "validation":
+    dies_at(loop.RunningMetrics, "update", 2)
+elif moment == "writing a checkpoint":
+    real_save = checkpoint.torch.save
+    def half(state, file):
+        global calls
+        calls += 1
+        if calls == 2:
+            file.write(b"PK half a checkpoint"); file.flush(); die()
+        real_save(state, file)
+    checkpoint.torch.save = half
+elif moment == "just after renaming":
+    real_replace = Path.replace
+    def replace(self, target):
+        global calls
+        result = real_replace(self, target)
+        calls += str(target).endswith(".pt")
+        if calls == 2:
+            die()
+        return result
+    Path.replace = replace
+elif moment == "model saved, checkpoint not":
+    dies_at(checkpoint.Checkpoints, "save", 2)
+train(data, out=out, **settings)
+"""
+
+
+def sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def log_losses(folder: Path) -> list[float]:
+    lines = (folder / "history.jsonl").read_text().splitlines()
+    return [json.loads(line)["log_loss"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody stopped."""
+    return train(patterns, out=tmp_path_factory.mktemp("whole") / "r", **SETTINGS).folder
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "first step",
+        "mid-epoch",
+        "validation",
+        "writing a checkpoint",
+        "just after renaming",
+        "model saved, checkpoint not",
+    ],
+)
+def test_killed_and_resumed_is_the_same_run(
+    moment: str, whole: Path, patterns: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILL, moment, str(patterns), str(out), repr(SETTINGS)],
+        check=False,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    train(patterns, out=out, resume=True)
+    assert sha256(out) == sha256(whole)
+    assert log_losses(out) == log_losses(whole)
+    assert not list(out.rglob(".*.tmp"))
+    assert len(list((out / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
+def test_stopped_in_an_epoch_and_resumed_with_other_workers(
+    before: int, after: int, whole: Path, patterns: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """SIGTERM after the 6th of 12 steps: a checkpoint inside the second epoch."""
+    steps = Training.steps
+
+    def signalled(self: Training):  # type: ignore[no-untyped-def]
+        for epoch in steps(self):
+            if self.step == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield epoch
+
+    monkeypatch.setattr(Training, "steps", signalled)
+    out = tmp_path / "r"
+    with pytest.raises(RunInterruptedError, match=r"epoch 2 of 3; go on with: .* --resume"):
+        train(patterns, out=out, num_workers=before, **SETTINGS)
+    assert [path.stem for path in sorted((out / "checkpoints").iterdir())] == [
+        "000000004",
+        "000000006",
+    ]
+    monkeypatch.undo()
+    train(patterns, out=out, resume=True, num_workers=after)
+    assert sha256(out) == sha256(whole)
+
+
+def test_a_finished_run_is_resumed_to_itself(patterns: Path, tmp_path: Path) -> None:
+    settings = SETTINGS | {"epochs": 1}
+    first = train(patterns, out=tmp_path / "r", **settings)
+    before = sha256(tmp_path / "r")
+    again = train(patterns, out=tmp_path / "r", resume=True)
+    assert again.history == first.history
+    assert sha256(tmp_path / "r") == before
+
+
+def test_settings_that_change_the_result_are_refused(whole: Path, patterns: Path) -> None:
+    with pytest.raises(RecipeError, match=r"learning_rate is 0.001 in the run .* not 0.1"):
+        train(patterns, out=whole, resume=True, learning_rate="0.1")
+    with pytest.raises(RecipeError, match="image_size is 32 in the run"):
+        train(patterns, "demo", out=whole, resume=True)
+
+
+def test_nothing_to_resume_and_a_run_in_the_way(
+    whole: Path, patterns: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FoodvisionError, match="no run to go on with"):
+        train(patterns, out=tmp_path / "none", resume=True)
+    with pytest.raises(FoodvisionError, match="holds a run; go on with it by --resume"):
+        train(patterns, out=whole, **SETTINGS)
+
+
+def test_other_pictures_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(patterns, tmp_path / "d")
+    next((data / "train").rglob("*.png")).unlink()
+    with pytest.raises(FoodvisionError, match="data set has changed since this run began"):
+        train(data, out=whole, resume=True)
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"step": step, "weights": torch.arange(1000)})
+    newest = tmp_path / "c" / "000000003.pt"
+    newest.write_bytes(newest.read_bytes()[:500])
+    state = checkpoints.load()
+    assert state
+    assert state["step"] == 2
+    assert "000000003.pt: is damaged" in caplog.text
+    (tmp_path / "c" / "000000002.pt").write_bytes(b"")
+    with pytest.raises(FoodvisionError, match="all checkpoints are damaged"):
+        checkpoints.load()
+
+
+def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {tmp_path / 'run'}",)
+
+    (tmp_path / "c").mkdir()
+    torch.save({"step": Code()}, tmp_path / "c" / "000000001.pt")
+    with pytest.raises(FoodvisionError, match="damaged"):
+        Checkpoints(tmp_path / "c").load()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(patterns: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: the system's answer is as real."""
+    script = (
+        "import resource, signal, sys; from foodvision import cli;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from foodvision.training import checkpoint; save = checkpoint.Checkpoints.save\n"
+        "def limited(self, step, state):\n"
+        "    if step > 4: resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))\n"
+        "    save(self, step, state)\n"
+        "checkpoint.Checkpoints.save = limited; cli.main()"
+    )
+    settings = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    out = tmp_path / "r"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "train", str(patterns), *settings, "--out", str(out)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "cannot be written (File too large)" in last
+    assert "--resume" in last
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["000000004.pt"]
+
+
+def test_a_vanished_folder_is_one_line(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = run_module.Training._validate
+
+    def vanish(self: Training):  # type: ignore[no-untyped-def]
+        shutil.rmtree(tmp_path / "r")
+        return measure(self)
+
+    monkeypatch.setattr(run_module.Training, "_validate", vanish)
+    with pytest.raises(FoodvisionError, match="cannot be written"):  # the best epoch so far
+        train(patterns, out=tmp_path / "r", **(SETTINGS | {"epochs": 1}))
+    assert not (tmp_path / "r").exists()
+
+
+def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
+    patterns: Path, tmp_path: Path
+) -> None:
+    """The signal reaches the worker processes too: they must not die of it first."""
+    out = tmp_path / "r"
+    settings = [f"--set={k}={v}" for k, v in (SETTINGS | {"epochs": 200, "num_workers": 2}).items()]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from foodvision.cli import main; main()",
+            "train",
+            str(patterns),
+            *settings,
+            "--out",
+            str(out),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (out / "history.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"--out {out} --resume" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("step", ["training_splits", "_measure"])
+def test_before_the_first_step_and_after_the_last_it_says_how_to_go_on(
+    step: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    data = shutil.copytree(patterns, tmp_path / "my pictures")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, step, interrupted)
+        with pytest.raises(RunInterruptedError) as caught:
+            train(data, out=tmp_path / "r", device="cpu", **(SETTINGS | {"epochs": 1}))
+    command = shlex.split(str(caught.value).partition("go on with: ")[2])
+    assert command[:2] == ["foodvision", "train"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert (tmp_path / "r" / "metrics.json").exists()
+
+
+def test_another_number_of_processes_is_refused(whole: Path, patterns: Path) -> None:
+    accelerate = run_module.Accelerator
+    state = Checkpoints(whole / "checkpoints").load()
+    assert state
+    assert state["training"]["processes"] == accelerate(cpu=True).num_processes
+    training = Training.__new__(Training)
+    training.accelerator = SimpleNamespace(num_processes=2)  # type: ignore[assignment]
+    with pytest.raises(FoodvisionError, match="this run has 1 processes, not 2"):
+        training.load_state_dict(state["training"])
+
+
+def test_a_second_signal_is_not_held_back() -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.made
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_in_a_thread_takes_no_signals() -> None:
+    def enter() -> None:
+        with StopRequest() as stop:
+            made.append(stop.made)
+
+    made: list[bool] = []
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert made == [False]
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same arithmetic on every machine that runs these tests."""
+    choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
+    monkeypatch.setattr("foodvision.training.run.choose_device", choose)
+    monkeypatch.setattr("foodvision.classifier.choose_device", choose)
