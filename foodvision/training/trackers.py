@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -32,7 +33,11 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
         yield lambda epoch: None
         return
     settings = {key: value for key, value in recipe.model_dump().items() if key != "trackers"}
-    plain = {key: "" if value is None else value for key, value in settings.items()}
+    # TensorBoard takes numbers, truth values and text only: lists and None become text.
+    plain = {
+        key: value if isinstance(value, int | float | str) else json.dumps(value)
+        for key, value in settings.items()
+    }
     path = folder.path
     wandb = {"dir": str(path), "name": path.name, "id": folder.identity, "resume": "allow"}
     try:

@@ -53,7 +53,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
-        ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw' or 'sgd'"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw', 'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
         ({"network": "vit_b15"}, "patch sizes are"),
