@@ -47,6 +47,9 @@ class Recipe(BaseModel):
 
     resize_mode: ResizeMode = "crop"
     """How a picture becomes square: crop its centre, squash it, or pad it."""
+    resize_size: int | None = Field(None, gt=0)
+    """Pixels of the shorter side before the centre is cropped out, if other than image_size. Larger
+    makes things as large as random crops do in training (FixRes, arXiv 1906.06423)."""
     interpolation: Interpolation = "bilinear"
     """Of the antialiased resize."""
     reduced_decode: bool = False
@@ -136,6 +139,7 @@ class Recipe(BaseModel):
         return ImageSpec(
             self.image_size,
             self.resize_mode,
+            self.resize_size,
             interpolation=self.interpolation,
             reduced_decode=self.reduced_decode,
         )
@@ -167,6 +171,7 @@ def load_recipe(
     try:
         checked = Recipe(**values)
         checked.vit_config(num_classes=2)
+        checked.image_spec()
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error

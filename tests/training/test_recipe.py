@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from foodvision.errors import RecipeError
+from foodvision.images import ImageSpec
 from foodvision.training import Recipe, load_recipe
 from foodvision.training.recipe import recipe_names
 
@@ -41,6 +42,11 @@ def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
         load_recipe("scratch", {"network": "vit_b16", "patch_size": 32})
 
 
+def test_the_spec_is_the_recipes() -> None:
+    recipe = load_recipe("scratch", {"resize_size": 80, "interpolation": "bicubic"})
+    assert recipe.image_spec() == ImageSpec(64, "crop", 80, "bicubic")
+
+
 def test_own_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('network = "vit_s16"\nimage_size = 96\nepochs = 1\n')
@@ -55,6 +61,8 @@ def test_own_file(tmp_path: Path) -> None:
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw', 'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
+        ({"resize_size": 60}, "resize_size 60 is smaller than size 64"),
+        ({"resize_size": 80, "resize_mode": "pad"}, "resize_size belongs to resize_mode crop"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
         ({"network": "vit_b15"}, "patch sizes are"),
     ],

@@ -96,6 +96,14 @@ elif moment == "model saved, checkpoint not":
     dies_at(checkpoint.Checkpoints, "save", 2)
 train(data, out=out, **settings)
 """
+MOMENTS = (
+    "first step",
+    "mid-epoch",
+    "validation",
+    "writing a checkpoint",
+    "just after renaming",
+    "model saved, checkpoint not",
+)
 
 
 def sha256(folder: Path) -> str:
@@ -113,17 +121,7 @@ def whole(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(patterns, out=tmp_path_factory.mktemp("whole") / "r", **SETTINGS).folder
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "first step",
-        "mid-epoch",
-        "validation",
-        "writing a checkpoint",
-        "just after renaming",
-        "model saved, checkpoint not",
-    ],
-)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_resumed_is_the_same_run(
     moment: str, whole: Path, patterns: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,65 @@
+"""A real run, killed (-9) at seven kinds of moment and resumed, must be the uninterrupted one.
+
+    .venv/bin/python -m benchmarks.kill_and_resume DATA [setting=value ...]
+
+Recipe `scratch` with mixing on top and two workers, shortened to three epochs. Each killed run is
+resumed twice, with two workers and with none; the SHA-256 of the final model.safetensors must be
+the uninterrupted run's. The moments are those of tests/training/test_resume.py, and a random one.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from foodvision.training import load_recipe
+from tests.training.test_resume import KILL, MOMENTS, sha256
+
+SETTINGS = {"epochs": 3, "mixup": 0.2, "cutmix": 1.0, "mix_probability": 0.5, "num_workers": 2}
+
+
+def train(out: Path, data: str, *words: str) -> None:
+    run = [sys.executable, "-c", "from foodvision.cli import main; main()", "train", data]
+    subprocess.run([*run, "--out", str(out), *words], check=True, capture_output=True)
+
+
+def main(data: str, *changes: str) -> None:
+    """Print a line for each moment; exit 1 if any run ended otherwise."""
+    settings = SETTINGS | dict(change.split("=", 1) for change in changes)
+    recipe = load_recipe("scratch", settings)
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    equal = True
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train(folder / "whole", data, *words)
+        expected = sha256(folder / "whole")
+        print(f"uninterrupted: {expected}", flush=True)
+        for moment in (*MOMENTS, "whenever"):
+            killed = folder / "killed"
+            given = [moment, data, str(killed), repr(recipe.model_dump())]
+            process = subprocess.Popen([sys.executable, "-c", KILL, *given])
+            if moment == "whenever":
+                try:
+                    process.wait(timeout=random.uniform(10, 40))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            code = process.wait()
+            for workers in (2, 0):
+                out = folder / f"resumed with {workers}"
+                shutil.copytree(killed, out)
+                train(out, data, "--resume", "--set", f"num_workers={workers}")
+                found = sha256(out)
+                equal &= found == expected
+                same = "equal" if found == expected else f"DIFFERS: {found}"
+                print(f"{moment} (exit {code}), {workers} workers: {same}", flush=True)
+                shutil.rmtree(out)
+            shutil.rmtree(killed)
+    sys.exit(not equal)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
