@@ -4,10 +4,10 @@
 
 Each run is a process of its own; the two sides take turns, so that a machine that slows down slows
 both. Both have the same precision, batch size, fused AdamW and clipping, and are not compiled. With
-data `memory` one batch comes again and again; `files` adds JPEG files in class folders, random crops
-and flips, as a good tutorial loads them: torchvision's ImageFolder and transforms, and a DataLoader.
-What is ours alone is part of our loop: freed memory is kept, and pictures are opened once, before
-the first step, which is not in the rate but printed beside it.
+data `memory` one batch comes again and again; `files` adds JPEG files in class folders, random
+crops and flips, as a good tutorial loads them: torchvision's ImageFolder and transforms, and a
+DataLoader. What is ours alone is part of our loop: freed memory is kept, and pictures are opened
+once, before the first step, which is not in the rate but printed beside it.
 """
 
 from __future__ import annotations
