@@ -65,14 +65,14 @@ def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
 
     """
     try:
+        configs = {name: ViTConfig.named(name) for name in models}
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    try:
         import timm  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("paper parity", "dev") from error
-    try:
-        configs = {name: ViTConfig.named(name) for name in models}
-    except ValueError as error:
-        raise ModelError(str(error)) from error
     for name, config in configs.items():
         for family, build in _FAMILIES.items():
             yield from _compare(family, build, name, config)

@@ -88,7 +88,9 @@ def test_torchvision_layout_under_another_name(
     with caplog.at_level(logging.INFO):
         loaded = load_pretrained(str(tmp_path / "mine.safetensors"))
     assert loaded.spec == ImageSpec(64, "crop", 73, **IMAGENET)
-    assert "mine.safetensors does not describe its pictures; taken is" in caplog.text
+    assert (
+        "mine.safetensors does not describe its pictures; taken is what torchvision" in caplog.text
+    )
     assert loaded.classes is None
     assert_same(loaded.network, network, 64)
 

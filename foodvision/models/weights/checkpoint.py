@@ -58,7 +58,7 @@ class Checkpoint:
     def build(
         self, num_classes: int | None = None, image_size: int | tuple[int, int] | None = None
     ) -> Pretrained:
-        """The network, exactly, or for another task.
+        """The network, exactly, or for another task; it shares the tensors' memory.
 
         Args:
             num_classes: of a new head, all zeros, in the place of the checkpoint's own; a hidden

@@ -9,7 +9,7 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.weights import timm, torchvision
 from foodvision.models.weights.checkpoint import Checkpoint, Pretrained
-from foodvision.models.weights.formats import GOOGLE, OURS, TIMM, TRANSFORMERS, recognise
+from foodvision.models.weights.formats import GOOGLE, OURS, TIMM, TRANSFORMERS, Format, recognise
 from foodvision.models.weights.repository import (
     CONFIG,
     find_repository,
@@ -94,15 +94,18 @@ def _read_file(path: Path) -> Checkpoint:
         # vit_jax/input_pipeline.py: squashed, bilinear, (x - 127.5) / 127.5
         return Checkpoint(format, tensors, network, ImageSpec(size, "squash"))
     if format is TIMM:
-        return Checkpoint(format, tensors, network, _assumed(path, timm.usual_spec(size)))
+        return Checkpoint(format, tensors, network, _assumed(path, format, timm.usual_spec(size)))
     published = torchvision.weights_of_file(path.name)
     if published is None:
         spec = torchvision.image_spec(torchvision.find_weights("vit_b_16/IMAGENET1K_V1")).at(size)
-        return Checkpoint(format, tensors, network, _assumed(path, spec))
+        return Checkpoint(format, tensors, network, _assumed(path, format, spec))
     spec, classes = torchvision.image_spec(published), torchvision.class_names(published)
     return Checkpoint(format, tensors, network, spec, classes)
 
 
-def _assumed(path: Path, spec: ImageSpec) -> ImageSpec:
-    _logger.info("%s does not describe its pictures; taken is its library's usual %s", path, spec)
+def _assumed(path: Path, format: Format, spec: ImageSpec) -> ImageSpec:
+    _logger.info(
+        "%s does not describe its pictures; taken is what %s usually has: %s",
+        *(path, format.library, spec),
+    )
     return spec
