@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def main(data: str, *changes: str) -> None:
                 shutil.copytree(killed, out)
                 train(out, data, "--resume", "--set", f"num_workers={workers}")
                 found = sha256(out)
-                equal &= found == expected
+                equal &= found == expected and code == -signal.SIGKILL
                 same = "equal" if found == expected else f"DIFFERS: {found}"
                 print(f"{moment} (exit {code}), {workers} workers: {same}", flush=True)
                 shutil.rmtree(out)

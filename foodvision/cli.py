@@ -121,12 +121,13 @@ def data_get(
         str | None,
         typer.Option(metavar="DATA", help="Cut mini or mini20 from this Food-101 instead."),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another cut from --source.")] = 0,
 ) -> None:
     """Fetch a data set into a folder; what was interrupted goes on where it was."""
     from foodvision.data import get_data
 
     folder = out or Path("data") / name
-    get_data(name, folder, source)
+    get_data(name, folder, source, seed)
     print(folder)
 
 
@@ -159,8 +160,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
     classes: Annotated[
-        typer.FileText | None,
-        typer.Option(help="A file that names the classes to learn, a line each."),
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A file that names the classes to learn, a line each."
+        ),
     ] = None,
     exclude_classes: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Classes not to learn.")
@@ -177,7 +180,7 @@ def train(
 
     named = {
         "network": network,
-        "classes": classes and _names(classes.read().splitlines()),
+        "classes": classes and _class_names(classes),
         "exclude_classes": exclude_classes and _names(exclude_classes.split(",")),
         "fraction": fraction,
     }
@@ -186,6 +189,16 @@ def train(
     result = train(data, recipe, out, device, resume, **settings)
     print(f"{result.metrics} (validation)")
     print(f"Next: foodvision evaluate {result.folder} {data}")
+
+
+def _class_names(file: Path) -> tuple[str, ...]:
+    try:
+        names = _names(file.read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--classes {file}: is not UTF-8 text that can be read") from error
+    if not names:
+        raise typer.BadParameter(f"--classes {file}: names no class")
+    return names
 
 
 def _names(texts: list[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ class ImageError(FoodvisionError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        """Keep both fields when a worker process hands the error over."""
+        """Keep both fields where it is pickled."""
         return ImageError, (self.source, self.reason)
 
 

@@ -128,8 +128,11 @@ def test_train_on_some_classes_and_a_share(
     none = ["--exclude-classes", f"{CLASSES[0]}, {CLASSES[1]}"]
     failed = run("train", patterns, *FAST, *none, "--out", tmp_path / "b")
     assert failed.code == 1
-    assert "fewer than two classes are left" in failed.err
+    assert "fewer than two classes: waves" in failed.err
     assert run("train", patterns, "--classes", tmp_path / "none.txt").code == 2
+    for content in (b"\n \n", b"\xff\xfe\x00"):
+        (tmp_path / "none.txt").write_bytes(content)
+        assert run("train", patterns, "--classes", tmp_path / "none.txt").code == 2
 
 
 def test_predict_takes_files_folders_globs_and_keeps_going(

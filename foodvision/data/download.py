@@ -209,13 +209,18 @@ class _Transfer:
                 size = 0
             self.etag = response.headers.get("ETag", "")
             total = None if response.length is None else size + response.length
-            self.check_size(total or 0)
+            if total is not None and total < _size(self.part):
+                raise _BrokeOffError("the server sent something else than the file")
+            if (total or 0) > self.file.max_bytes:
+                raise self.too_large()
             with self.part.open("ab" if size else "wb") as part:
                 while size <= self.file.max_bytes and (chunk := self.read(response)):
                     part.write(chunk)
                     size += len(chunk)
                     show(size, total)
-        self.check_size(size)
+        if size > self.file.max_bytes:
+            self.part.unlink()
+            raise self.too_large()
         if total is not None and size < total:
             raise _BrokeOffError("the connection broke off")
 
@@ -259,10 +264,8 @@ class _Transfer:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _broke_off(error) from error
 
-    def check_size(self, size: int) -> None:
-        if size > self.file.max_bytes:
-            self.part.unlink(missing_ok=True)
-            raise self.failed(f"sends more than the {_amount(self.file.max_bytes)} it may have")
+    def too_large(self) -> DataError:
+        return self.failed(f"sends more than the {_amount(self.file.max_bytes)} it may have")
 
 
 def _broke_off(error: Exception) -> _BrokeOffError:

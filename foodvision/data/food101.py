@@ -108,9 +108,10 @@ def get_food101(name: str, out: Path) -> None:
 def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
     """Copy a share of a Food-101's pizza, steak and sushi into ``out/train`` and ``out/test``.
 
-    As many pictures of each class as the course's zip has (at 0.1, 75 to train with and 25 to test;
-    at 0.2, 150 and 50) but other ones: the course drew its own at random. Here a picture is taken
-    or not by the seed and its bytes, so that of one seed, Mini at 0.1 is a part of Mini at 0.2.
+    As many pictures as the course's zip has (at 0.1, 225 to train with and 75 to test; at 0.2, 450
+    and 150), in equal numbers of each class; but other ones, since the course drew its own at
+    random. Here a picture is taken or not by the seed and its bytes, so that of one seed, Mini at
+    0.1 is a part of Mini at 0.2.
 
     Args:
         food101: with the splits train and test.

@@ -188,7 +188,7 @@ class Dataset:
             excluded: those to leave out of them.
 
         Raises:
-            DataError: if there is no class of such a name, or fewer than two are left.
+            DataError: if there is no class of such a name.
 
         """
         for name in (*classes, *excluded):
@@ -196,8 +196,6 @@ class Dataset:
                 (close,) = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.0)
                 raise DataError(f"{self.name}: has no class {name!r}; did you mean {close!r}?")
         kept = [c for c in self.classes if (c in classes or not classes) and c not in excluded]
-        if len(kept) < 2:
-            raise DataError(f"{self.name}: fewer than two classes are left: {', '.join(kept)}")
         known = np.isin(self.classes, kept)
         splits = {
             split: pictures.subset(np.flatnonzero(known[pictures.labels])).relabelled(kept)
@@ -248,7 +246,7 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
     return dataset
 
 
-def get_data(name: str, out: Path, source: str | None = None) -> None:
+def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> None:
     """Write one of `NAMES` into a folder, with a progress bar; whole or not at all.
 
     Args:
@@ -257,6 +255,7 @@ def get_data(name: str, out: Path, source: str | None = None) -> None:
         out: a folder that does not exist yet, or an empty one.
         source: cut ``mini`` or ``mini20`` from this Food-101, whatever `load_dataset` takes,
             instead of fetching the course's.
+        seed: of that cut.
 
     Raises:
         DataError: if there is no such data set, it cannot be fetched, or `out` not be written.
@@ -266,13 +265,14 @@ def get_data(name: str, out: Path, source: str | None = None) -> None:
         raise DataError(f"no data set {name!r} to get: there are {', '.join(NAMES)}")
     if source and name not in SHARES:
         raise DataError(f"{name} cannot be cut from {source}: only {', '.join(SHARES)} can")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is not empty; choose another folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir()) or out.is_mount()):
+        state = "is where a disk is mounted" if out.is_mount() else "is not empty"
+        raise DataError(f"{out}: {state}; choose another folder")
     try:
         if name == "drawn":
             _draw(out)
         elif source:
-            cut_mini(load_dataset(source), out, SHARES[name])
+            cut_mini(load_dataset(source), out, SHARES[name], seed)
         else:
             get_food101(name, out)
     except OSError as error:

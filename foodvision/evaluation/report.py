@@ -120,7 +120,8 @@ def evaluate(
             len(classifier.classes),
             len(dataset.classes),
         )
-        dataset = dataset.restricted(classifier.classes)
+        known = [name for name in dataset.classes if name in classifier.classes]
+        dataset = dataset.restricted(known)
     name, pictures = _choose(dataset, classifier, split)
     pictures = pictures.relabelled(classifier.classes)
     log.info("evaluating on %s of %s: %d pictures", name, dataset.name, len(pictures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from foodvision.images import ImageSpec, TrainingTransform
 from foodvision.training.memory import OpenedPictures
 from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
+
+GRACE = 60
+"""Seconds that a worker process lives on after SIGTERM, for the main one to finish its step."""
 
 Position = tuple[int, int]
 """Epoch and sample index: all that the randomness of a sample may depend on."""
@@ -123,6 +127,12 @@ def _workers(recipe: Recipe) -> dict[str, Any]:
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the main one still needs its workers then."""
+    """A signal may reach every process of a run; the main one still needs its workers then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):  # not on Windows, where there is no such signal either
+        # For a while only: it is also how the main process ends a worker that hangs.
+        signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(number: int, frame: FrameType | None) -> None:
+    signal.alarm(GRACE)  # nobody handles its SIGALRM, which then ends the process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write one, then delete all but the newest two.
+        """Write one; keep the one before it, and delete all others.
 
         Raises:
             OSError: if it cannot be written; the last one is still good then.
@@ -39,7 +39,9 @@ class Checkpoints:
             if isinstance(error.__context__, OSError):  # torch's zip writer hides it
                 raise error.__context__ from None
             raise
-        for old in (*self._paths()[KEPT:], *self.folder.glob(".*.tmp")):
+        # A later one was damaged, or the run would not be here again.
+        kept = [path for path in self._paths() if int(path.stem) <= step][:KEPT]
+        for old in {*self._paths(), *self.folder.glob(".*.tmp")} - {*kept}:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
@@ -52,10 +54,14 @@ class Checkpoints:
         paths = self._paths()
         for path in paths:
             try:
-                # weights_only: nothing in the file is run.
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-                log.warning("%s: is damaged (%s)", path, str(error).partition("\n")[0])
+                if _is_whole(path):
+                    # weights_only: nothing in the file is run.
+                    return torch.load(path, map_location="cpu", weights_only=True)
+            except (PermissionError, MemoryError):
+                raise
+            except Exception as error:  # whatever a damaged index or pickle leads zipfile to
+                log.debug("%s: %s", path, error)
+            log.warning("%s: is damaged and passed over", path)
         if paths:
             raise FoodvisionError(
                 f"{self.folder}: all checkpoints are damaged; start anew with another --out"
@@ -65,3 +71,9 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         """The newest first."""
         return sorted(self.folder.glob("[0-9]*.pt"), reverse=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every bit is as it was written: the zip has checksums, torch.load ignores them."""
+    with zipfile.ZipFile(path) as content:
+        return content.testzip() is None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from filelock import FileLock, Timeout
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
@@ -48,6 +49,22 @@ class RunFolder:
                 f"{self.path}: cannot be written ({error.strerror}); choose another --out"
             ) from error
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out, for as long as this one lives.
+
+        Raises:
+            FoodvisionError: if another one is at work here.
+
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise FoodvisionError(
+                f"{self.path}: another process is training here; wait for its end, or stop it"
+            ) from error
+
     def check(self) -> None:
         """Raise OSError if the run has gone: a disk that was unmounted is not written through."""
         (self.path / RECIPE).stat()
@@ -71,8 +88,9 @@ class RunFolder:
             raise FoodvisionError(
                 f"{self.path}: no run to go on with; leave --resume out, or give the run's --out"
             ) from error
-        except (OSError, ValueError, TypeError, ValidationError) as error:
-            raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({error})") from error
+        except (OSError, ValueError, TypeError) as error:  # pydantic's is a ValueError
+            reason = str(error).partition("\n")[0]
+            raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
 
     def write_splits(self, splits: TrainingSplits) -> None:
         """Write down which picture is in which split, and which cannot be opened.

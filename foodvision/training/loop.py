@@ -121,8 +121,17 @@ class Training:
         """Pictures of one batch on all devices together."""
         return self.recipe.batch_size * self.accelerator.num_processes
 
+    def close(self) -> None:
+        """End the worker processes, which a traceback that holds the loaders would keep alive."""
+        for loader in (self.loader, self.validation_loader):
+            if iterator := getattr(loader, "base_dataloader", loader)._iterator:
+                iterator._shutdown_workers()
+
     def state_dict(self) -> dict[str, Any]:
-        """All that the steps to come depend on, as tensors and plain types."""
+        """All that the steps to come depend on, as tensors and plain types.
+
+        And the losses of the epoch so far, of the main process alone: no other one writes.
+        """
         return {
             "processes": self.accelerator.num_processes,
             "epoch": self.epoch,
@@ -291,14 +300,16 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 def class_weights(train: Pictures, recipe: Recipe) -> np.ndarray:
     """The factor of each class in the loss, float32 of shape (K,); their mean over pictures is 1.
 
-    ``balanced`` is n / (K n_c), scikit-learn's. A network trained with it answers as if all
-    classes were equally common, p_w(c|x) ∝ w_c p(c|x): subtract log w_c from its logits to have
-    log loss honest again.
+    ``balanced`` is n / (K n_c), scikit-learn's, over the classes that have pictures. A network
+    trained with it answers as if all classes were equally common, p_w(c|x) ∝ w_c p(c|x): subtract
+    log w_c from its logits to have log loss honest again.
     """
     counts = np.bincount(train.labels, minlength=len(train.classes))
     if recipe.class_weights == "none":
         return np.ones(len(counts), dtype=np.float32)
-    weights: np.ndarray = (len(train) / (len(counts) * counts)).astype(np.float32)
+    present = counts > 0
+    weights = np.ones(len(counts), dtype=np.float32)
+    weights[present] = len(train) / (present.sum() * counts[present])
     return weights
 
 

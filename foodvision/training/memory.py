@@ -57,6 +57,9 @@ class OpenedPictures:
             task = bar.add_task("opening", total=len(self), unit="pictures", info="")
             for rows in pool.map(self._rows, range(len(self))):
                 content += rows.data
+                if len(content) > MEMORY_LIMIT:  # the probes have missed the large ones
+                    pool.shutdown(cancel_futures=True)
+                    return
                 sizes.append(rows.shape[:2])
                 bar.advance(task)
         self._bytes = torch.frombuffer(content, dtype=torch.uint8)

@@ -47,9 +47,9 @@ class Recipe(BaseModel):
 
     resize_mode: ResizeMode = "crop"
     """How a picture becomes square: crop its centre, squash it, or pad it."""
-    resize_size: int | None = Field(None, gt=0)
-    """Pixels of the shorter side before the centre is cropped out, if other than image_size. Larger
-    makes things as large as random crops do in training (FixRes, arXiv 1906.06423)."""
+    crop_fraction: float = Field(1.0, gt=0, le=1)
+    """Share of the shorter side that `crop` keeps outside of training; below 1, things are as large
+    as training's random crops make them (FixRes, arXiv 1906.06423)."""
     interpolation: Interpolation = "bilinear"
     """Of the antialiased resize."""
     reduced_decode: bool = False
@@ -139,7 +139,7 @@ class Recipe(BaseModel):
         return ImageSpec(
             self.image_size,
             self.resize_mode,
-            self.resize_size,
+            round(self.image_size / self.crop_fraction) if self.resize_mode == "crop" else None,
             interpolation=self.interpolation,
             reduced_decode=self.reduced_decode,
         )
@@ -171,7 +171,6 @@ def load_recipe(
     try:
         checked = Recipe(**values)
         checked.vit_config(num_classes=2)
-        checked.image_spec()
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error

@@ -6,9 +6,10 @@ import logging
 import os
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -98,6 +99,8 @@ def train(
     )
     target = choose_device(device)
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
+    if len(dataset.classes) < 2:
+        raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
     check_trackers(chosen)
     _check_compiler(chosen, target)
     keep_freed_memory()
@@ -106,16 +109,19 @@ def train(
         gradient_accumulation_steps=chosen.accumulate,
         log_with=list(chosen.trackers) or None,
         project_dir=folder.path,
+        mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
     )
     chosen = _decide_precision(chosen, target)
     if accelerator.is_main_process and not resume:
         folder.claim(chosen)
-    accelerator.wait_for_everyone()
+    lock = folder.locked() if accelerator.is_main_process else nullcontext()
     command = ["foodvision", "train", str(data)]
     command += ["--device", device] if device != "auto" else []
     go_on = f"go on with: {shlex.join([*command, '--out', str(folder.path), '--resume'])}"
     try:
-        return _run(dataset, chosen, folder, accelerator, device, go_on)
+        with lock:
+            accelerator.wait_for_everyone()
+            return _run(dataset, chosen, folder, accelerator, device, go_on)
     except KeyboardInterrupt as error:  # before the first step or after the last
         raise RunInterruptedError(f"stopped; {go_on}") from error
 
@@ -132,7 +138,8 @@ def _run(
     splits = training_splits(dataset, chosen.seed, chosen.validation_fraction, chosen.fraction)
     _check_unreadable(dataset, splits)
     if accelerator.is_main_process:
-        folder.write_splits(splits)
+        with _resumable(folder):
+            folder.write_splits(splits)
     history = _fit(dataset, splits, chosen, folder, accelerator, go_on)
 
     classifier = Classifier.load(folder.path, device)
@@ -175,7 +182,13 @@ def _fit(
         shift = training.class_weights.log().cpu()
         saved = time.monotonic()
 
-        with start_trackers(accelerator, recipe, folder) as track, StopRequest() as stop:
+        with (
+            closing(training),
+            start_trackers(accelerator, recipe, folder) as track,
+            StopRequest() as stop,
+        ):
+            for past in history[-1:]:  # the run may have ended before it was tracked
+                track(past)
             for epoch in training.steps() if not _stale(history, recipe) else ():
                 if epoch:
                     history.append(epoch)
@@ -187,11 +200,11 @@ def _fit(
                         if epoch and epoch.log_loss == min(past.log_loss for past in history):
                             best = _snapshot(training.result, shift)
                             Classifier(best, spec, dataset.classes, metadata).save(folder.path)
-                        past = [past.to_dict() for past in history]
+                        epochs = [past.to_dict() for past in history]
                         folder.checkpoints.save(
-                            training.step, {"training": training.state_dict(), "history": past}
+                            training.step, {"training": training.state_dict(), "history": epochs}
                         )
-                        folder.write_history(past)
+                        folder.write_history(epochs)
                     saved = time.monotonic()
                 if epoch:
                     with _resumable(folder):
@@ -216,9 +229,12 @@ def _decide_precision(recipe: Recipe, device: torch.device) -> Recipe:
 
 def _check_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raise FoodvisionError if torch.compile will find no C++ compiler, before any work is done."""
-    compilers = os.environ.get("CXX", "g++"), "clang++", "cl"
-    if recipe.compile and device.type == "cpu" and not any(map(shutil.which, compilers)):
-        raise FoodvisionError("compile = true needs a C++ compiler: install g++, or leave it out")
+    native = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    compiler = os.environ.get("CXX", native)  # where torch looks too
+    if recipe.compile and device.type == "cpu" and not shutil.which(compiler):
+        raise FoodvisionError(
+            f"compile = true needs a C++ compiler: install {compiler}, or leave it out"
+        )
 
 
 def _stale(history: list[Epoch], recipe: Recipe) -> bool:
@@ -249,18 +265,25 @@ def _resumable(folder: RunFolder) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FoodvisionError(
-            f"{folder.path}: cannot be written ({reason}); the last checkpoint is kept: mend that, "
-            "then go on with the same command and --resume"
-        ) from error
+        way_on = (
+            "the last checkpoint is kept: mend that, then go on with the same command and --resume"
+            if folder.path.exists()
+            else "the folder has gone: put it back and --resume, or start anew"
+        )
+        raise FoodvisionError(f"{folder.path}: cannot be written ({reason}); {way_on}") from error
 
 
 @contextmanager
 def _workers_alive() -> Iterator[None]:
+    """What happens in worker processes, as errors of this one."""
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if str(error).startswith(f"Caught {ImageError.__name__} in DataLoader worker"):
+            # torch hands over the traceback's text alone; its last line is the message.
+            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise DataError(reason) from error
+        if "DataLoader worker (pid" not in str(error):
             raise
         raise FoodvisionError(
             "a process that prepares pictures has died, perhaps for want of memory; go on with "

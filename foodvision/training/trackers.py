@@ -44,7 +44,8 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
         accelerator.init_trackers("foodvision", plain, {"wandb": wandb})
     except Exception as error:
         raise FoodvisionError(
-            f"trackers {', '.join(recipe.trackers)}: {error}; mend that, or go on with "
+            f"trackers {', '.join(recipe.trackers)}: {' '.join(str(error).split())}; mend that, or "
+            "go on with "
             "--resume --set trackers=[]"
         ) from error
 

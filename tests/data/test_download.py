@@ -104,6 +104,14 @@ def test_the_next_run_goes_on_where_this_one_gave_up(web: Web, tmp_path: Path) -
     assert web.sent == len(CONTENT)
 
 
+def test_a_log_in_page_does_not_cost_what_has_come(web: Web, tmp_path: Path) -> None:
+    web.faults = [hang_up_after(300_000), wrong_bytes, claims(10**12)]
+    with pytest.raises(DataError, match="sends more than"):
+        fetch(web.file(), tmp_path)
+    assert fetch(web.file(), tmp_path) == CONTENT
+    assert web.ranges == [None, *["bytes=300000-"] * 3]
+
+
 def test_what_is_complete_already_is_not_sent_again(web: Web, tmp_path: Path) -> None:
     (tmp_path / ".mini.zip.part").write_bytes(CONTENT)
     assert fetch(web.file(), tmp_path) == CONTENT

@@ -196,13 +196,24 @@ def test_small_data_is_opened_once_and_large_data_every_time(
     assert opened == [pictures[3].source]
 
 
+def test_large_pictures_that_the_probes_miss_are_not_kept(
+    patterns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = load_dataset(patterns).splits["train"]
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 10_000)
+    monkeypatch.setattr(OpenedPictures, "_expected_bytes", lambda self: 0)
+    opened = OpenedPictures(pictures, ImageSpec(32))
+    assert len(opened._bytes) == 0
+    assert opened[3][0].equal(ImageSpec(32).open(pictures[3].source))
+
+
 def test_mixed_pictures_have_the_shares_their_targets_say() -> None:
     """Pictures that are their class's number: what is left of each class can be seen."""
     labels = torch.arange(8) % 3
     pixels = labels.float()[:, None, None, None].expand(8, 3, 32, 32).clone()
     torch.manual_seed(0)
     for settings in ({"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}):
-        recipe = load_recipe("scratch", {"mixup": 0, "cutmix": 0} | settings)
+        recipe = load_recipe("scratch", {"mixup": 0, "cutmix": 0, "mix_probability": 1} | settings)
         mixed_pixels, targets = mixed(pixels, labels, recipe, 3)
         assert targets.sum(dim=1).tolist() == pytest.approx([1.0] * 8)
         seen = mixed_pixels.mean(dim=(1, 2, 3))
@@ -250,6 +261,10 @@ def test_balanced_weights_and_the_shift_that_takes_them_out() -> None:
     weights = class_weights(pictures, load_recipe("scratch", {"class_weights": "balanced"}))
     assert weights == pytest.approx([100 / 240, 100 / 45, 100 / 15])
     assert weights[labels].mean() == pytest.approx(1.0)
+    unused = Pictures(store, ("a", "b", "c", "no picture"), labels)
+    recipe = load_recipe("scratch", {"class_weights": "balanced"})
+    assert class_weights(unused, recipe)[:3].tolist() == weights.tolist()
+    assert np.isfinite(class_weights(unused, recipe)).all()
 
     targets = F.one_hot(torch.tensor(labels), 3).float()
     logits = torch.zeros(3, requires_grad=True)

@@ -43,8 +43,11 @@ def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
 
 
 def test_the_spec_is_the_recipes() -> None:
-    recipe = load_recipe("scratch", {"resize_size": 80, "interpolation": "bicubic"})
-    assert recipe.image_spec() == ImageSpec(64, "crop", 80, "bicubic")
+    settings = {"image_size": 128, "crop_fraction": 0.8, "interpolation": "bicubic"}
+    recipe = load_recipe("scratch", settings)
+    assert recipe.image_spec() == ImageSpec(128, "crop", 160, "bicubic")
+    padded = load_recipe("scratch", settings | {"resize_mode": "pad"})
+    assert padded.image_spec() == ImageSpec(128, "pad", None, "bicubic")
 
 
 def test_own_file(tmp_path: Path) -> None:
@@ -61,8 +64,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw', 'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
-        ({"resize_size": 60}, "resize_size 60 is smaller than size 64"),
-        ({"resize_size": 80, "resize_mode": "pad"}, "resize_size belongs to resize_mode crop"),
+        ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .*less than or equal to 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
         ({"network": "vit_b15"}, "patch sizes are"),
     ],

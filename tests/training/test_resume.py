@@ -47,32 +47,37 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from foodvision.training import train
-from foodvision.training import checkpoint, loop
+from foodvision.training import checkpoint, loop, run
 from foodvision import files
 
 moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 calls = 0
 
-def dies_at(module, name, call, before=True):
-    real = getattr(module, name)
+def dies_at(module, name, call, checkpoints=0):
+    # at this call after so many checkpoints
+    real, save = getattr(module, name), checkpoint.Checkpoints.save
+    saved = 0
+    def counted(*args):
+        nonlocal saved
+        save(*args)
+        saved += 1
     def wrapped(*args, **kwargs):
         global calls
-        calls += 1
-        if calls == call and before:
-            die()
-        result = real(*args, **kwargs)
+        calls += saved >= checkpoints
         if calls == call:
             die()
-        return result
+        return real(*args, **kwargs)
+    checkpoint.Checkpoints.save = counted
     setattr(module, name, wrapped)
 
 if moment == "first step":
     dies_at(loop.Training, "_learn", 1)
-elif moment == "mid-epoch":
-    dies_at(loop.Training, "_learn", 8)
+elif moment == "mid-epoch":  # the last checkpoint is of the step before
+    run.CHECKPOINT_SECONDS = 0
+    dies_at(loop.Training, "_learn", 7)
 elif moment == "validation":
-    dies_at(loop.RunningMetrics, "update", 2)
+    dies_at(loop.RunningMetrics, "update", 1, checkpoints=1)
 elif moment == "writing a checkpoint":
     real_save = checkpoint.torch.save
     def half(state, file):
@@ -213,6 +218,60 @@ def test_a_damaged_checkpoint_is_passed_over(
     (tmp_path / "c" / "000000002.pt").write_bytes(b"")
     with pytest.raises(FoodvisionError, match="all checkpoints are damaged"):
         checkpoints.load()
+
+
+def test_one_wrong_bit_is_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(tmp_path / "c")
+    checkpoints.save(4, {"step": 4, "weights": torch.arange(1000)})
+    checkpoints.save(8, {"step": 8, "weights": torch.arange(1000)})
+    newest = tmp_path / "c" / "000000008.pt"
+    content = bytearray(newest.read_bytes())
+    content[content.index(torch.arange(500, 600).numpy().tobytes())] ^= 64
+    newest.write_bytes(content)
+    state = checkpoints.load()
+    assert state
+    assert state["step"] == 4
+    assert "000000008.pt: is damaged" in caplog.text
+    checkpoints.save(5, state)  # the run goes on: the good ones stay, the damaged one goes
+    assert {path.name for path in newest.parent.iterdir()} == {"000000004.pt", "000000005.pt"}
+
+
+@pytest.mark.parametrize("place", range(0, 1500, 7))
+def test_no_damage_escapes(place: int, tmp_path: Path) -> None:
+    """Whatever one wrong byte leads a reader to, the checkpoint before it is taken."""
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step, "history": [{"a": 1.5}], "w": torch.ones(2)})
+    newest = tmp_path / "c" / "000000002.pt"
+    content = bytearray(newest.read_bytes())
+    content[place % len(content)] ^= 255
+    newest.write_bytes(content)
+    state = checkpoints.load()
+    assert state
+    assert state["step"] in (1, 2)
+    assert state["history"] == [{"a": 1.5}]
+
+
+def test_a_second_process_is_kept_out(whole: Path, patterns: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from pathlib import Path;"
+            "from foodvision.training.folder import RunFolder\n"
+            "with RunFolder(Path(sys.argv[1])).locked():\n"
+            "    print('locked', flush=True); time.sleep(60)",
+            str(whole),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == b"locked\n"
+    with pytest.raises(FoodvisionError, match="another process is training here"):
+        train(patterns, out=whole, resume=True)
+    holder.kill()
+    holder.communicate()
+    assert train(patterns, out=whole, resume=True).history
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
