@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from scipy.special import softmax
 from torch import Tensor
 
@@ -31,17 +29,21 @@ from foodvision.files import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
 from foodvision.model_card import model_card
-from foodvision.models.vit import ViT, ViTConfig
+from foodvision.models.vit import ViT
 from foodvision.models.weights import (
-    from_transformers_config,
-    from_transformers_weights,
+    CONFIG,
+    OURS,
+    PREPROCESSOR,
+    TRANSFORMERS,
+    WEIGHTS,
+    find_repository,
+    read_json,
+    read_repository,
     to_transformers_config,
-    to_transformers_weights,
 )
 from foodvision.runtime import choose_device
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-PREPROCESSOR, CARD = "preprocessor_config.json", "README.md"
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -221,10 +223,10 @@ class Classifier:
         config: dict[str, Any]
         if network.pooling == "class_token":
             config = to_transformers_config(network)
-            weights = to_transformers_weights(state, network)
+            weights = TRANSFORMERS.write(state, network)
         else:
             config = {"model_type": "foodvision", "network": asdict(network)}
-            weights = state
+            weights = OURS.write(state, network)
         config |= {
             "dtype": "float32",
             "id2label": {str(i): name for i, name in enumerate(self.classes)},
@@ -252,104 +254,16 @@ class Classifier:
             ModelError: if there is no such model, or it is not one that this network can be.
 
         """
-        folder = _find(str(model))
         try:
-            return cls._load_folder(folder).to(device)
+            folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+            loaded = read_repository(folder).build()
+            if loaded.classes is None:
+                raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
-
-    @classmethod
-    def _load_folder(cls, folder: Path) -> Classifier:
-        config = _read_json(folder / CONFIG)
-        classes = _class_names(config)
-        ours = config.get("foodvision") or {}
-        weights = _read_weights(folder / WEIGHTS)
-        if config.get("model_type") == "vit":
-            network = _empty_vit(from_transformers_config(config, len(classes)))
-            weights = from_transformers_weights(weights, network.config)
-        elif config.get("model_type") == "foodvision":
-            network = _empty_vit(_own_config(config))
-        else:
-            raise ModelError(f"{CONFIG}: model_type {config.get('model_type')!r} is not supported")
-        try:
-            network.load_state_dict(weights, assign=True)
-        except RuntimeError as error:  # torch lists every key; the first says what is wrong
-            reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise ModelError(f"{WEIGHTS}: does not fit {CONFIG}: {reason}") from error
-        try:
-            spec = (
-                ImageSpec.from_dict(ours["image_spec"])
-                if "image_spec" in ours
-                else ImageSpec.from_preprocessor_config(_read_json(folder / PREPROCESSOR))
-            )
-        except (TypeError, ValueError, KeyError) as error:
-            raise ModelError(f"the description of its pictures is damaged ({error})") from error
-        return cls(network, spec, classes, {k: v for k, v in ours.items() if k != "image_spec"})
-
-
-def _find(model: str) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or Path(model).exists():
-        raise ModelError(f"{model}: no such model folder; train one, or give a Hub id OWNER/NAME")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=[CONFIG, WEIGHTS, PREPROCESSOR]))
-    except Exception as error:  # the Hub's own, httpx's and the system's
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{model}: no such folder, and not to be had from the Hub either ({reason})"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"not a model folder: it has no {path.name}") from error
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path.name} cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} is no JSON object")
-    return content
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except FileNotFoundError as error:
-        raise ModelError(f"not a model folder: it has no {path.name}") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path.name} is damaged ({error})") from error
-
-
-def _empty_vit(config: ViTConfig) -> ViT:
-    """A network without memory for weights, which are about to be loaded."""
-    with torch.device("meta"):
-        return ViT(config)
-
-
-def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
-    names = config.get("id2label")
-    if (
-        not isinstance(names, dict)
-        or set(names) != {str(i) for i in range(len(names))}
-        or not names
-    ):
-        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-    return tuple(str(names[str(i)]) for i in range(len(names)))
-
-
-def _own_config(config: dict[str, Any]) -> ViTConfig:
-    try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config["network"].items()
-        }
-        return ViTConfig(**values)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
+        metadata = read_json(folder / CONFIG).get("foodvision") or {}
+        metadata.pop("image_spec", None)
+        return cls(loaded.network, loaded.spec, loaded.classes, metadata).to(device)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch and split data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+paper_app = typer.Typer(help="The paper, checked.", no_args_is_help=True)
+app.add_typer(paper_app, name="paper")
 
 Data = Annotated[
     str,
@@ -276,3 +278,23 @@ def open_app(
     from foodvision.classifier import Classifier
 
     launch_app(Classifier.load(model, device), host, port, browser)
+
+
+@paper_app.command("parity")
+def paper_parity(
+    networks: Annotated[
+        list[str] | None,
+        typer.Option("--network", help="Again for another one; vit_b16, vit_b32 and vit_l16."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare our logits with torchvision's, timm's, transformers' and the authors' format's."""
+    from foodvision.paper.parity import MODELS, measure_parity
+
+    rows = []
+    for row in measure_parity(networks or MODELS):
+        rows.append(row.to_dict())
+        if not as_json:
+            print(f"{row.family:<13}{row.model:<20}{row.max_abs_diff:.1e}", flush=True)
+    if as_json:
+        print(json.dumps(rows))

@@ -222,7 +222,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (lambda f: edit_config(f, model_type="bert"), "model_type 'bert' is not supported"),
         (lambda f: edit_config(f, hidden_act="relu"), "hidden_act 'relu' is not supported"),
         (lambda f: edit_config(f, num_attention_heads=7), "not a multiple of num_heads"),
-        (lambda f: edit_config(f, hidden_size=48), "does not fit config.json"),
+        (lambda f: edit_config(f, hidden_size=48), r"of shape \(1, 1, 24\), not \(1, 1, 48\)"),
         (lambda f: edit_config(f, num_hidden_layers=3), r"the weights lack vit\.encoder\.layer\.2"),
         (lambda f: edit_config(f, num_hidden_layers=1), r"what a ViT has not: vit\.encoder"),
         (lambda f: edit_config(f, id2label={}), "id2label"),

@@ -38,14 +38,15 @@ class RemoteFile:
 
     Attributes:
         url: http or https.
-        hash_name: ``MD5``, or ``git blob id``: SHA-1 of ``blob SIZE``, a zero byte, the content.
+        hash_name: ``MD5``; ``git blob id``: SHA-1 of ``blob SIZE``, a zero byte, the content; or
+            ``SHA-256 prefix``: its first digits, as torchvision's file names have them.
         digest: the hash, in lower-case hexadecimal.
         max_bytes: it is no larger than this.
 
     """
 
     url: str
-    hash_name: Literal["MD5", "git blob id"]
+    hash_name: Literal["MD5", "git blob id", "SHA-256 prefix"]
     digest: str
     max_bytes: int
 
@@ -84,7 +85,7 @@ def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator
     if not path.exists():
         _Transfer(file, part, by_hand).run()
         part.rename(path)
-    found = _digest(path, file.hash_name)
+    found = _digest(path, file.hash_name)[: len(file.digest)]
     if found != file.digest and path == by_hand:
         raise DataError(
             f"{path}: its {file.hash_name} is {found}, not {file.digest}; "
@@ -99,13 +100,25 @@ def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator
         )
     yield path
     if path == fetched:
-        path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def fetch(file: RemoteFile, folder: Path) -> Path:
+    """The verified file, which stays in the folder; fetched if it is not there yet.
+
+    Raises:
+        DataError: as `downloaded` does.
+        OSError: likewise.
+
+    """
+    with downloaded(file, folder) as path:
+        return path.replace(folder / file.name)
 
 
 def _way_out(file: RemoteFile, by_hand: Path) -> str:
     return (
-        f"try again, or put the file with {file.hash_name} {file.digest} at {by_hand} yourself "
-        "and run this again"
+        f"try again, or put the file with {file.hash_name} {file.digest}, at most "
+        f"{_amount(file.max_bytes)}, at {by_hand} yourself and run this again"
     )
 
 
@@ -121,6 +134,8 @@ def _digest(path: Path, hash_name: str) -> str:
     size = path.stat().st_size
     if hash_name == "MD5":
         digest = hashlib.md5(usedforsecurity=False)
+    elif hash_name == "SHA-256 prefix":
+        digest = hashlib.sha256()
     else:
         digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     with path.open("rb") as content, progress_bar("bytes") as bar:

@@ -7,7 +7,7 @@ tensors with torchvision's antialiased resize, so that it equals transformers' `
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -80,6 +80,13 @@ class ImageSpec:
     def width(self) -> int:
         """Pixels."""
         return self.size if isinstance(self.size, int) else self.size[1]
+
+    def at(self, size: int | tuple[int, int]) -> ImageSpec:
+        """The same at another size in pixels; `resize_size` grows or shrinks with it."""
+        new = ImageSpec(size)
+        ratio = max(new.height, new.width) / max(self.height, self.width)
+        resize_size = self.resize_size and round(self.resize_size * ratio)
+        return replace(self, size=size, resize_size=resize_size)
 
     def open(self, source: ImageSource) -> UInt8[Tensor, "3 h w"]:
         """Open a picture at the resolution this spec asks for; raises `ImageError`."""

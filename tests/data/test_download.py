@@ -13,6 +13,7 @@ import pytest
 
 from foodvision.data import download
 from foodvision.data.download import RemoteFile, downloaded
+from foodvision.data.download import fetch as fetch_and_keep
 from foodvision.errors import DataError
 from tests.data.web import (
     Fault,
@@ -62,6 +63,26 @@ def test_one_request_and_nothing_is_left_behind(web: Web, tmp_path: Path) -> Non
 def test_md5(web: Web, tmp_path: Path) -> None:
     file = RemoteFile(web.url, "MD5", hashlib.md5(CONTENT).hexdigest(), len(CONTENT))
     assert fetch(file, tmp_path) == CONTENT
+
+
+def test_sha_256_of_which_the_beginning_is_known(web: Web, tmp_path: Path) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()[:8]
+    file = RemoteFile(web.url, "SHA-256 prefix", digest, len(CONTENT))
+    assert fetch(file, tmp_path) == CONTENT
+    web.content = CONTENT[::-1]
+    with pytest.raises(DataError, match=rf"SHA-256 prefix (?!{digest})\w{{8}}\), which is removed"):
+        fetch(file, tmp_path)
+
+
+def test_a_file_that_is_to_stay_is_fetched_once(web: Web, tmp_path: Path) -> None:
+    path = fetch_and_keep(web.file(), tmp_path)
+    assert path == fetch_and_keep(web.file(), tmp_path) == tmp_path / "mini.zip"
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
+    assert len(web.ranges) == 1
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(DataError, match="its git blob id is"):
+        fetch_and_keep(web.file(), tmp_path)
 
 
 def test_goes_on_where_the_connection_broke_off(web: Web, tmp_path: Path) -> None:
@@ -137,7 +158,7 @@ def test_what_another_try_mends(
 @pytest.mark.parametrize(
     ("fault", "requests", "reason"),
     [
-        (status(404), 1, r"the server answered 404 Not Found; try again, or put"),
+        (status(404), 1, r"404 Not Found; try again, or put the file with .*, at most 10.0 MB, at"),
         (status(500), 5, r"the server answered 500 Internal Server Error, 5 times; try"),
         (silent, 5, r"the server was silent for 0.3 s, 5 times; try"),
         (stall, 5, r"the server was silent for 0.3 s, 5 times \(.* MB are kept\); try"),

@@ -51,6 +51,14 @@ def test_resize_size_is_the_shorter_side_before_the_crop() -> None:
     assert spec.prepare(picture(40, 80)).shape == (3, 16, 16)
 
 
+def test_at_another_size_the_same_share_is_cut_away() -> None:
+    assert ImageSpec(224, resize_size=256).at(448) == ImageSpec(448, resize_size=512)
+    assert ImageSpec(224, resize_size=256).at((112, 448)) == ImageSpec((112, 448), resize_size=512)
+    assert ImageSpec(224, "squash", mean=(0.4,) * 3).at(64) == ImageSpec(
+        64, "squash", mean=(0.4,) * 3
+    )
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_description_survives_both_files(mode: str) -> None:
     spec = ImageSpec((24, 40), mode, interpolation="bicubic", mean=(0.1, 0.2, 0.3))

@@ -1,0 +1,212 @@
+"""Is our network the reference libraries'? Their weights, read by us, must give their logits.
+
+Each library makes a network with random weights and saves it as it publishes them; we read the
+file as we read a published one. At a second resolution both resize the position embeddings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.ndimage
+import torch
+from torch import Tensor, nn
+
+from foodvision.errors import MissingExtraError, ModelError
+from foodvision.models import ViT, ViTConfig
+from foodvision.models.vit import parse_name
+from foodvision.models.weights import GOOGLE, read_checkpoint
+
+MODELS = ("vit_b16", "vit_b32", "vit_l16")
+TOLERANCE = 1e-4
+"""What float32 may differ by."""
+
+_SIZES = {"ti": "tiny", "s": "small", "b": "base", "l": "large", "h": "huge"}
+
+Logits: TypeAlias = Callable[[Tensor], Tensor]
+"""From pictures of any size (B, 3, H, W) to the library's logits."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One comparison.
+
+    Attributes:
+        family: whose network and file it is.
+        model: which network, at which resolution.
+        max_abs_diff: the largest absolute difference of any logit.
+
+    """
+
+    family: str
+    model: str
+    max_abs_diff: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+
+def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
+    """Compare in float32, on two random pictures, at 224 and about 384 pixels.
+
+    Args:
+        models: names like ``vit_b16``.
+
+    Raises:
+        MissingExtraError: if timm or transformers is not installed.
+        ModelError: if there is no such network, or logits differ by more than `TOLERANCE`.
+
+    """
+    try:
+        configs = {name: ViTConfig.named(name) for name in models}
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    try:
+        import timm  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("paper parity", "dev") from error
+    for name, config in configs.items():
+        for family, build in _FAMILIES.items():
+            yield from _compare(family, build, name, config)
+
+
+@torch.inference_mode()
+def _compare(family: str, build: _Build, name: str, config: ViTConfig) -> Iterator[Parity]:
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        source, logits = build(name, config, Path(folder))
+        checkpoint = read_checkpoint(str(source))
+        for size in (224, 384 // config.patch_size * config.patch_size):
+            x = torch.randn(2, 3, size, size)
+            ours = checkpoint.build(image_size=size).network
+            difference = (ours(x) - logits(x)).abs().max().item()
+            yield Parity(family, f"{name} at {size} px", difference)
+            if not difference <= TOLERANCE:
+                raise ModelError(
+                    f"{family}'s {name} at {size} px: logits differ by {difference:.1e}, which is "
+                    f"more than {TOLERANCE:g}"
+                )
+
+
+def _randomise(network: nn.Module) -> Any:
+    """Move every weight away from where the library starts it, zeros and ones included."""
+    for weight in network.parameters():
+        weight.add_(torch.randn_like(weight), alpha=0.02)
+    return network.eval()
+
+
+def _torchvision(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+    def build(image_size: int) -> Any:
+        return VisionTransformer(
+            image_size=image_size,
+            patch_size=config.patch_size,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            hidden_dim=config.hidden_size,
+            mlp_dim=config.mlp_size,
+        )
+
+    state = _randomise(build(224)).state_dict()
+    torch.save(state, folder / "weights.pth")
+
+    def logits(x: Tensor) -> Tensor:
+        size = x.shape[-1]
+        network = build(size)
+        network.load_state_dict(
+            interpolate_embeddings(size, config.patch_size, OrderedDict(state)), assign=True
+        )
+        return network.eval()(x)
+
+    return folder / "weights.pth", logits
+
+
+def _timm(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    from timm.models import save_for_hf
+
+    network = _randomise(_build_timm(name, 224))
+    save_for_hf(network, folder, safe_serialization=True)
+
+    def logits(x: Tensor) -> Tensor:
+        network.set_input_size(x.shape[-2:])
+        return network(x)
+
+    return folder, logits
+
+
+def _build_timm(name: str, image_size: int) -> Any:
+    import timm
+
+    variant, patch_size = parse_name(name)
+    return timm.create_model(
+        f"vit_{_SIZES[variant]}_patch{patch_size or 16}_224", img_size=image_size
+    )
+
+
+def _transformers(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    import transformers
+
+    settings = transformers.ViTConfig(
+        image_size=224,
+        patch_size=config.patch_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.mlp_size,
+        num_labels=config.num_classes,
+    )
+    network = _randomise(transformers.ViTForImageClassification(settings))
+    network.save_pretrained(folder)
+    transformers.ViTImageProcessor().save_pretrained(folder)
+    return folder, lambda x: network(x, interpolate_pos_encoding=True).logits
+
+
+def _google(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    """No JAX here: our weights in the authors' format, which timm reads as we do.
+
+    The authors' own resize is one line of scipy (vit_jax/checkpoint.py), and done here by it.
+    """
+    arrays = write_npz(_randomise(ViT(config)), folder / "weights.npz")
+    positions = GOOGLE.theirs("embedding.E_pos")[0]
+    E_pos = arrays[positions][0]
+
+    def logits(x: Tensor) -> Tensor:
+        class_token, grid = np.split(E_pos, [1])
+        rows, _ = config.grid
+        scale = x.shape[-1] // config.patch_size / rows
+        grid = grid.reshape(rows, rows, -1)
+        grid = scipy.ndimage.zoom(grid, (scale, scale, 1), order=1)
+        grid = grid.reshape(-1, config.hidden_size)
+        arrays[positions] = np.concatenate([class_token, grid])[None]
+        np.savez(folder / "resized.npz", **arrays)
+        network = _build_timm(name, x.shape[-1])
+        network.load_pretrained(str(folder / "resized.npz"))
+        return network.eval()(x)
+
+    return folder / "weights.npz", logits
+
+
+def write_npz(network: ViT, path: Path) -> dict[str, Any]:
+    """Save a `ViT` as the paper's authors publish theirs; returns the arrays by name."""
+    tensors = GOOGLE.write(network.state_dict(), network.config)
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    np.savez(path, **arrays)
+    return arrays
+
+
+_Build: TypeAlias = Callable[[str, ViTConfig, Path], tuple[Path, Logits]]
+_FAMILIES: dict[str, _Build] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "transformers": _transformers,
+    "google": _google,
+}
