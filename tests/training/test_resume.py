@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -417,3 +417,11 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
     monkeypatch.setattr("foodvision.classifier.choose_device", choose)
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
