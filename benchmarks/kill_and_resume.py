@@ -47,10 +47,10 @@ def main(data: str, *changes: str) -> None:
             given = [moment, data, str(killed), repr(recipe.model_dump())]
             process = subprocess.Popen([sys.executable, "-c", KILL, *given])
             if moment == "whenever":
-                try:
-                    process.wait(timeout=seconds * random.uniform(0.4, 0.8))
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                while not (killed / "recipe.json").exists():
+                    time.sleep(0.1)
+                time.sleep(random.uniform(0, seconds / 2))
+                process.kill()
             code = process.wait()
             for workers in (2, 0):
                 out = folder / f"resumed with {workers}"
