@@ -311,7 +311,7 @@ class MSA(nn.Module):
         q, k, v = self.qkv(z, m)  # Eq. 5
         dropout = self.attention_dropout if self.training else 0.0
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:
-            # PyTorch's fused kernel takes two to six times as long there (docs/results.md).
+            # PyTorch's fused kernel takes two to four times as long there (docs/results.md).
             A = torch.softmax(q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1), dim=-1)  # Eq. 6
             SA = F.dropout(A, dropout) @ v  # Eq. 7
         else:  # Eq. 6 and 7 in one kernel that never holds A: SA(z) = softmax(q kᵀ / √D_h) v
