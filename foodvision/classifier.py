@@ -8,12 +8,9 @@ pickled, and loading it runs no code from a file.
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +38,7 @@ from foodvision.models.weights import (
     read_repository,
     to_transformers_config,
 )
-from foodvision.runtime import choose_device
+from foodvision.runtime import Precision, autocast, choose_device, decide_precision, in_batches
 
 CARD = "README.md"
 
@@ -121,11 +118,10 @@ class Classifier:
             ImageError: if it cannot be opened.
 
         """
-        pixels = self.spec.prepare(self.spec.open(source))
-        return self._answer(
-            str(source) if isinstance(source, str | Path) else "<picture>",
-            self._logits_of_batch([pixels])[0],
-        )
+        (logits,) = self.logits([source])
+        if isinstance(logits, ImageError):
+            raise logits
+        return self._answer(_name(source), logits)
 
     def predict_many(
         self, sources: Iterable[ImageSource], batch_size: int = 32
@@ -135,7 +131,7 @@ class Classifier:
 
         def remembered() -> Iterator[ImageSource]:
             for source in sources:
-                names.append(str(source) if isinstance(source, str | Path) else "<picture>")
+                names.append(_name(source))
                 yield source
 
         for result in self.logits(remembered(), batch_size):
@@ -146,36 +142,25 @@ class Classifier:
                 yield self._answer(name, result)
 
     def logits(
-        self, sources: Iterable[ImageSource], batch_size: int = 32
+        self,
+        sources: Iterable[ImageSource],
+        batch_size: int = 32,
+        precision: Precision = "float32",
     ) -> Iterator[Float[np.ndarray, " K"] | ImageError]:
         """The logits of each picture in float32, or what is wrong with it, in their order.
 
-        Pictures are decoded in threads, two batches ahead of the network and no more: a million
-        of them take no more memory than a hundred.
+        Args:
+            sources: see `predict`; a million take no more memory than a hundred.
+            batch_size: pictures at a time.
+            precision: of the network; its head is in float32 always.
+
         """
-        remaining = iter(sources)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            window: deque[Future[Tensor | ImageError]] = deque()
-            while True:
-                ahead = islice(remaining, 2 * batch_size - len(window))
-                window.extend([pool.submit(self._prepare, source) for source in ahead])
-                if not window:
-                    return
-                batch = [window.popleft().result() for _ in range(min(batch_size, len(window)))]
-                results = iter(self._logits_of_batch([x for x in batch if isinstance(x, Tensor)]))
-                yield from (x if isinstance(x, ImageError) else next(results) for x in batch)
 
-    def _prepare(self, source: ImageSource) -> Tensor | ImageError:
-        try:
-            return self.spec.prepare(self.spec.open(source))
-        except ImageError as error:
-            return error
+        def compute(pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+            with autocast(decide_precision(precision, self.device), self.device):
+                return self.network(pixels)
 
-    def _logits_of_batch(self, pixels: list[Tensor]) -> Float[np.ndarray, "b K"]:
-        if not pixels:
-            return np.empty((0, len(self.classes)), dtype=np.float32)
-        with torch.inference_mode():
-            return self.network(torch.stack(pixels).to(self.device)).float().cpu().numpy()
+        return in_batches(compute, sources, self.spec, self.device, batch_size)
 
     def _answer(self, path: str, logits: Float[np.ndarray, " K"]) -> Prediction:
         probabilities = softmax(logits.astype(np.float64))
@@ -264,6 +249,10 @@ class Classifier:
         metadata = read_json(folder / CONFIG).get("foodvision") or {}
         metadata.pop("image_spec", None)
         return cls(loaded.network, loaded.spec, loaded.classes, metadata).to(device)
+
+
+def _name(source: ImageSource) -> str:
+    return str(source) if isinstance(source, str | Path) else "<picture>"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

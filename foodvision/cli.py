@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,16 @@ Data = Annotated[
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+class Precision(StrEnum):
+    """Of a network's arithmetic."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FLOAT32 = "float32"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -153,9 +164,18 @@ def data_split(
 def train(
     data: Data,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe that ships, or a TOML file; scratch.")
+        str | None,
+        typer.Option(help="scratch, probe, finetune, finetune_paper, …, or a TOML file; scratch."),
     ] = None,
     network: Annotated[str | None, typer.Option(help="vit_ti, vit_b16, …")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SRC",
+            help="Begin with torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME, a "
+            "model folder, or FILE.npz, .safetensors or .pth.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
@@ -173,6 +193,9 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/DATA-RECIPE.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the interrupted run in --out.")] = False,
+    show_groups: Annotated[
+        bool, typer.Option("--show-groups", help="Print which layers learn at which rate.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Train a classifier on a data set; its test split stays closed."""
@@ -180,13 +203,14 @@ def train(
 
     named = {
         "network": network,
+        "weights": weights,
         "classes": classes and _class_names(classes),
         "exclude_classes": exclude_classes and _names(exclude_classes.split(",")),
         "fraction": fraction,
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= _settings(changes or [])
-    result = train(data, recipe, out, device, resume, **settings)
+    result = train(data, recipe, out, device, resume, show_groups, **settings)
     print(f"{result.metrics} (validation)")
     print(f"Next: foodvision evaluate {result.folder} {data}")
 
@@ -221,6 +245,9 @@ def evaluate(
     ] = None,
     as_json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="bf16 is faster on some devices, and a little less exact.")
+    ] = Precision.FLOAT32,
     device: Device = "auto",
 ) -> None:
     """Measure a classifier: log loss first, then accuracy with its interval, and each class."""
@@ -229,7 +256,7 @@ def evaluate(
 
     if out:
         make_report_folder(out)
-    report = evaluate(Classifier.load(model, device), data, split)
+    report = evaluate(Classifier.load(model, device), data, split, precision=precision.value)
     if out:
         report.save(out)
     print(json.dumps(report.to_dict()) if as_json else report.summary())

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Literal, TypeAlias
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from foodvision.errors import FoodvisionError
+from foodvision.errors import FoodvisionError, ImageError
+from foodvision.images import ImageSpec
+from foodvision.images.decode import ImageSource
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+Precision: TypeAlias = Literal["auto", "bf16", "float32"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -50,6 +61,65 @@ def has_fast_bf16(device: torch.device) -> bool:
             return False
         return 1.5 * _seconds_of_product(torch.bfloat16) < _seconds_of_product(torch.float32)
     return False
+
+
+def decide_precision(precision: Precision, device: torch.device) -> Precision:
+    """Replace ``auto`` by what is fast there."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_fast_bf16(device) else "float32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Run networks in this precision; their heads stay in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.inference_mode()
+def in_batches(
+    compute: Callable[[Tensor], Tensor],
+    sources: Iterable[ImageSource],
+    spec: ImageSpec,
+    device: torch.device,
+    batch_size: int,
+) -> Iterator[np.ndarray | ImageError]:
+    """What a network computes of each picture, or what is wrong with the picture, in their order.
+
+    Pictures are decoded in threads, two batches ahead of the network and no more: a million of
+    them take no more memory than a hundred.
+
+    Args:
+        compute: from pictures (B, C, H, W) to rows (B, D), both on `device`.
+        sources: what `open_image` takes.
+        spec: how a picture is prepared.
+        device: of the network.
+        batch_size: pictures at a time.
+
+    Returns:
+        float32 of shape (D,) for each.
+
+    """
+
+    def prepare(source: ImageSource) -> Tensor | ImageError:
+        try:
+            return spec.prepare(spec.open(source))
+        except ImageError as error:
+            return error
+
+    remaining = iter(sources)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        window: deque[Future[Tensor | ImageError]] = deque()
+        while True:
+            ahead = islice(remaining, 2 * batch_size - len(window))
+            window.extend([pool.submit(prepare, source) for source in ahead])
+            if not window:
+                return
+            batch = [window.popleft().result() for _ in range(min(batch_size, len(window)))]
+            pixels = [x for x in batch if isinstance(x, Tensor)]
+            rows: Iterator[np.ndarray] = iter(())
+            if pixels:
+                rows = iter(compute(torch.stack(pixels).to(device)).float().cpu().numpy())
+            yield from (x if isinstance(x, ImageError) else next(rows) for x in batch)
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:

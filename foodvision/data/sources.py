@@ -23,6 +23,7 @@ from filelock import FileLock
 from foodvision.data.drawn import write_drawn
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.errors import DataError, MissingExtraError
+from foodvision.files import cache_folder
 from foodvision.images.decode import SUFFIXES
 from foodvision.progress import progress_bar
 
@@ -289,7 +290,7 @@ def _draw(out: Path) -> None:
 
 def _cached(name: str) -> Path:
     """The folder of a data set with a name, which is got on first use."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+    base = cache_folder()
     folder = base / name
     if folder.exists():
         return folder

@@ -97,10 +97,14 @@ class ImageSpec:
 
     def prepare(self, picture: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
         """The evaluation transform: resize as `resize_mode` says, then normalise."""
+        return self.finish(self.view(picture))
+
+    def view(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
+        """What evaluation sees of a picture, for `finish`; smaller only for ``pad``."""
         resized = self.resize(picture, *self.resized_size(*picture.shape[-2:]))
-        return self.finish(
-            center_crop(resized, self.height, self.width) if self.resize_mode == "crop" else resized
-        )
+        if self.resize_mode == "crop":
+            return center_crop(resized, self.height, self.width)
+        return resized
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width to which a picture is scaled, before it is cropped or padded.
@@ -230,7 +234,7 @@ class TrainingTransform:
         spec: what the network's input looks like.
         min_area: the smallest share of the picture that the random region may keep, in 0-1.
             The region has the input's shape for ``crop``, else the picture's own (each stretched
-            by up to 4/3): training and evaluation distort alike.
+            by up to 4/3): training and evaluation distort alike. 1 is `ImageSpec.view`.
         flip: probability of a horizontal flip, in 0-1.
         auto_augment: which published policy of random colour and shape changes, if any.
         magnitude: of RandAugment's changes, 0-30 (Cubuk et al., 1909.13719).
@@ -258,6 +262,8 @@ class TrainingTransform:
 
     def _region(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
         spec, (height, width) = self.spec, picture.shape[-2:]
+        if self.min_area == 1:
+            return spec.view(picture)
         ratio = spec.width / spec.height if spec.resize_mode == "crop" else width / height
         top, left, h, w = v2.RandomResizedCrop.get_params(
             picture, scale=[self.min_area, 1.0], ratio=[ratio * 3 / 4, ratio * 4 / 3]

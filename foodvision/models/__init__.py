@@ -1,6 +1,10 @@
 """Networks: from a batch of prepared pictures to logits."""
 
+from typing import TypeAlias
+
 from foodvision.models.vit import VARIANTS, ViT, ViTConfig
 from foodvision.models.vit_builtin import ViTBuiltin
 
-__all__ = ["VARIANTS", "ViT", "ViTBuiltin", "ViTConfig"]
+Network: TypeAlias = ViT
+
+__all__ = ["VARIANTS", "Network", "ViT", "ViTBuiltin", "ViTConfig"]

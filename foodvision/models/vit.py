@@ -186,6 +186,10 @@ class ViT(nn.Module):
             return self.norm(z).mean(dim=1)
         return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
 
+    def stages(self) -> list[nn.Module]:
+        """All but the head, from the picture to the features."""
+        return [self.embedding, *self.blocks, self.norm]
+
     def attention(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "L B k n n"]:
         """The attention maps A of every layer and head (Eq. 6), n = N + 1 with a class token.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
@@ -65,9 +66,27 @@ class RunFolder:
                 f"{self.path}: another process is training here; wait for its end, or stop it"
             ) from error
 
-    def check(self) -> None:
-        """Raise OSError if the run has gone: a disk that was unmounted is not written through."""
-        (self.path / RECIPE).stat()
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write into the folder; failures become one line that says how to go on.
+
+        Raises:
+            FoodvisionError: if it cannot be written, or the run has gone: a disk that was unmounted
+                is not written through.
+
+        """
+        try:
+            (self.path / RECIPE).stat()
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            way_on = (
+                "the last checkpoint is kept: mend that, then go on with the same command and "
+                "--resume"
+                if self.path.exists()
+                else "the folder has gone: put it back and --resume, or start anew"
+            )
+            raise FoodvisionError(f"{self.path}: cannot be written ({reason}); {way_on}") from error
 
     @property
     def identity(self) -> str:

@@ -10,7 +10,6 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +24,9 @@ from foodvision.data.sources import Pictures
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
+from foodvision.models import Network
 from foodvision.progress import progress_bar
+from foodvision.runtime import autocast
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.optim import build_optimizers, set_learning_rate
 from foodvision.training.randomness import STEP, seed_for
@@ -58,6 +59,11 @@ class Epoch:
     seconds: float
     images_per_second: float
 
+    @property
+    def name(self) -> str:
+        """Which one it is."""
+        return f"epoch {self.epoch}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types: a line of history.jsonl."""
         return asdict(self)
@@ -75,7 +81,7 @@ class Training:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         train: Pictures,
         validation: Pictures,
         spec: ImageSpec,
@@ -112,7 +118,7 @@ class Training:
         self.losses: list[Tensor] = []
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> Network:
         """The network that is validated and saved: the averaged one, where there is one."""
         return self.average or self.network
 
@@ -182,7 +188,7 @@ class Training:
                 started, first = time.perf_counter(), self.batch
                 self.sampler.epoch = self.epoch
                 self.sampler.start = self.batch * self.batch_size
-                self.model.train()
+                self._train_mode()
                 for pictures, labels in self.loader:
                     rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                     with self.accelerator.accumulate(self.model):
@@ -220,6 +226,13 @@ class Training:
                 self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
                 yield epoch
 
+    def _train_mode(self) -> None:
+        """Dropout, and batch norms that learn; in what is not trained, neither."""
+        self.model.train()
+        if self.recipe.trainable == "head":
+            for stage in self.network.stages():
+                stage.eval()
+
     def _learn(self, pictures: Tensor, labels: Tensor) -> Tensor:
         recipe, accelerator = self.recipe, self.accelerator
         # Mixing, dropout and stochastic depth draw from torch's own generators, all seeded here.
@@ -227,7 +240,7 @@ class Training:
         torch.manual_seed(seed_for(recipe.seed, STEP, *position))
         pixels = self.spec.finish(pictures) if pictures.dtype == torch.uint8 else pictures
         pixels, targets = mixed(pixels, labels, recipe, len(self.classes))
-        with autocast(recipe, accelerator.device):
+        with autocast(recipe.precision, accelerator.device):
             logits = self.model(pixels)
         loss = weighted_cross_entropy(logits, targets, self.class_weights, recipe.label_smoothing)
         # Accelerate divides by `accumulate`; the last step of an epoch may have fewer batches.
@@ -258,7 +271,7 @@ class Training:
         shift = self.class_weights.log().cpu().numpy()
         running = RunningMetrics(self.classes)
         for pixels, labels in self.validation_loader:
-            with autocast(self.recipe, self.accelerator.device):
+            with autocast(self.recipe.precision, self.accelerator.device):
                 logits = model(pixels)
             logits, labels = self.accelerator.gather_for_metrics((logits, labels))
             running.update(logits.float().cpu().numpy() - shift, labels.cpu().numpy())
@@ -334,12 +347,6 @@ def weighted_cross_entropy(
     return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
-def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
-    """The recipe's precision on this device."""
-    bf16 = recipe.precision == "bf16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
-
-
 def seconds_per_step(
     network: nn.Module, spec: ImageSpec, recipe: Recipe, device: torch.device
 ) -> float:
@@ -349,7 +356,7 @@ def seconds_per_step(
     network.to(device).eval()
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
-        with autocast(recipe, device):
+        with autocast(recipe.precision, device):
             loss = network(pixels).sum()
         loss.backward()
         loss.item()  # waits for the device

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
+from rich.table import Table
 from torch import nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
 
+from foodvision.errors import RecipeError
 from foodvision.training.recipe import Recipe
 
 
@@ -20,53 +22,91 @@ def build_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
     orthogonal one, here scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so
     that both take the same learning rate. It is for the matrices of the encoder's blocks; patch
     projection, head and all that is no matrix keep AdamW.
+
+    Raises:
+        RecipeError: if Muon is to train a network without such matrices, or none of them.
+
     """
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    hidden, matrices, others = parameter_kinds(network)
+    rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
-        return [SGD(_groups(hidden + matrices, others, decay), lr=rate, momentum=0.9, fused=True)]
+        return [SGD(groups, lr=rate, momentum=0.9, fused=True)]
     if recipe.optimizer == "adamw":
-        return [AdamW(_groups(hidden + matrices, others, decay), lr=rate, fused=True)]
+        return [AdamW(groups, lr=rate, fused=True)]
+    hidden = [group for group in groups if group["kind"] == HIDDEN]
+    if not hidden:
+        raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
     return [
-        Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        AdamW(_groups(matrices, others, decay), lr=rate, fused=True),
+        Muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
+        AdamW([group for group in groups if group["kind"] != HIDDEN], lr=rate, fused=True),
     ]
 
 
-Parameters: TypeAlias = list[nn.Parameter]
+HIDDEN, MATRICES, OTHERS = "matrices of blocks", "other matrices", "biases, norms, positions"
 
 
-def parameter_kinds(network: nn.Module) -> tuple[Parameters, Parameters, Parameters]:
-    """Matrices of the encoder's blocks, other matrices and filters, and all that never decays.
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """All that is trained, grouped by what the optimiser does with it.
 
-    The last are biases, norms, class token and position embeddings.
+    Returns:
+        For each group its ``params``; its ``kind``, of which biases, norms, class token and
+        position embeddings never decay; its ``weight_decay``; the ``stage`` it is of; and the
+        ``scale`` of its learning rate, layer_decay to the power of the stages between it and the
+        last one, which has 1 as the head has (BEiT, arXiv 2106.08254). Without layer_decay all
+        stages are one.
+
     """
-    hidden: Parameters = []
-    matrices: Parameters = []
-    others: Parameters = []
+    by_stage = recipe.layer_decay < 1
+    stages: list[nn.Module] = network.stages() if by_stage else []  # type: ignore[operator]
+    stage_of = {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
+    groups: dict[tuple[str, int], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
-        if parameter.ndim < 2 or name.endswith(("x_class", "E_pos")):
-            others.append(parameter)
-        else:
-            (hidden if name.startswith("blocks.") else matrices).append(parameter)
-    return hidden, matrices, others
+        if not parameter.requires_grad:
+            continue
+        kind, stage = _kind(name, parameter), stage_of.get(id(parameter), len(stages))
+        group = {
+            "params": [],
+            "kind": kind,
+            "weight_decay": 0.0 if kind == OTHERS else recipe.weight_decay,
+            "stage": stage,
+            "scale": recipe.layer_decay ** max(0, len(stages) - 1 - stage),
+        }
+        groups.setdefault((kind, stage), group)["params"].append(parameter)
+    return [groups[key] for key in sorted(groups)]
 
 
-def _groups(decayed: Parameters, others: Parameters, decay: float) -> list[dict[str, Any]]:
-    return [
-        {"params": decayed, "weight_decay": decay},
-        {"params": others, "weight_decay": 0.0},
+def _kind(name: str, parameter: nn.Parameter) -> str:
+    if parameter.ndim < 2 or name.endswith(("x_class", "E_pos")):
+        return OTHERS
+    return HIDDEN if name.startswith("blocks.") else MATRICES
+
+
+def groups_table(optimizers: Iterable[Optimizer]) -> Table:
+    """The parameter groups, to be printed: whose learning rate and decay is what."""
+    table = Table("stage", "parameters", "count", "learning rate ×", "weight decay", "optimiser")
+    rows = [
+        (group["stage"], group, type(getattr(optimizer, "optimizer", optimizer)).__name__)
+        for optimizer in optimizers
+        for group in optimizer.param_groups
     ]
+    # Accelerate wraps an optimiser in one of its own.
+    for stage, group, optimizer in sorted(rows, key=lambda row: row[0]):
+        count = sum(parameter.numel() for parameter in group["params"])
+        scale, decay = f"{group['scale']:.4g}", f"{group['weight_decay']:g}"
+        table.add_row(str(stage), group["kind"], f"{count:,}", scale, decay, optimizer)
+    return table
 
 
 def set_learning_rate(
     optimizers: Iterable[Optimizer], recipe: Recipe, step: int, steps: int
 ) -> float:
-    """Give all groups the rate of step 0, ..., steps − 1: a function of the step, so no state."""
+    """Give all groups their share of step 0, ..., steps − 1's rate, which is returned.
+
+    A function of the step alone, so that it has no state.
+    """
     rate = recipe.learning_rate * learning_rate_factor(step, steps, recipe)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
     return rate
 
 
@@ -76,6 +116,8 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
+    if recipe.schedule == "constant":
+        return 1.0
     if recipe.schedule == "linear":
         return 1 - done
     return (1 + math.cos(math.pi * done)) / 2

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foodvision.errors import RecipeError
 from foodvision.images.preprocess import AutoAugment, ImageSpec, Interpolation, ResizeMode
@@ -22,22 +22,48 @@ from foodvision.models.vit import Pooling, ViTConfig, parse_name
 CHANGEABLE = ("num_workers", "trackers")
 """Settings that do not change the result: the ones that a resumed run may have anew."""
 
+FROM_NOTHING: dict[str, Any] = {
+    "network": "vit_ti",
+    "patch_size": 8,
+    "image_size": 64,
+    "pooling": "class_token",
+    "resize_mode": "crop",
+    "crop_fraction": 1.0,
+    "interpolation": "bilinear",
+}
+"""What weights bring with them, and what it is where there are none."""
+
+OF_A_PROBE = {
+    *("weights", "trainable", "optimizer", "image_size", "reduced_decode", "batch_size"),
+    *("precision", "class_weights", "seed", "classes", "exclude_classes", "fraction"),
+    "validation_fraction",
+}
+"""All settings that the optimiser lbfgs looks at."""
+
 
 class Recipe(BaseModel):
     """All settings of a training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    network: str = "vit_ti"
-    """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size."""
-    patch_size: int = 8
-    """P, pixels of a patch's side: 4, 8, 14, 16 or 32."""
-    image_size: int = Field(64, gt=0)
-    """Pixels of the input's side, a multiple of patch_size."""
+    weights: str | None = None
+    """Pretrained weights to begin with (see `read_checkpoint`); none begins from nothing. They
+    bring their network and their way to prepare pictures, and get a new head of zeros."""
+    trainable: Literal["all", "head"] = "all"
+    """What is trained: all layers, or the head alone on the weights' features."""
+    network: str | None = None
+    """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
+    vit_ti, or the weights'."""
+    patch_size: int | None = None
+    """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or the weights'."""
+    image_size: int | None = Field(None, gt=0)
+    """Pixels of the input's side, a multiple of patch_size. 64, or the weights' unless given:
+    position embeddings are then resized (section 3.2)."""
     num_layers: int | None = Field(None, gt=0)
     """L, if other than the variant's."""
-    pooling: Pooling = "class_token"
-    """What the head sees: the class token (the paper's) or the average of the patches."""
+    pooling: Pooling | None = None
+    """What the head sees: the class token (the paper's) or the average of the patches. class_token,
+    or the weights'."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability, after the embedding and every dense layer."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)
@@ -45,17 +71,17 @@ class Recipe(BaseModel):
     stochastic_depth: float = Field(0.0, ge=0, lt=1)
     """Probability of skipping the last block's branches; grows linearly from 0 at the first."""
 
-    resize_mode: ResizeMode = "crop"
-    """How a picture becomes square: crop its centre, squash it, or pad it."""
-    crop_fraction: float = Field(1.0, gt=0, le=1)
+    resize_mode: ResizeMode | None = None
+    """How a picture becomes square: crop its centre, squash it or pad it. crop, or the weights'."""
+    crop_fraction: float | None = Field(None, gt=0, le=1)
     """Share of the shorter side that `crop` keeps outside of training; below 1, things are as large
-    as training's random crops make them (FixRes, arXiv 1906.06423)."""
-    interpolation: Interpolation = "bilinear"
-    """Of the antialiased resize."""
+    as training's random crops make them (FixRes, arXiv 1906.06423). 1, or the weights'."""
+    interpolation: Interpolation | None = None
+    """Of the antialiased resize: bilinear or bicubic. bilinear, or the weights'."""
     reduced_decode: bool = False
     """Decode large JPEGs at a smaller scale, in training and ever after."""
     min_area: float = Field(0.35, gt=0, le=1)
-    """Smallest share of the picture that a random crop keeps."""
+    """Smallest share of the picture that a random crop keeps; 1 takes what evaluation sees."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip."""
     auto_augment: AutoAugment = "none"
@@ -77,17 +103,21 @@ class Recipe(BaseModel):
     """Pictures of one step, on each device."""
     accumulate: int = Field(1, gt=0)
     """Batches whose gradients are averaged before the weights change."""
-    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
-    """AdamW; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9 (the
-    paper's for fine-tuning)."""
+    optimizer: Literal["adamw", "muon", "sgd", "lbfgs"] = "adamw"
+    """AdamW; Muon for the encoder's matrices and AdamW for the rest; SGD with momentum 0.9 (the
+    paper's for fine-tuning); or, for the head alone, L-BFGS on features that are computed once,
+    with the L2 strength that validates best: it knows neither epochs nor a learning rate."""
     learning_rate: float = Field(1e-3, gt=0)
     """At the end of the warm-up."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Factor of the learning rate from each stage of the network to the one before it; the head and
+    the last stage have the whole rate (BEiT, arXiv 2106.08254)."""
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled for AdamW; never on biases, norms, class token and position embeddings."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
-    schedule: Literal["cosine", "linear"] = "cosine"
-    """How the learning rate falls to 0 after the warm-up."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls to 0 after the warm-up, or that it does not."""
     clip_norm: float = Field(1.0, gt=0)
     """Global norm to which a gradient is scaled down (the paper's 1)."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
@@ -119,30 +149,55 @@ class Recipe(BaseModel):
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where the history is logged as well. Does not change the result."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what is not given, and refuse what weights leave no place for."""
+        given = {name: value for name, value in values.items() if value is not None}
+        if "weights" not in given:
+            if given.get("trainable") == "head":
+                raise ValueError("trainable = 'head' wants weights to take the other layers from")
+            given = FROM_NOTHING | given
+        elif not given["weights"]:
+            raise ValueError(
+                "this recipe begins with pretrained weights: give --weights, such as "
+                "torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME or a file"
+            )
+        else:
+            for name in (*FROM_NOTHING, "num_layers"):
+                if name in given and name != "image_size":
+                    raise ValueError(
+                        f"{name} comes with the weights: leave it out, and take a recipe that "
+                        "begins with weights, such as probe or finetune"
+                    )
+        return given
+
+    @model_validator(mode="after")
+    def _is_used(self) -> Recipe:
+        """Refuse what L-BFGS would ignore."""
+        if self.optimizer == "lbfgs":
+            if self.trainable != "head":
+                raise ValueError("optimizer = 'lbfgs' is for trainable = 'head'")
+            for name, field in Recipe.model_fields.items():
+                if name not in OF_A_PROBE and getattr(self, name) != field.default:
+                    raise ValueError(f"{name} does nothing with optimizer 'lbfgs'")
+        return self
+
     def vit_config(self, num_classes: int) -> ViTConfig:
-        """The network's sizes for this many classes."""
-        settings: dict[str, Any] = {"num_layers": self.num_layers} if self.num_layers else {}
-        return ViTConfig.named(
-            self.network,
-            patch_size=self.patch_size,
-            image_size=self.image_size,
-            num_classes=num_classes,
-            pooling=self.pooling,
-            dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            stochastic_depth=self.stochastic_depth,
-            **settings,
-        )
+        """The sizes of a network that begins from nothing, for this many classes."""
+        names = ["patch_size", "image_size", "pooling", "dropout", "attention_dropout"]
+        names += ["stochastic_depth", *(["num_layers"] if self.num_layers else [])]
+        settings = {name: getattr(self, name) for name in names}
+        return ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
 
     def image_spec(self) -> ImageSpec:
-        """How pictures are prepared, in training and ever after."""
-        return ImageSpec(
-            self.image_size,
-            self.resize_mode,
-            round(self.image_size / self.crop_fraction) if self.resize_mode == "crop" else None,
-            interpolation=self.interpolation,
-            reduced_decode=self.reduced_decode,
-        )
+        """How a network that begins from nothing wants its pictures, in training and ever after."""
+        names = ("resize_mode", "interpolation", "reduced_decode", "image_size", "crop_fraction")
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        size, fraction = given.pop("image_size"), given.pop("crop_fraction")
+        if self.resize_mode == "crop":
+            given["resize_size"] = round(size / fraction)
+        return ImageSpec(size, **given)
 
 
 def load_recipe(
@@ -170,9 +225,12 @@ def load_recipe(
             raise RecipeError(f"unknown setting {key!r}: did you mean {close[0]!r}?")
     try:
         checked = Recipe(**values)
-        checked.vit_config(num_classes=2)
+        if checked.weights is None:
+            checked.vit_config(num_classes=2)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # not about one value alone
+            raise RecipeError(str(first["ctx"]["error"])) from error
         raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
     except ValueError as error:
         raise RecipeError(str(error)) from error

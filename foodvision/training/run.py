@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import shlex
 import shutil
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,30 +17,27 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
-from torch import Tensor
 
 from foodvision.classifier import Classifier
 from foodvision.data import Dataset, Pictures, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.models.vit import ViT
+from foodvision.models import Network
 from foodvision.plots import plot_curves
-from foodvision.runtime import choose_device, has_fast_bf16, keep_freed_memory
+from foodvision.runtime import choose_device, decide_precision, keep_freed_memory
+from foodvision.training.features import Features
+from foodvision.training.fit import fit
 from foodvision.training.folder import RunFolder
-from foodvision.training.interruption import StopRequest
-from foodvision.training.loop import Epoch, Training, seconds_per_step
-from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
+from foodvision.training.loop import Epoch, class_weights
+from foodvision.training.probe import Head, Strength, fit_head
 from foodvision.training.recipe import Recipe, load_recipe, unchanged
-from foodvision.training.trackers import check_trackers, start_trackers
+from foodvision.training.start import Start, starting_point
+from foodvision.training.trackers import check_trackers
 
 log = logging.getLogger(__name__)
 
 MAX_UNREADABLE = 0.05
 """Share of training pictures that may fail to open before a run stops."""
-
-CHECKPOINT_SECONDS = 300.0
-"""The most that is lost with a machine, however long an epoch is."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,16 @@ class TrainingResult:
     """What a run has left.
 
     Attributes:
-        classifier: of the epoch with the lowest validation log loss.
-        history: of every epoch.
-        metrics: of the classifier on the validation pictures, in float32.
+        classifier: of the epoch, or the L2 strength, with the lowest validation log loss.
+        history: of every epoch; of every strength where L-BFGS has fitted the head.
+        metrics: of the classifier on the validation pictures: in float32, or where L-BFGS has
+            fitted the head, in the precision of its features.
         folder: where all of it is written.
 
     """
 
     classifier: Classifier
-    history: list[Epoch]
+    history: list[Epoch] | list[Strength]
     metrics: Metrics
     folder: Path
 
@@ -68,6 +65,7 @@ def train(
     out: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
+    show_groups: bool = False,
     **settings: Any,
 ) -> TrainingResult:
     """Train a classifier. Never opens a picture of the test split.
@@ -83,6 +81,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         resume: go on with an interrupted run, to the same result as if it had not been. Settings
             other than the run's are refused, but for those that do not change the result.
+        show_groups: print the parameter groups first: which layers have which learning rate.
         settings: changes to the recipe, such as ``epochs=10``; see `Recipe`.
 
     Raises:
@@ -111,7 +110,9 @@ def train(
         project_dir=folder.path,
         mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
     )
-    chosen = _decide_precision(chosen, target)
+    chosen = _decided(chosen, target)
+    with accelerator.main_process_first():  # the others find what it has downloaded
+        start = starting_point(chosen, len(dataset.classes))
     if accelerator.is_main_process and not resume:
         folder.claim(chosen)
     lock = folder.locked() if accelerator.is_main_process else nullcontext()
@@ -121,7 +122,7 @@ def train(
     try:
         with lock:
             accelerator.wait_for_everyone()
-            return _run(dataset, chosen, folder, accelerator, device, go_on)
+            return _run(dataset, chosen, start, folder, accelerator, go_on, show_groups)
     except KeyboardInterrupt as error:  # before the first step or after the last
         raise RunInterruptedError(f"stopped; {go_on}") from error
 
@@ -129,101 +130,84 @@ def train(
 def _run(
     dataset: Dataset,
     chosen: Recipe,
+    start: Start,
     folder: RunFolder,
     accelerator: Accelerator,
-    device: str,
     go_on: str,
+    show_groups: bool,
 ) -> TrainingResult:
     """All of a run once its folder is claimed."""
     splits = training_splits(dataset, chosen.seed, chosen.validation_fraction, chosen.fraction)
     _check_unreadable(dataset, splits)
     if accelerator.is_main_process:
-        with _resumable(folder):
+        with folder.writing():
             folder.write_splits(splits)
-    history = _fit(dataset, splits, chosen, folder, accelerator, go_on)
+        if "test" in dataset.splits:
+            log.info("%s pictures of the test stay closed", f"{len(dataset.splits['test']):,}")
+    metadata = _metadata(dataset, splits, chosen)
 
-    classifier = Classifier.load(folder.path, device)
-    metrics = _measure(classifier, splits.validation.pictures)
+    def for_the_user(network: Network) -> Classifier:
+        """A copy, the class weights' shift taken out of its logits."""
+        copied = copy.deepcopy(network).cpu()
+        with torch.no_grad():
+            copied.head.bias -= torch.tensor(class_weights(splits.train.pictures, chosen)).log()
+        return Classifier(copied, start.spec, dataset.classes, metadata)
+
+    history: list[Epoch] | list[Strength]
+    if chosen.optimizer == "lbfgs":
+        head = _probe(start, splits, chosen, accelerator)
+        classifier, history, metrics = for_the_user(start.network), head.tried, head.metrics
+    else:
+
+        def keep(best: Network) -> None:
+            for_the_user(best).save(folder.path)
+
+        history = fit(start, splits, chosen, folder, accelerator, keep, go_on, show_groups)
+        classifier = Classifier.load(folder.path, str(accelerator.device.type))
+        metrics = _measure(classifier, splits.validation.pictures)
     classifier.metadata["metrics"] = metrics.to_dict()
     if accelerator.is_main_process:
-        with _resumable(folder):
+        with folder.writing():
             classifier.save(folder.path)
             folder.write_json("metrics.json", metrics.to_dict())
-            plot_curves([past.to_dict() for past in history], folder.path / "curves.png")
-    best = min(history, key=lambda past: past.log_loss)
-    log.info("best epoch %d of %d; on validation: %s", best.epoch, len(history), metrics)
+            rows = [past.to_dict() for past in history]
+            folder.write_history(rows)
+            if chosen.optimizer != "lbfgs":
+                plot_curves(rows, folder.path / "curves.png")
+    best = min([*history], key=lambda past: past.log_loss)
+    log.info("best of %d: %s; on validation: %s", len(history), best.name, metrics)
     return TrainingResult(classifier, history, metrics, folder.path)
 
 
-def _fit(
-    dataset: Dataset,
-    splits: TrainingSplits,
-    recipe: Recipe,
-    folder: RunFolder,
-    accelerator: Accelerator,
-    go_on: str,
-) -> list[Epoch]:
-    """Take all steps that are left, and keep the best network in the folder."""
-    train, validation = splits.train.pictures, splits.validation.pictures
-    spec, metadata = recipe.image_spec(), _metadata(dataset, splits, recipe)
-    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _workers_alive():
-        with seeded(recipe.seed, INITIAL_WEIGHTS):
-            network = ViT(recipe.vit_config(len(dataset.classes)))
-        if accelerator.is_main_process:
-            seconds = seconds_per_step(network, spec, recipe, accelerator.device)
-            log.info(_plan(dataset, splits, recipe, accelerator, seconds))
-        training = Training(network, train, validation, spec, recipe, accelerator)
-        history: list[Epoch] = []
-        if state := folder.checkpoints.load():
-            history = [Epoch(**past) for past in state["history"]]
-            training.load_state_dict(state["training"])
-            log.info("going on after step %d", training.step)
-        shift = training.class_weights.log().cpu()
-        saved = time.monotonic()
-
-        with (
-            closing(training),
-            start_trackers(accelerator, recipe, folder) as track,
-            StopRequest() as stop,
-        ):
-            for past in history[-1:]:  # the run may have ended before it was tracked
-                track(past)
-            for epoch in training.steps() if not _stale(history, recipe) else ():
-                if epoch:
-                    history.append(epoch)
-                asked = _asked_to_stop(stop, training)
-                due = time.monotonic() - saved > CHECKPOINT_SECONDS
-                if accelerator.is_main_process and (epoch or asked or due):
-                    with _resumable(folder):
-                        # First the model, then the checkpoint that takes it for saved.
-                        if epoch and epoch.log_loss == min(past.log_loss for past in history):
-                            best = _snapshot(training.result, shift)
-                            Classifier(best, spec, dataset.classes, metadata).save(folder.path)
-                        epochs = [past.to_dict() for past in history]
-                        folder.checkpoints.save(
-                            training.step, {"training": training.state_dict(), "history": epochs}
-                        )
-                        folder.write_history(epochs)
-                    saved = time.monotonic()
-                if epoch:
-                    with _resumable(folder):
-                        track(epoch)
-                if asked:
-                    done = training.epoch
-                    where = f"in epoch {done + 1}" if training.batch else f"after epoch {done}"
-                    raise RunInterruptedError(f"stopped {where} of {recipe.epochs}; {go_on}")
-                if _stale(history, recipe):
-                    break
-    accelerator.wait_for_everyone()
-    return history
+def _probe(start: Start, splits: TrainingSplits, recipe: Recipe, accelerator: Accelerator) -> Head:
+    """Fit the head alone, on features that are computed once."""
+    network, (train, validation) = start.network, (splits.train, splits.validation)
+    network.to(accelerator.device).eval()
+    features = Features(network, start.spec, recipe.precision, recipe.batch_size)
+    if accelerator.num_processes > 1:  # each computes its share, and finds the others' on disk
+        for inventory in (train, validation):
+            mine = range(
+                accelerator.process_index, len(inventory.sha256), accelerator.num_processes
+            )
+            features.of(inventory.subset(mine))
+        accelerator.wait_for_everyone()
+    head = fit_head(
+        (features.of(train), train.pictures.labels),
+        (features.of(validation), validation.pictures.labels),
+        train.pictures.classes,
+        class_weights(train.pictures, recipe),
+    )
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(head.weight))
+        network.head.bias.copy_(torch.from_numpy(head.bias))
+    return head
 
 
-def _decide_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Replace ``auto`` by what is fast here: the main process measures, for all."""
-    decided: list[Any] = [recipe.precision]
+def _decided(recipe: Recipe, device: torch.device) -> Recipe:
+    """With ``auto`` replaced by what is fast here: the main process measures, for all."""
+    decided: list[Any] = [decide_precision(recipe.precision, device)]
     if recipe.precision == "auto":
-        decided = broadcast_object_list(["bf16" if has_fast_bf16(device) else "float32"])
+        decided = broadcast_object_list(decided)
     return recipe.model_copy(update={"precision": decided[0]})
 
 
@@ -235,60 +219,6 @@ def _check_compiler(recipe: Recipe, device: torch.device) -> None:
         raise FoodvisionError(
             f"compile = true needs a C++ compiler: install {compiler}, or leave it out"
         )
-
-
-def _stale(history: list[Epoch], recipe: Recipe) -> bool:
-    """Whether the recipe's patience is at its end."""
-    if not recipe.patience or not history:
-        return False
-    best = min(history, key=lambda past: past.log_loss)
-    return len(history) - best.epoch >= recipe.patience
-
-
-def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
-    """Whether any process was asked to: all must stop after the same step, or they hang."""
-    accelerator = training.accelerator
-    if accelerator.num_processes == 1:
-        return stop.made
-    if training.step % 10:  # asking the others waits for the device
-        return False
-    if stop.made:
-        accelerator.set_trigger()
-    return bool(accelerator.check_trigger())
-
-
-@contextmanager
-def _resumable(folder: RunFolder) -> Iterator[None]:
-    """Failures to write, as one line that says how to go on."""
-    try:
-        folder.check()
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        way_on = (
-            "the last checkpoint is kept: mend that, then go on with the same command and --resume"
-            if folder.path.exists()
-            else "the folder has gone: put it back and --resume, or start anew"
-        )
-        raise FoodvisionError(f"{folder.path}: cannot be written ({reason}); {way_on}") from error
-
-
-@contextmanager
-def _workers_alive() -> Iterator[None]:
-    """What happens in worker processes, as errors of this one."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error).startswith(f"Caught {ImageError.__name__} in DataLoader worker"):
-            # torch hands over the traceback's text alone; its last line is the message.
-            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
-            raise DataError(reason) from error
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        raise FoodvisionError(
-            "a process that prepares pictures has died, perhaps for want of memory; go on with "
-            "the same command, --resume and --set num_workers=0"
-        ) from error
 
 
 def _metadata(dataset: Dataset, splits: TrainingSplits, recipe: Recipe) -> dict[str, Any]:
@@ -314,37 +244,6 @@ def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
         raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
     if bad:
         log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
-
-
-def _plan(
-    dataset: Dataset,
-    splits: TrainingSplits,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    seconds_per_step: float,
-) -> str:
-    """What is about to be done, and how long it will take, in one line."""
-    test = dataset.splits.get("test")
-    batch_size = recipe.batch_size * accelerator.num_processes
-    steps = recipe.epochs * max(1, len(splits.train.pictures) // batch_size)
-    seconds = steps * seconds_per_step
-    return (
-        f"{len(splits.train.pictures):,} training and {len(splits.validation.pictures):,} "
-        f"validation pictures of {len(dataset.classes)} classes"
-        + (f" ({len(test):,} of the test stay closed)" if test else "")
-        + f"; {recipe.epochs} epochs, {steps:,} batches of {batch_size} pictures; about "
-        + (f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes")
-        + f" on {accelerator.device.type} ({recipe.precision})"
-    )
-
-
-def _snapshot(network: ViT, shift: Tensor) -> ViT:
-    """A copy for the user: on the CPU, the class weights' shift taken out of its logits."""
-    copy = ViT(network.config)
-    copy.load_state_dict(network.state_dict())
-    with torch.no_grad():
-        copy.head.bias -= shift
-    return copy
 
 
 def _measure(classifier: Classifier, pictures: Pictures) -> Metrics:

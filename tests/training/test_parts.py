@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from rich.console import Console
 
 from foodvision.data import Pictures, load_dataset
 from foodvision.data.sources import FolderStore
+from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models import ViT, ViTConfig
 from foodvision.training import load_recipe, memory
@@ -25,9 +30,13 @@ from foodvision.training.loop import (
 )
 from foodvision.training.memory import OpenedPictures
 from foodvision.training.optim import (
+    HIDDEN,
+    MATRICES,
+    OTHERS,
     build_optimizers,
+    groups_table,
     learning_rate_factor,
-    parameter_kinds,
+    parameter_groups,
     set_learning_rate,
 )
 from foodvision.training.randomness import SAMPLE, STEP, seed_for, seeded
@@ -35,17 +44,51 @@ from foodvision.training.randomness import SAMPLE, STEP, seed_for, seeded
 SMALL = {"image_size": 32, "num_layers": 1, "batch_size": 16}
 
 
+def named_groups(network: ViT, **settings: object) -> list[tuple[dict[str, Any], set[str]]]:
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    groups = parameter_groups(network, load_recipe("scratch", settings))
+    return [(group, {names[id(weight)] for weight in group["params"]}) for group in groups]
+
+
 def test_every_parameter_is_of_one_kind() -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16))
-    names = {id(weight): name for name, weight in network.named_parameters()}
-    hidden, matrices, others = (
-        {names[id(weight)] for weight in kind} for kind in parameter_kinds(network)
-    )
-    assert len(hidden) + len(matrices) + len(others) == len(names)
+    kinds = {group["kind"]: names for group, names in named_groups(network)}
+    hidden, matrices, others = (kinds[kind] for kind in (HIDDEN, MATRICES, OTHERS))
+    assert len(hidden) + len(matrices) + len(others) == len(list(network.parameters()))
     assert len(hidden) == 12 * 4
     assert all(name.startswith("blocks.") for name in hidden)
     assert matrices == {"embedding.E.weight", "head.weight"}
     assert all("norm" in n or n.endswith(("bias", "x_class", "E_pos")) for n in others)
+
+
+def test_earlier_layers_learn_more_slowly() -> None:
+    """BEiT's numbering: embedding 0, layers 1 to 12; what is after them has the whole rate."""
+    network = ViT(ViTConfig.named("vit_ti8", image_size=16))
+    recipe = load_recipe("scratch", {"optimizer": "adamw", "layer_decay": 0.5})
+    optimizers = build_optimizers(network, recipe)
+    set_learning_rate(optimizers, recipe, 10, 100)  # the end of the warm-up
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    found = {}
+    for group in optimizers[0].param_groups:
+        for weight in group["params"]:
+            layer = re.match(r"(embedding|head|norm|blocks\.\d+)", names[id(weight)])[0]
+            found.setdefault(layer, set()).add(group["lr"] / recipe.learning_rate)
+    expected = {"embedding": 0.5**13, "norm": 1.0, "head": 1.0}
+    expected |= {f"blocks.{i}": 0.5 ** (12 - i) for i in range(12)}
+    assert found == {layer: {scale} for layer, scale in expected.items()}
+    console = Console(width=120, file=io.StringIO())
+    console.print(groups_table(optimizers))
+    assert "0.0001221" in console.file.getvalue()  # the embedding's
+
+
+def test_what_is_frozen_is_in_no_group() -> None:
+    network = ViT(ViTConfig.named("vit_ti8", image_size=16))
+    for stage in network.stages():
+        stage.requires_grad_(False)
+    found = set().union(*(names for _, names in named_groups(network, optimizer="adamw")))
+    assert found == {"head.weight", "head.bias"}
+    with pytest.raises(RecipeError, match="'muon' is for the matrices of a ViT's blocks"):
+        build_optimizers(network, load_recipe("scratch", {"optimizer": "muon"}))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +101,9 @@ def test_optimizers_are_the_recipes(kind: str, kinds: list[str]) -> None:
     assert [type(optimizer).__name__ for optimizer in optimizers] == kinds
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
-    assert [group["weight_decay"] for group in groups] == [0.2] * (len(groups) - 1) + [0.0]
+    assert [group["weight_decay"] == 0 for group in groups] == [
+        group["kind"] == OTHERS for group in groups
+    ]
     assert set_learning_rate(optimizers, recipe, 0, 1000) == recipe.learning_rate / 100
     assert {group["lr"] for group in groups} == {recipe.learning_rate / 100}
 
@@ -85,6 +130,11 @@ def test_learning_rate_warms_up_and_falls(schedule: str) -> None:
     assert factors[60] == pytest.approx(0.5)
     assert all(a > b for a, b in itertools.pairwise(factors[20:]))
     assert 0 < factors[99] < 0.02
+
+
+def test_a_constant_rate_is_constant() -> None:
+    recipe = load_recipe("scratch", {"schedule": "constant", "warmup_fraction": 0.2})
+    assert [learning_rate_factor(step, 10, recipe) for step in range(4)] == [0.5, 1.0, 1.0, 1.0]
 
 
 def test_random_choices_depend_on_what_they_are_for_only() -> None:

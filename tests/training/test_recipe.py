@@ -14,8 +14,12 @@ from foodvision.training.recipe import recipe_names
 def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     import foodvision
 
-    assert isinstance(load_recipe(name), Recipe)
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
+    wants_weights = 'weights = ""' in text
+    assert isinstance(load_recipe(name, {"weights": "w.npz"} if wants_weights else {}), Recipe)
+    if wants_weights:
+        with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
+            load_recipe(name)
     assert text.startswith("# ")
     assert "foodvision " in text.split("\n\n")[0]
 
@@ -62,7 +66,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
-        ({"optimizer": "adam"}, "optimizer = 'adam': .*'adamw', 'muon' or 'sgd'"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon', 'sgd' or 'lbfgs'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
         ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .*less than or equal to 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
@@ -73,6 +77,33 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
     with pytest.raises(RecipeError, match=reason) as caught:
         load_recipe("scratch", settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "reason"),
+    [
+        ("scratch", {}, "network comes with the weights: leave it out"),
+        ("finetune", {"network": "vit_b16"}, "network comes with the weights"),
+        ("finetune", {"num_layers": 3}, "num_layers comes with the weights"),
+        ("finetune", {"interpolation": "bicubic"}, "interpolation comes with the weights"),
+        ("finetune", {"optimizer": "lbfgs"}, "'lbfgs' is for trainable = 'head'"),
+        ("probe", {"epochs": 3}, "epochs does nothing with optimizer 'lbfgs'"),
+        ("probe", {"weights": None}, "wants weights to take the other layers from"),
+    ],
+)
+def test_settings_that_weights_or_a_probe_leave_no_place_for(
+    recipe: str, settings: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(RecipeError, match=reason) as caught:
+        load_recipe(recipe, {"weights": "w.npz"} | settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_with_weights_leaves_the_network_to_them() -> None:
+    recipe = load_recipe("finetune", {"weights": "w.npz", "image_size": 96})
+    assert (recipe.network, recipe.patch_size, recipe.image_size) == (None, None, 96)
+    assert load_recipe(recipe, {"epochs": 2}) == recipe.model_copy(update={"epochs": 2})
+    assert load_recipe("scratch", {"network": None, "patch_size": None}).network == "vit_ti"
 
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from foodvision.training import train
-from foodvision.training import checkpoint, loop, run
+from foodvision.training import checkpoint, fit, loop
 from foodvision import files
 
 moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
@@ -74,7 +74,7 @@ def dies_at(module, name, call, checkpoints=0):
 if moment == "first step":
     dies_at(loop.Training, "_learn", 1)
 elif moment == "mid-epoch":  # the last checkpoint is of the step before
-    run.CHECKPOINT_SECONDS = 0
+    fit.CHECKPOINT_SECONDS = 0
     dies_at(loop.Training, "_learn", 7)
 elif moment == "validation":
     dies_at(loop.RunningMetrics, "update", 1, checkpoints=1)
@@ -316,13 +316,13 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(patterns: Path, tmp_path: Pa
 def test_a_vanished_folder_is_one_line(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = run_module.Training._validate
+    measure = Training._validate
 
     def vanish(self: Training):  # type: ignore[no-untyped-def]
         shutil.rmtree(tmp_path / "r")
         return measure(self)
 
-    monkeypatch.setattr(run_module.Training, "_validate", vanish)
+    monkeypatch.setattr(Training, "_validate", vanish)
     with pytest.raises(FoodvisionError, match="cannot be written"):  # the best epoch so far
         train(patterns, out=tmp_path / "r", **(SETTINGS | {"epochs": 1}))
     assert not (tmp_path / "r").exists()

@@ -1,0 +1,144 @@
+"""The head alone: a linear classifier on a network's features, fitted to the end.
+
+It is a convex problem, so there is nothing to tune but the strength of its L2 penalty, and that is
+chosen by the log loss on validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
+from foodvision.progress import progress_bar
+
+STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(2, -13, -1))
+"""L2 penalties to try: from 10 down to 1e-6, two to a decade."""
+
+PATIENCE = 4
+"""Strengths without a lower validation log loss, before weaker ones are left untried."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A head that was fitted with one L2 penalty.
+
+    Attributes:
+        l2: λ in mean cross-entropy + λ/2 · ‖W‖², W for standardised features.
+        iterations: of L-BFGS.
+        train_loss: mean cross-entropy on the training pictures, without the penalty.
+        log_loss: on the validation pictures.
+        accuracy: on the validation pictures, in 0-1.
+
+    """
+
+    l2: float
+    iterations: int
+    train_loss: float
+    log_loss: float
+    accuracy: float
+
+    @property
+    def name(self) -> str:
+        """Which one it is."""
+        return f"L2 strength {self.l2:.1g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types: a line of history.jsonl."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier of features: logits = x Wᵀ + b.
+
+    Attributes:
+        weight: W, float64 of shape (K, D).
+        bias: b, float64 of shape (K,).
+        tried: every strength that was tried, the strongest first.
+        metrics: on the validation pictures, of the best.
+
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    tried: list[Strength]
+    metrics: Metrics
+
+
+Labelled: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""Features of shape (n, D), and their labels of shape (n,)."""
+
+
+def fit_head(
+    train: Labelled, validation: Labelled, classes: tuple[str, ...], class_weights: np.ndarray
+) -> Head:
+    """Fit multinomial logistic regression by L-BFGS, for each strength of its penalty.
+
+    Features are standardised first, so that one range of strengths suits all networks; what is
+    returned has that folded in.
+
+    Args:
+        train: what to fit.
+        validation: what to choose the strength by.
+        classes: K names.
+        class_weights: factor of each class in the loss, see `foodvision.training.loop`; their
+            shift is in the bias that is returned, and taken out of it for the metrics.
+
+    """
+    features, labels = train
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    # What never changes but by rounding says nothing.
+    scale = np.where(scale > 1e-6 * np.abs(mean), scale, np.inf)
+    x, weights = (features - mean) / scale, class_weights.astype(np.float64)[labels]
+    theta = np.zeros(len(classes) * (x.shape[1] + 1))
+    heads: list[Head] = []
+    tried: list[Strength] = []
+    with progress_bar() as bar:
+        task = bar.add_task("fitting", total=len(STRENGTHS), unit="strengths", info="")
+        for l2 in STRENGTHS:  # each begins where the one before it has ended
+            fit = minimize(
+                *(_penalised_loss, theta, (x, labels, weights, l2)),
+                method="L-BFGS-B",
+                jac=True,
+                options={"maxiter": 1000, "gtol": 1e-6, "ftol": 1e-12},
+            )
+            theta = fit.x
+            W, b = _split(theta, x.shape[1])
+            running = RunningMetrics(classes)
+            weight, bias = W / scale, b - W @ (mean / scale)
+            running.update(validation[0] @ weight.T + bias - np.log(class_weights), validation[1])
+            metrics = running.result()
+            loss = float(log_loss_of_each(x @ W.T + b, labels).mean())
+            tried.append(Strength(l2, fit.nit, loss, metrics.log_loss, metrics.accuracy))
+            heads.append(Head(weight, bias, tried, metrics))
+            bar.update(task, advance=1, info=f"validation log loss {metrics.log_loss:.3f}")
+            losses = [strength.log_loss for strength in tried]
+            best = losses.index(min(losses))
+            if len(tried) - 1 - best == PATIENCE:
+                break
+    return heads[best]
+
+
+def _split(theta: np.ndarray, D: int) -> tuple[np.ndarray, np.ndarray]:
+    """W of shape (K, D) and b of shape (K,), out of one vector."""
+    together = theta.reshape(-1, D + 1)
+    return together[:, :D], together[:, D]
+
+
+def _penalised_loss(
+    theta: np.ndarray, x: np.ndarray, labels: np.ndarray, weights: np.ndarray, l2: float
+) -> tuple[float, np.ndarray]:
+    """Mean of w_c · −log p(c) plus λ/2 · ‖W‖², and its gradient."""
+    W, b = _split(theta, x.shape[1])
+    log_p, n = log_softmax(x @ W.T + b, axis=1), np.arange(len(x))
+    loss = -(weights * log_p[n, labels]).mean() + l2 / 2 * (W**2).sum()
+    error = np.exp(log_p)
+    error[n, labels] -= 1
+    error *= weights[:, None] / len(x)
+    gradient = np.column_stack([error.T @ x + l2 * W, error.sum(axis=0)])
+    return float(loss), gradient.ravel()

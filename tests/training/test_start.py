@@ -1,0 +1,117 @@
+"""Training that begins with weights: what is taken over, what is new, what is trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from foodvision import cli
+from foodvision.classifier import Classifier
+from foodvision.errors import FoodvisionError, ModelError
+from foodvision.evaluation import evaluate
+from foodvision.images import ImageSpec
+from foodvision.training import load_recipe, train
+from foodvision.training.start import starting_point
+from tests.conftest import build_classifier
+from tests.training.test_resume import sha256
+from tests.training.test_run import FAST
+
+SHORT = {"epochs": 2, "batch_size": 16, "precision": "float32"}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    spec = ImageSpec(32, "crop", 40, "bicubic", (0.4,) * 3, (0.2,) * 3)
+    build_classifier(spec, ("a", "b", "c", "d")).save(tmp_path / "weights")
+    return str(tmp_path / "weights")
+
+
+def test_the_pictures_and_layers_are_the_weights_and_the_head_is_new(weights: str) -> None:
+    begun = Classifier.load(weights, "cpu")
+    settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
+    network, spec = starting_point(load_recipe("finetune", settings), 3)
+    assert spec == ImageSpec(32, "crop", 40, "bicubic", (0.4,) * 3, (0.2,) * 3, reduced_decode=True)
+    assert network.config.stochastic_depth == 0.3
+    assert not network.head.weight.any()
+    assert network.head.out_features == 3
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(network.eval().features(x), begun.network.features(x))
+    assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_another_resolution_takes_the_pictures_with_it(weights: str) -> None:
+    settings = {"weights": weights, "image_size": 64}
+    network, spec = starting_point(load_recipe("finetune", settings), 3)
+    assert (spec.size, spec.resize_size) == (64, 80)
+    assert network.config.grid == (8, 8)
+    with pytest.raises(ModelError, match="image_size 65 is not a multiple of patch_size 8"):
+        starting_point(load_recipe("finetune", settings | {"image_size": 65}), 3)
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "finetune_paper"])
+def test_fine_tuning_trains_every_layer_and_resumes(
+    recipe: str, weights: str, patterns: Path, tmp_path: Path
+) -> None:
+    settings = SHORT | {"weights": weights, "image_size": 40}
+    result = train(patterns, recipe, tmp_path / "a", "cpu", **settings)
+    network, begun = result.classifier.network, Classifier.load(weights, "cpu").network
+    assert result.classifier.spec.size == 40
+    for name, tensor in begun.state_dict().items():
+        if "head" not in name and "E_pos" not in name:
+            assert not torch.equal(tensor, network.state_dict()[name]), name
+    assert evaluate(result.classifier, patterns, "validation").log_loss == pytest.approx(
+        result.metrics.log_loss, abs=1e-9
+    )
+    whole = sha256(tmp_path / "a")
+    max((tmp_path / "a" / "checkpoints").iterdir()).unlink()  # back to the end of epoch 1
+    train(patterns, out=tmp_path / "a", device="cpu", resume=True)
+    assert sha256(tmp_path / "a") == whole
+    with pytest.raises(FoodvisionError, match="image_size is 40 in the run"):
+        train(patterns, out=tmp_path / "a", device="cpu", resume=True, image_size=48)
+
+
+def test_the_courses_way_trains_the_head_alone(
+    weights: str, patterns: Path, tmp_path: Path
+) -> None:
+    settings = {"weights": weights, "epochs": 3, "batch_size": 16}
+    result = train(patterns, "probe_course", tmp_path / "a", "cpu", **settings)
+    network, begun = result.classifier.network, Classifier.load(weights, "cpu").network
+    for name, tensor in begun.state_dict().items():
+        if "head" not in name:
+            assert torch.equal(tensor, network.state_dict()[name]), name
+    assert network.head.weight.any()
+    assert result.history[-1].train_loss < result.history[0].train_loss
+
+
+def test_a_run_of_ours_is_where_another_begins(patterns: Path, tmp_path: Path) -> None:
+    train(patterns, out=tmp_path / "a", device="cpu", **(FAST | {"epochs": 1}))
+    settings = SHORT | {"weights": str(tmp_path / "a"), "exclude_classes": ("dots",)}
+    result = train(patterns, "finetune", tmp_path / "b", "cpu", **settings)
+    assert result.classifier.classes == ("stripes", "waves")
+
+
+def test_on_the_command_line(
+    weights: str,
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["train", str(patterns), "--recipe", "finetune", "--weights", weights, "--show-groups"]
+    words += ["--set", "epochs=1", "--out", str(tmp_path / "r"), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["foodvision", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    shown = capsys.readouterr()
+    assert "0.4219" in shown.err  # 0.75³: the embedding, before two blocks and a norm
+    assert f"Next: foodvision evaluate {tmp_path / 'r'} {patterns}" in shown.out
+
+
+def test_weights_that_are_not_there_leave_no_folder_behind(patterns: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no nowhere\.npz"):
+        train(patterns, "finetune", tmp_path / "r", "cpu", weights="nowhere.npz")
+    assert not (tmp_path / "r").exists()
