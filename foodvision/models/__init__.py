@@ -1,6 +1,23 @@
 """Networks: from a batch of prepared pictures to logits."""
 
+from typing import TypeAlias
+
+from foodvision.models.torchvision import TorchvisionConfig, TorchvisionNetwork
 from foodvision.models.vit import VARIANTS, ViT, ViTConfig
 from foodvision.models.vit_builtin import ViTBuiltin
 
-__all__ = ["VARIANTS", "ViT", "ViTBuiltin", "ViTConfig"]
+Network: TypeAlias = ViT | TorchvisionNetwork
+"""What a `Classifier` holds: config, features, head, and stages for training."""
+
+NetworkConfig: TypeAlias = ViTConfig | TorchvisionConfig
+
+__all__ = [
+    "VARIANTS",
+    "Network",
+    "NetworkConfig",
+    "TorchvisionConfig",
+    "TorchvisionNetwork",
+    "ViT",
+    "ViTBuiltin",
+    "ViTConfig",
+]

@@ -115,6 +115,11 @@ class ViTConfig:
         height, width = self.input_size
         return height // self.patch_size, width // self.patch_size
 
+    @property
+    def kind(self) -> str:
+        """What kind of network it is, for a sentence."""
+        return "a Vision Transformer (arXiv 2010.11929)"
+
     @classmethod
     def named(cls, name: str, **settings: Any) -> ViTConfig:
         """Table 1's network of a name like ``vit_b16``: variant and patch size.
@@ -185,6 +190,13 @@ class ViT(nn.Module):
         if self.config.pooling == "average":
             return self.norm(z).mean(dim=1)
         return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
+
+    def stages(self) -> list[nn.Module]:
+        """The modules between picture and features in their order.
+
+        Every parameter but the head's is in exactly one of them.
+        """
+        return [self.embedding, *self.blocks, self.norm]
 
     def attention(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "L B k n n"]:
         """The attention maps A of every layer and head (Eq. 6), n = N + 1 with a class token.
