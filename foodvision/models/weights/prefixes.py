@@ -19,14 +19,12 @@ class PrefixFormat:
     """A way to write a `TorchvisionNetwork`; see `Format`, which is that of a `ViT`.
 
     Attributes:
-        library: its name.
         body: what stands before the names of the body's tensors.
         head: what stands before ``weight`` and ``bias`` of the head.
         hidden_layer: there is none.
 
     """
 
-    library: str
     body: str
     head: str
     hidden_layer: None = None
@@ -55,13 +53,13 @@ class PrefixFormat:
         return state
 
 
-OURS_WITH_BODY = PrefixFormat("foodvision", body="body.", head="head.")
+OURS_WITH_BODY = PrefixFormat(body="body.", head="head.")
 """`TorchvisionNetwork.state_dict`."""
 
 
 def torchvision_format(config: TorchvisionConfig) -> PrefixFormat:
     """`state_dict` of torchvision's own network."""
-    return PrefixFormat("torchvision", body="", head=f"{empty_network(config).head_name}.")
+    return PrefixFormat(body="", head=f"{empty_network(config).head_name}.")
 
 
 def own_format(config: NetworkConfig) -> Format | PrefixFormat:
