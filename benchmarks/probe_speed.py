@@ -1,17 +1,17 @@
-"""The course's experiment, ViT-B/16 as a feature extractor: its loop in full beside `--recipe probe`.
+"""ViT-B/16 as a feature extractor: the course's loop in full beside `--recipe probe`.
 
     .venv/bin/python benchmarks/probe_speed.py ../shared/data/grocery_10
 
 450 training and 150 test pictures at their natural size, no two with the same bytes: training
-photographs are used again as re-encoded crops where there are too few. The weights are torchvision's
-initial ones (no download), the same file for both. Each side is a process of its own, timed from its
-start to its test log loss, imports, reading and checking of the weights included; ours has an empty
-cache.
+photographs are used again as re-encoded crops where there are too few. The weights are
+torchvision's initial ones (no download), the same file for both. Each side is a process of its
+own, timed from its start to its test log loss, imports, reading and checking of the weights
+included; ours has an empty cache.
 
 The course (learnpytorch.io, chapter 08) sends every training and test picture through the frozen
-network in each of ten epochs: Adam at 1e-3, batches of 32, two worker processes, float32. Ours sends
-each picture through it once, in bf16 where that is fast, sets 15 % of the training pictures aside to
-choose the L2 penalty, and opens the test once.
+network in each of ten epochs: Adam at 1e-3, batches of 32, two worker processes, float32. Ours
+sends each picture through it once, in bf16 where that is fast, sets 15 % of the training pictures
+aside to choose the L2 penalty, and opens the test once.
 """
 
 from __future__ import annotations

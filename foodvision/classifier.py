@@ -26,10 +26,9 @@ from foodvision.files import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
 from foodvision.model_card import model_card
-from foodvision.models.vit import ViT
+from foodvision.models import Network, ViTConfig
 from foodvision.models.weights import (
     CONFIG,
-    OURS,
     PREPROCESSOR,
     TRANSFORMERS,
     WEIGHTS,
@@ -83,7 +82,7 @@ class Classifier:
 
     def __init__(
         self,
-        network: ViT,
+        network: Network,
         spec: ImageSpec,
         classes: Iterable[str],
         metadata: dict[str, Any] | None = None,
@@ -174,9 +173,14 @@ class Classifier:
         config, spec = self.network.config, self.spec
         parameters = sum(weight.numel() for weight in self.network.parameters())
         recipe, metrics = self.metadata.get("recipe"), self.metadata.get("metrics")
+        network = config.kind
+        if isinstance(config, ViTConfig):
+            network = (
+                f"ViT of {config.num_layers} layers, hidden size {config.hidden_size}, "
+                f"{config.num_heads} heads, patch {config.patch_size}"
+            )
         lines = [
-            f"network    ViT of {config.num_layers} layers, hidden size {config.hidden_size}, "
-            f"{config.num_heads} heads, patch {config.patch_size}; {parameters:,} parameters",
+            f"network    {network}; {parameters:,} parameters",
             f"pictures   {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
             f"classes    {len(self.classes)}: {', '.join(self.classes)}",
         ]
@@ -206,24 +210,25 @@ class Classifier:
         folder.mkdir(parents=True, exist_ok=True)
         network, state = self.network.config, self.network.state_dict()
         config: dict[str, Any]
-        if network.pooling == "class_token":
+        if isinstance(network, ViTConfig) and network.pooling == "class_token":
             config = to_transformers_config(network)
             weights = TRANSFORMERS.write(state, network)
         else:
             config = {"model_type": "foodvision", "network": asdict(network)}
-            weights = OURS.write(state, network)
+            weights = state
         config |= {
             "dtype": "float32",
             "id2label": {str(i): name for i, name in enumerate(self.classes)},
             "label2id": {name: i for i, name in enumerate(self.classes)},
             "foodvision": {"image_spec": self.spec.to_dict(), "calibration": None} | self.metadata,
         }
-        weights = {name: tensor.detach().cpu().float() for name, tensor in weights.items()}
+        weights = {name: _as_saved(tensor) for name, tensor in weights.items()}
         with replacing(folder / WEIGHTS) as path:
             save_file(weights, path, metadata={"format": "pt"})
         _write_json(folder / CONFIG, config)
         _write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
-        card = model_card(config, parameters=sum(w.numel() for w in weights.values()))
+        parameters = sum(weight.numel() for weight in self.network.parameters())
+        card = model_card(config, network.kind, parameters)
         with replacing(folder / CARD) as path:
             path.write_text(card, encoding="utf-8")
 
@@ -253,6 +258,12 @@ class Classifier:
 
 def _name(source: ImageSource) -> str:
     return str(source) if isinstance(source, str | Path) else "<picture>"
+
+
+def _as_saved(tensor: Tensor) -> Tensor:
+    """Float32; whole numbers, such as batch normalisation's counters, stay what they are."""
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -7,34 +7,39 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 
-def model_card(config: dict[str, Any], parameters: int) -> str:
+def model_card(config: dict[str, Any], kind: str, parameters: int) -> str:
     """The model card's text.
 
     Args:
         config: what config.json holds.
+        kind: what kind of network it is, for a sentence.
         parameters: number of weights.
 
     """
     ours, classes = config["foodvision"], list(config["id2label"].values())
     in_transformers = config["model_type"] == "vit"
+    # torchvision's name is there if the network is torchvision's.
+    name = config.get("network", {}).get("name")
     front_matter = ModelCardData(
         library_name="transformers" if in_transformers else "foodvision",
         pipeline_tag="image-classification",
-        tags=["vision-transformer", "image-classification", "foodvision"],
+        tags=[name or "vision-transformer", "image-classification", "foodvision"],
     )
     shown = ", ".join(classes[:10]) + (f" and {len(classes) - 10} more" if classes[10:] else "")
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
             f"# {' or '.join(classes) if len(classes) < 4 else f'{len(classes)} classes'}?\n",
-            f"A Vision Transformer (arXiv 2010.11929) of {parameters:,} parameters that tells "
-            f"{len(classes)} classes apart: {shown}.\n",
+            f"This is {kind} of {parameters:,} parameters that tells {len(classes)} classes "
+            f"apart: {shown}.\n",
             "## Measured\n",
             *_measured(ours.get("metrics")),
             "## Trained on\n",
             *_trained_on(ours.get("data"), ours.get("recipe")),
             "## Use\n",
-            *_use(in_transformers),
+            *_use(
+                in_transformers, "it is torchvision's" if name else "it averages over the patches"
+            ),
         ]
     )
 
@@ -64,7 +69,7 @@ def _trained_on(data: dict[str, Any] | None, recipe: dict[str, Any] | None) -> l
     return lines
 
 
-def _use(in_transformers: bool) -> list[str]:
+def _use(in_transformers: bool, otherwise: str) -> list[str]:
     lines = [
         "```python",
         "import foodvision as fv",
@@ -74,8 +79,8 @@ def _use(in_transformers: bool) -> list[str]:
     if not in_transformers:
         return [
             *lines,
-            "transformers cannot express this network (it averages over the patches), so the "
-            "weights have foodvision's own names.\n",
+            f"transformers cannot express this network ({otherwise}), so the weights have "
+            "foodvision's own names.\n",
         ]
     return [
         *lines,

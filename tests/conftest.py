@@ -30,7 +30,12 @@ from PIL import Image  # noqa: E402
 
 from foodvision.classifier import Classifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
-from foodvision.models import ViT, ViTConfig  # noqa: E402
+from foodvision.models import (  # noqa: E402
+    TorchvisionConfig,
+    TorchvisionNetwork,
+    ViT,
+    ViTConfig,
+)
 
 CLASSES = ("dots", "stripes", "waves")
 
@@ -86,6 +91,16 @@ def build_classifier(
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
     return Classifier(network, spec, classes)
+
+
+def build_torchvision_classifier(name: str, spec: ImageSpec | None = None) -> Classifier:
+    """Random weights, as torchvision draws them, and a random head."""
+    spec = spec or ImageSpec(64)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = TorchvisionNetwork(TorchvisionConfig(name, spec.size, len(CLASSES)))
+        torch.nn.init.normal_(network.head.weight)
+    return Classifier(network, spec, CLASSES)
 
 
 @pytest.fixture

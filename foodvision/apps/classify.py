@@ -86,9 +86,8 @@ def _title(classes: tuple[str, ...]) -> str:
 
 
 def _description(classifier: Classifier) -> str:
-    text = "A Vision Transformer answers. It knows only these classes: " + ", ".join(
-        classifier.classes
-    )
+    kind, classes = classifier.network.config.kind, ", ".join(classifier.classes)
+    text = f"The answer is that of {kind}. It knows only these classes: {classes}"
     metrics = classifier.metadata.get("metrics")
     if metrics:
         text += (

@@ -2,9 +2,22 @@
 
 from typing import TypeAlias
 
+from foodvision.models.torchvision import TorchvisionConfig, TorchvisionNetwork
 from foodvision.models.vit import VARIANTS, ViT, ViTConfig
 from foodvision.models.vit_builtin import ViTBuiltin
 
-Network: TypeAlias = ViT
+Network: TypeAlias = ViT | TorchvisionNetwork
+"""What a `Classifier` holds: config, features, head, and stages for training."""
 
-__all__ = ["VARIANTS", "Network", "ViT", "ViTBuiltin", "ViTConfig"]
+NetworkConfig: TypeAlias = ViTConfig | TorchvisionConfig
+
+__all__ = [
+    "VARIANTS",
+    "Network",
+    "NetworkConfig",
+    "TorchvisionConfig",
+    "TorchvisionNetwork",
+    "ViT",
+    "ViTBuiltin",
+    "ViTConfig",
+]

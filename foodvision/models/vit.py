@@ -115,6 +115,11 @@ class ViTConfig:
         height, width = self.input_size
         return height // self.patch_size, width // self.patch_size
 
+    @property
+    def kind(self) -> str:
+        """What kind of network it is, for a sentence."""
+        return "a Vision Transformer (arXiv 2010.11929)"
+
     @classmethod
     def named(cls, name: str, **settings: Any) -> ViTConfig:
         """Table 1's network of a name like ``vit_b16``: variant and patch size.
@@ -187,7 +192,10 @@ class ViT(nn.Module):
         return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
 
     def stages(self) -> list[nn.Module]:
-        """All but the head, from the picture to the features."""
+        """The modules between picture and features in their order.
+
+        Every parameter but the head's is in exactly one of them.
+        """
         return [self.embedding, *self.blocks, self.norm]
 
     def attention(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "L B k n n"]:

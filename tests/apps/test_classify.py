@@ -17,7 +17,12 @@ from playwright.sync_api import expect, sync_playwright
 from foodvision.apps.classify import build_app
 from foodvision.classifier import Classifier
 from foodvision.errors import MissingExtraError
-from tests.conftest import CLASSES, build_classifier, draw_pattern
+from tests.conftest import (
+    CLASSES,
+    build_classifier,
+    build_torchvision_classifier,
+    draw_pattern,
+)
 
 # Gradio and its client leave files and event loops to the garbage collector.
 pytestmark = [
@@ -44,9 +49,10 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Classifier, str]]:
-    classifier = build_classifier()
+@pytest.fixture(scope="module", params=["vit", "resnet18"])
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Classifier, str]]:
+    vit = request.param == "vit"
+    classifier = build_classifier() if vit else build_torchvision_classifier(request.param)
     app = build_app(classifier)
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     yield classifier, url
@@ -105,6 +111,20 @@ def test_client_gets_the_same_answer(served: tuple[Classifier, str], photo: Path
     got = {row["label"]: row["confidence"] for row in label["confidences"]}
     assert got == pytest.approx(expected.probabilities, abs=1e-6)
     assert took.endswith(" ms")
+
+
+@pytest.mark.parametrize(
+    ("classifier", "kind"),
+    [
+        (build_classifier(), "a Vision Transformer (arXiv 2010.11929)"),
+        (build_torchvision_classifier("resnet18"), "torchvision's resnet18"),
+    ],
+    ids=["vit", "resnet18"],
+)
+def test_description_says_what_answers(classifier: Classifier, kind: str) -> None:
+    assert build_app(classifier).description == (
+        f"The answer is that of {kind}. It knows only these classes: dots, stripes, waves."
+    )
 
 
 def test_bad_upload_is_one_line(served: tuple[Classifier, str], tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ import timm
 import torch
 from huggingface_hub import constants
 from timm.models import save_for_hf
-from torchvision.models import ViT_B_32_Weights
+from torchvision.models import MobileNet_V3_Small_Weights, ViT_B_32_Weights
 
 from foodvision.data import download
 from foodvision.errors import ModelError
+from foodvision.images import ImageSpec
 from foodvision.models import ViT
 from foodvision.models.weights import load_pretrained
 from foodvision.models.weights.torchvision import published_weights, remote_file
 from tests.data.web import Web, closed_port, hang_up_after, wrong_bytes
 from tests.models.hub import Hub
+from tests.models.test_torchvision import assert_same_logits, theirs
 from tests.models.test_weights import assert_same, torchvision_state, vit
 
 SOURCE = "torchvision:vit_b_32/IMAGENET1K_V1"
@@ -87,13 +89,42 @@ def test_without_a_network_one_line_says_what_to_do(
     )
 
 
+def test_another_network_of_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = theirs("mobilenet_v3_small").half()  # so that it is smaller than what it replaces
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    content = file.getvalue()
+    name = f"mobilenet_v3_small-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    web = Web(content, name)
+    weights = MobileNet_V3_Small_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(weights.value, "url", web.url)
+    source = "torchvision:mobilenet_v3_small/IMAGENET1K_V1"
+    try:
+        web.faults = [wrong_bytes, hang_up_after(300_000)]
+        with pytest.raises(ModelError, match=r"sent another file \(42 bytes"):
+            load_pretrained(source)
+        loaded = load_pretrained(source)
+        assert web.ranges == [None, None, "bytes=300000-"]
+        assert loaded.spec == ImageSpec(
+            224, "crop", 256, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        )
+        assert loaded.classes == tuple(weights.meta["categories"])
+        assert_same_logits(loaded.network, network.float().eval(), 224)
+        assert [path.name for path in (tmp_path / "torch/hub/checkpoints").iterdir()] == [name]
+        head = load_pretrained(source, num_classes=3, image_size=(96, 64)).network.head
+        assert torch.equal(head.weight, torch.zeros(3, 1024))
+        assert len(web.ranges) == 3
+    finally:
+        web.stop()
+
+
 def test_every_published_file_has_a_hash_and_a_size() -> None:
     files = [remote_file(weights) for weights in published_weights()]
-    assert len(files) == 10
-    assert len({file.digest for file in files}) == 10
+    assert len(files) > 100
+    assert len({file.name for file in files}) == len(files)
     for file in files:
         assert file.url == f"https://download.pytorch.org/models/{file.name}"
-        assert 3e8 < file.max_bytes < 3e9
+        assert 4e6 < file.max_bytes < 3e9
 
 
 NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

@@ -262,3 +262,11 @@ def test_attention_in_bf16_on_the_cpu_is_the_fused_kernels() -> None:
     msa.attention_dropout = 0.5
     assert not msa(z).equal(msa(z))
     assert msa.eval()(z).equal(msa(z))
+
+
+def test_stages_hold_every_parameter_but_the_heads_once() -> None:
+    network = ViT(ViTConfig.named("vit_ti16", num_layers=3))
+    held = [id(weight) for stage in network.stages() for weight in stage.parameters()]
+    heads = {id(weight) for weight in network.head.parameters()}
+    assert len(network.stages()) == 5
+    assert sorted(held) == sorted({id(weight) for weight in network.parameters()} - heads)

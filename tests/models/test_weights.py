@@ -351,6 +351,17 @@ def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) 
     ("source", "reason"),
     [
         ("torchvision:vit_b_16", "torchvision has vit_b_16/IMAGENET1K_V1, vit_b_16/IMAGENET1K_SW"),
+        (
+            "torchvision:efficientnet_b2/DEFAULT",
+            "torchvision has efficientnet_b2/IMAGENET1K_V1$",
+        ),
+        (
+            "torchvision:efficientnetb2/IMAGENET1K_V1",
+            "no network 'efficientnetb2' that can be used here; the nearest weights are "
+            "efficientnet_b2/IMAGENET1K_V1, [a-z0-9_]+/[A-Z0-9_]+, [a-z0-9_]+/[A-Z0-9_]+$",
+        ),
+        ("torchvision:squeezenet1_0/IMAGENET1K_V1", "no network 'squeezenet1_0' that can be used"),
+        ("torchvision:vgg16/IMAGENET1K_FEATURES", "torchvision has vgg16/IMAGENET1K_V1$"),
         ("timm:vit_base_patch16_224", "weights of timm have a tag, as in vit_base_patch16_224.au"),
         ("hub:nobody", "hub:nobody: no such model folder"),
         ("hub:nobody/nothing", "not to be had from the Hub either .* put them into a folder"),

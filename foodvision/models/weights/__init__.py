@@ -1,7 +1,7 @@
-"""Other libraries' Vision Transformers in: torchvision's, timm's, transformers', the authors'."""
+"""Networks that others have trained: torchvision's, timm's, transformers', the authors'."""
 
 from foodvision.models.weights.checkpoint import Checkpoint, Pretrained
-from foodvision.models.weights.formats import GOOGLE, OURS, TIMM, TORCHVISION, TRANSFORMERS
+from foodvision.models.weights.formats import GOOGLE, TIMM, TORCHVISION, TRANSFORMERS
 from foodvision.models.weights.positions import Resampling, resize_positions
 from foodvision.models.weights.repository import (
     CONFIG,
@@ -17,7 +17,6 @@ from foodvision.models.weights.transformers import to_transformers_config
 __all__ = [
     "CONFIG",
     "GOOGLE",
-    "OURS",
     "PREPROCESSOR",
     "TIMM",
     "TORCHVISION",

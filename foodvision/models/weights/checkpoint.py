@@ -13,9 +13,10 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.vit import ViT, ViTConfig
-from foodvision.models.weights.formats import HEAD, Format, empty_vit
+from foodvision.models import Network, NetworkConfig
+from foodvision.models.weights.formats import HEAD, Format, empty_network
 from foodvision.models.weights.positions import resize_positions
+from foodvision.models.weights.prefixes import PrefixFormat
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Pretrained:
 
     """
 
-    network: ViT
+    network: Network
     spec: ImageSpec
     classes: tuple[str, ...] | None
 
@@ -42,16 +43,16 @@ class Checkpoint:
 
     Attributes:
         format: whose words the tensors are named in.
-        tensors: by name, in float32.
+        tensors: by name, in float32; counters are whole numbers.
         config: the network's sizes; its number of classes counts only where there is a head.
         spec: how its pictures are prepared.
         classes: names of its head's classes, as far as they are known.
 
     """
 
-    format: Format
+    format: Format | PrefixFormat
     tensors: dict[str, Tensor]
-    config: ViTConfig
+    config: NetworkConfig
     spec: ImageSpec
     classes: tuple[str, ...] | None = None
 
@@ -63,12 +64,12 @@ class Checkpoint:
         Args:
             num_classes: of a new head, all zeros, in the place of the checkpoint's own; a hidden
                 layer before that goes with it, which is said in one line. None keeps the own head.
-            image_size: H and W in pixels, multiples of P: position embeddings are resized as the
-                checkpoint's library does it. None keeps the checkpoint's.
+            image_size: H and W in pixels. A ViT's are multiples of P: position embeddings are
+                resized as the checkpoint's library does it. None keeps the checkpoint's.
 
         Raises:
-            ModelError: naming a tensor that is missing, unknown, of another shape, or that a `ViT`
-                cannot express; or if the sizes do not fit.
+            ModelError: naming a tensor that is missing, unknown, of another shape, or that the
+                network cannot express; or if the sizes do not fit.
 
         """
         config, spec, classes, tensors = self.config, self.spec, self.classes, self.tensors
@@ -83,15 +84,16 @@ class Checkpoint:
         if config.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
         if image_size is not None:
+            old = config
             try:
-                config, old = replace(config, image_size=image_size), config.grid
+                config, spec = replace(config, image_size=image_size), spec.at(image_size)
             except ValueError as error:
                 raise ModelError(str(error)) from error
-            spec = spec.at(image_size)
-            state["embedding.E_pos"] = resize_positions(
-                state["embedding.E_pos"], old, config.grid, self.format.resampling
-            )
-        network = empty_vit(config)
+            if isinstance(self.format, Format):
+                state["embedding.E_pos"] = resize_positions(
+                    state["embedding.E_pos"], old.grid, config.grid, self.format.resampling
+                )
+        network = empty_network(config)
         network.load_state_dict(state, assign=True)
         return Pretrained(network.eval(), spec, classes)
 
@@ -111,14 +113,12 @@ class Checkpoint:
                 "classes a new head is to have, and both are left out"
             )
 
-    def _with_new_head(self, config: ViTConfig) -> dict[str, Tensor]:
+    def _with_new_head(self, config: NetworkConfig) -> dict[str, Tensor]:
         if hidden := self._hidden_layer():
             _logger.info("%s: the hidden layer before the old head is left out", hidden[-1])
         left_out = self._own_head() | set(hidden)
-        zeros = {
-            "head.weight": torch.zeros(config.num_classes, config.hidden_size),
-            "head.bias": torch.zeros(config.num_classes),
-        }
+        head = empty_network(config).head
+        zeros = {f"head.{name}": torch.zeros(x.shape) for name, x in head.named_parameters()}
         return {
             name: tensor for name, tensor in self.tensors.items() if name not in left_out
         } | self.format.write(zeros, config)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
+from foodvision.models import Network, NetworkConfig, TorchvisionNetwork
 from foodvision.models.vit import VARIANTS, ViT, ViTConfig
 from foodvision.models.weights.positions import (
     INTERPOLATE_EMBEDDINGS,
@@ -90,17 +91,8 @@ class Format:
             ModelError: naming a tensor that is missing, unknown or of another shape.
 
         """
-        state = empty_vit(config).state_dict()
-        expected = self.write(state, config)
-        if missing := expected.keys() - tensors.keys():
-            raise ModelError(f"the weights lack {min(missing)}")
-        if unknown := tensors.keys() - expected.keys():
-            raise ModelError(f"the weights hold what a ViT has not: {min(unknown)}")
-        for name, tensor in expected.items():
-            if tensors[name].shape != tensor.shape:
-                raise ModelError(
-                    f"{name} is of shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-                )
+        state = empty_network(config).state_dict()
+        check_tensors(tensors, self.write(state, config), "a ViT")
         for ours in state:
             parts = [self.to_ours(ours, tensors[name]) for name in self.theirs(ours)]
             state[ours] = (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
@@ -156,10 +148,46 @@ class Format:
             raise ModelError(f"the shapes of its weights are no ViT's ({error})") from error
 
 
-def empty_vit(config: ViTConfig) -> ViT:
-    """A network without memory for weights, which are about to be loaded."""
-    with torch.device("meta"):
-        return ViT(config)
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str
+) -> None:
+    """Make sure that they are those of the network, in their names, shapes and kind of number.
+
+    Raises:
+        ModelError: naming a tensor that is missing, unknown or another one.
+
+    """
+    if missing := expected.keys() - tensors.keys():
+        raise ModelError(f"the weights lack {min(missing)}")
+    if unknown := tensors.keys() - expected.keys():
+        raise ModelError(f"the weights hold what {network} has not: {min(unknown)}")
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise ModelError(
+                f"{name} is of shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+            )
+        if tensors[name].dtype != tensor.dtype:
+            raise ModelError(f"{name} holds {tensors[name].dtype}, not {tensor.dtype}")
+
+
+def empty_network(config: NetworkConfig) -> Network:
+    """A network without memory for weights, which are about to be loaded.
+
+    Raises:
+        ModelError: if there can be no such network.
+
+    """
+    if isinstance(config, ViTConfig):
+        with torch.device("meta"):
+            return ViT(config)
+    from accelerate import init_empty_weights  # slow to import
+
+    # RegNet's constructor computes with tensors, and cannot do so on the meta device.
+    with init_empty_weights(include_buffers=False):
+        try:
+            return TorchvisionNetwork(config)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> tuple[Format, dict[str, Tensor]]:

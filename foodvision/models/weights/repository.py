@@ -16,10 +16,11 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.vit import ViTConfig
+from foodvision.models import NetworkConfig, TorchvisionConfig, ViTConfig
 from foodvision.models.weights import timm
 from foodvision.models.weights.checkpoint import Checkpoint
-from foodvision.models.weights.formats import HEAD, OURS, TIMM, TRANSFORMERS, recognise
+from foodvision.models.weights.formats import HEAD, TIMM, TRANSFORMERS, recognise
+from foodvision.models.weights.prefixes import own_format
 from foodvision.models.weights.tensors import read_tensors
 from foodvision.models.weights.transformers import from_transformers_config
 
@@ -69,7 +70,7 @@ def read_repository(folder: Path) -> Checkpoint:
     """A folder as transformers, timm or we wrote it.
 
     Raises:
-        ModelError: if a file is missing or damaged, or says what a `ViT` cannot be.
+        ModelError: if a file is missing or damaged, or says what no network of ours can be.
 
     """
     config = read_json(folder / CONFIG)
@@ -84,18 +85,19 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
         return _timm(config, tensors)
     classes = _class_names(config)
     model_type = config.get("model_type")
+    spec = _image_spec(folder, config)
+    if model_type == "foodvision":
+        own = _own_config(config)
+        return Checkpoint(own_format(own), tensors, own, spec, classes)
     if model_type == "vit":
-        format, tensors = TRANSFORMERS, recognise(tensors)[1]
+        tensors = recognise(tensors)[1]
         head = tensors.get(TRANSFORMERS.theirs(HEAD[1])[0])
         num_classes = len(classes) if classes else 1 if head is None else len(head)
         network = from_transformers_config(config, num_classes)
         if config.get("qkv_bias") is False:  # the same as biases of zero
             tensors |= _zero_biases(network)
-    elif model_type == "foodvision":
-        format, network = OURS, _own_config(config)
-    else:
-        raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
-    return Checkpoint(format, tensors, network, _image_spec(folder, config), classes)
+        return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
+    raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
 
 
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
@@ -136,13 +138,13 @@ def _class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def _own_config(config: dict[str, Any]) -> ViTConfig:
+def _own_config(config: dict[str, Any]) -> NetworkConfig:
     try:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config["network"].items()
         }
-        return ViTConfig(**values)
+        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
 

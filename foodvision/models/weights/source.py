@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from torch import Tensor
+from torchvision.models import WeightsEnum
+
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
+from foodvision.models import TorchvisionConfig
 from foodvision.models.weights import timm, torchvision
 from foodvision.models.weights.checkpoint import Checkpoint, Pretrained
 from foodvision.models.weights.formats import GOOGLE, OURS, TIMM, TRANSFORMERS, Format, recognise
+from foodvision.models.weights.prefixes import torchvision_format
 from foodvision.models.weights.repository import (
     CONFIG,
     find_repository,
@@ -43,13 +48,14 @@ def load_pretrained(
 
 
 def read_checkpoint(source: str) -> Checkpoint:
-    """A Vision Transformer that somebody has trained.
+    """A Vision Transformer, or another network of torchvision's, that somebody has trained.
 
     Args:
         source: one of
 
-            - ``torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1``: torchvision's, from torch's cache or
-              the web;
+            - ``torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1`` or
+              ``torchvision:efficientnet_b2/IMAGENET1K_V1``: torchvision's, from torch's cache or
+              the web; or such a file, by the name it is published under;
             - ``timm:vit_base_patch16_224.augreg_in21k_ft_in1k``: the Hub repository ``timm/NAME``;
             - ``hub:OWNER/NAME``: a repository of transformers, timm or foodvision;
             - such a repository's folder;
@@ -57,7 +63,7 @@ def read_checkpoint(source: str) -> Checkpoint:
               ``FILE.pth`` of torchvision or timm, or of transformers beside its config.json.
 
     Raises:
-        ModelError: if there is no such source, or it is not one of a Vision Transformer.
+        ModelError: if there is no such source, or it is not one of such a network.
 
     """
     kind, _, name = source.partition(":")
@@ -82,6 +88,9 @@ def read_checkpoint(source: str) -> Checkpoint:
 
 
 def _read_file(path: Path) -> Checkpoint:
+    published = torchvision.weights_of_file(path.name)
+    if published is not None and not torchvision.network_name(published).startswith("vit_"):
+        return _torchvisions(published, read_tensors(path))
     format, tensors = recognise(read_tensors(path))
     described = (path.parent / CONFIG).exists()
     if format in (TRANSFORMERS, OURS) or (format is TIMM and described):
@@ -95,12 +104,19 @@ def _read_file(path: Path) -> Checkpoint:
         return Checkpoint(format, tensors, network, ImageSpec(size, "squash"))
     if format is TIMM:
         return Checkpoint(format, tensors, network, _assumed(path, format, timm.usual_spec(size)))
-    published = torchvision.weights_of_file(path.name)
     if published is None:
         spec = torchvision.image_spec(torchvision.find_weights("vit_b_16/IMAGENET1K_V1")).at(size)
         return Checkpoint(format, tensors, network, _assumed(path, format, spec))
     spec, classes = torchvision.image_spec(published), torchvision.class_names(published)
     return Checkpoint(format, tensors, network, spec, classes)
+
+
+def _torchvisions(published: WeightsEnum, tensors: dict[str, Tensor]) -> Checkpoint:
+    name = torchvision.network_name(published)
+    spec, classes = torchvision.image_spec(published), torchvision.class_names(published)
+    config = TorchvisionConfig(name, spec.size, len(classes))
+    tensors = torchvision.todays_tensors(name, tensors)
+    return Checkpoint(torchvision_format(config), tensors, config, spec, classes)
 
 
 def _assumed(path: Path, format: Format, spec: ImageSpec) -> ImageSpec:

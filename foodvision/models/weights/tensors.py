@@ -17,7 +17,7 @@ SUFFIXES = (".safetensors", ".pth", ".npz")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of one of the `SUFFIXES`, in float32.
+    """The tensors of a file of one of the `SUFFIXES`, in float32 or, of whole numbers, as they are.
 
     Raises:
         ModelError: if there is no such file, or it is damaged, or holds anything but tensors.
@@ -42,7 +42,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
         raise ModelError(f"{path.name} is no state_dict: it must hold tensors by name, no more")
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _read_pth(path: Path) -> object:
