@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _RED, _BLUE, _GREY = "#c8402f", "#2b5b84", "#8a8a8a"
 
@@ -21,7 +23,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     """
     epochs = [line["epoch"] for line in history]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9, 3.6)
     losses, accuracies = figure.subplots(1, 2)
     for key, color, label in (
         ("train_loss", _GREY, "training loss"),
@@ -53,7 +55,7 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
     counts = np.asarray(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 0.2 * len(classes) + 1.5)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = _figure(side, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1)
     few = len(classes) <= 20
@@ -66,3 +68,10 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
             colour = "white" if shares[row, column] > 0.6 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour)
     figure.savefig(path, dpi=120)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A blank one, in inches; the import is here because most commands draw nothing."""
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    return Figure(figsize=(width, height), layout="constrained")

@@ -11,10 +11,11 @@ from torch import nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
 
 from foodvision.errors import RecipeError
+from foodvision.models import Network
 from foodvision.training.recipe import Recipe
 
 
-def build_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     """The recipe's optimiser, with its weight decay; two where each has parameters of its own.
 
     AdamW has β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
@@ -44,7 +45,7 @@ def build_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
 HIDDEN, MATRICES, OTHERS = "matrices of blocks", "other matrices", "biases, norms, positions"
 
 
-def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     """All that is trained, grouped by what the optimiser does with it.
 
     Returns:
@@ -56,7 +57,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
 
     """
     by_stage = recipe.layer_decay < 1
-    stages: list[nn.Module] = network.stages() if by_stage else []  # type: ignore[operator]
+    stages = network.stages() if by_stage else []
     stage_of = {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
     groups: dict[tuple[str, int], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
@@ -75,7 +76,9 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
 
 
 def _kind(name: str, parameter: nn.Parameter) -> str:
-    if parameter.ndim < 2 or name.endswith(("x_class", "E_pos")):
+    # Whatever its shape, a vector is no matrix: the class token, or ConvNeXt's layer scale.
+    positions = ("E_pos", "relative_position_bias_table")  # the latter is Swin's
+    if parameter.squeeze().ndim < 2 or name.endswith(positions):
         return OTHERS
     return HIDDEN if name.startswith("blocks.") else MATRICES
 

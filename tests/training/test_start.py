@@ -10,9 +10,10 @@ import torch
 
 from foodvision import cli
 from foodvision.classifier import Classifier
-from foodvision.errors import FoodvisionError, ModelError
+from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
+from foodvision.models import TorchvisionConfig, TorchvisionNetwork
 from foodvision.training import load_recipe, train
 from foodvision.training.start import starting_point
 from tests.conftest import build_classifier
@@ -91,6 +92,44 @@ def test_a_run_of_ours_is_where_another_begins(patterns: Path, tmp_path: Path) -
     settings = SHORT | {"weights": str(tmp_path / "a"), "exclude_classes": ("dots",)}
     result = train(patterns, "finetune", tmp_path / "b", "cpu", **settings)
     assert result.classifier.classes == ("stripes", "waves")
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("mobilenet")
+    torch.manual_seed(0)
+    network = TorchvisionNetwork(TorchvisionConfig("mobilenet_v3_small", 48, 2))
+    Classifier(network, ImageSpec(48), ("a", "b")).save(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("recipe", ["probe", "probe_course", "finetune", "finetune_paper"])
+def test_torchvisions_networks_train_as_ours_do(
+    recipe: str, mobilenet: str, patterns: Path, tmp_path: Path
+) -> None:
+    settings = {"weights": mobilenet, "precision": "float32", "batch_size": 16}
+    settings |= {} if recipe == "probe" else {"epochs": 1}
+    settings |= {"image_size": 48} if recipe == "finetune_paper" else {}
+    result = train(patterns, recipe, tmp_path / "r", "cpu", **settings)
+    assert evaluate(Classifier.load(tmp_path / "r"), patterns, "validation").log_loss == (
+        pytest.approx(result.metrics.log_loss, abs=1e-5)
+    )
+    begun = Classifier.load(mobilenet, "cpu").network.state_dict()
+    changed = {
+        name.split(".")[0]
+        for name, tensor in result.classifier.network.state_dict().items()
+        if name not in begun or not torch.equal(tensor, begun[name])
+    }
+    # Frozen layers keep their running statistics too.
+    assert changed == ({"head"} if "probe" in recipe else {"body", "head"})
+
+
+def test_what_only_a_vit_has_is_refused_for_another_network(
+    mobilenet: str, patterns: Path, tmp_path: Path
+) -> None:
+    for name, value in (("stochastic_depth", 0.1), ("optimizer", "muon")):
+        with pytest.raises(RecipeError, match=f"{name} = '?{value}'?"):
+            train(patterns, "finetune", tmp_path / name, "cpu", weights=mobilenet, **{name: value})
 
 
 def test_on_the_command_line(
