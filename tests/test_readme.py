@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from foodvision import cli
+from tests.conftest import build_classifier
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -30,15 +31,16 @@ def photos(patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     shutil.copytree(patterns / "train", tmp_path / "photos")
 
 
-def test_the_seven_commands(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nine_commands(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
     monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
-    assert len(commands()) == 7
+    build_classifier().save("weights")
+    assert len(commands()) == 9
     for arguments in commands():
-        # Fewer epochs, and nothing else.
-        monkeypatch.setattr(
-            sys, "argv", ["foodvision", *(a.replace("epochs=10", "epochs=1") for a in arguments)]
-        )
+        # Fewer epochs, weights that are here, and nothing else.
+        words = [a.replace("epochs=10", "epochs=1") for a in arguments]
+        words = ["weights" if word.startswith("torchvision:") else word for word in words]
+        monkeypatch.setattr(sys, "argv", ["foodvision", *words])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert stop.value.code == 0, arguments
