@@ -8,6 +8,9 @@ data `memory` one batch comes again and again; `files` adds JPEG files in class 
 crops and flips, as a good tutorial loads them: torchvision's ImageFolder and transforms, and a
 DataLoader. What is ours alone is part of our loop: freed memory is kept, and pictures are opened
 once, before the first step, which is not in the rate but printed beside it.
+
+Fine-tuning is recipe `finetune` on our side, and on timm's its own layer-wise decay and moving
+average of the weights (`param_groups_layer_decay`, `ModelEmaV3`); the weights are random ones.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ CASES = {
     "Ti/8 at 64 px": {"network": "ti", "patch": 8, "size": 64, "batch": 64, "steps": 10},
     "B/16 at 224 px": {"network": "b", "patch": 16, "size": 224, "batch": 8, "steps": 2},
 }
+CASES["fine-tuning B/16 at 224 px"] = CASES["B/16 at 224 px"] | {"recipe": "finetune"}
 
 
 def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
@@ -38,22 +42,22 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     from accelerate import Accelerator
 
     from foodvision.data import load_dataset
-    from foodvision.models import ViT
+    from foodvision.images import ImageSpec
+    from foodvision.models import ViT, ViTConfig
     from foodvision.runtime import keep_freed_memory
-    from foodvision.training import Recipe
+    from foodvision.training import Recipe, load_recipe
     from foodvision.training.loop import Training
 
     keep_freed_memory()
-    recipe = Recipe(
-        network=f"vit_{case['network']}",
-        patch_size=case["patch"],
-        image_size=case["size"],
-        batch_size=case["batch"],
-        precision=precision,
-        epochs=1000,
-    )
+    settings = {"batch_size": case["batch"], "precision": precision, "epochs": 1000}
+    recipe = Recipe(**settings)
+    if "recipe" in case:
+        recipe = load_recipe(case["recipe"], settings | {"weights": "none are read"})
     pictures = load_dataset(folder).splits["all"]
-    network, spec = ViT(recipe.vit_config(CLASSES)), recipe.image_spec()
+    config = ViTConfig.named(
+        f"vit_{case['network']}{case['patch']}", image_size=case["size"], num_classes=CLASSES
+    )
+    network, spec = ViT(config), ImageSpec(case["size"])
     training = Training(network, pictures, pictures[:1], spec, recipe, Accelerator(cpu=True))
     if data == "memory":
         shape = case["batch"], 3, case["size"], case["size"]
@@ -65,6 +69,8 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
 def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     """The network of timm in a plain loop."""
     from timm.models import vision_transformer
+    from timm.optim import param_groups_layer_decay
+    from timm.utils import ModelEmaV3
     from torch.nn import functional
     from torch.utils.data import DataLoader
     from torchvision import transforms
@@ -81,7 +87,11 @@ def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
         depth=variant.num_layers,
         num_classes=CLASSES,
     )
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05, fused=True)
+    parameters, average = network.parameters(), None
+    if "recipe" in case:
+        parameters = param_groups_layer_decay(network, layer_decay=0.75)
+        average = ModelEmaV3(network, decay=0.99, foreach=True)
+    optimizer = torch.optim.AdamW(parameters, 1e-3, weight_decay=0.05, fused=True)
     view = transforms.Compose(
         [
             transforms.RandomResizedCrop(size, scale=(0.35, 1.0)),
@@ -101,6 +111,8 @@ def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
+            if average:
+                average.update(network)
             yield
 
 

@@ -165,7 +165,10 @@ def train(
     data: Data,
     recipe: Annotated[
         str | None,
-        typer.Option(help="scratch, probe, finetune, finetune_paper, …, or a TOML file; scratch."),
+        typer.Option(
+            help="scratch, probe, finetune, finetune_paper, …, or a TOML file. Without one it is "
+            "scratch, or finetune where there are weights."
+        ),
     ] = None,
     network: Annotated[str | None, typer.Option(help="vit_ti, vit_b16, …")] = None,
     weights: Annotated[

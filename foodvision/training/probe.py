@@ -105,7 +105,7 @@ def fit_head(
                 *(_penalised_loss, theta, (x, labels, weights, l2)),
                 method="L-BFGS-B",
                 jac=True,
-                options={"maxiter": 1000, "gtol": 1e-6, "ftol": 1e-12},
+                options={"maxiter": 1000, "gtol": 1e-5, "ftol": 1e-9},
             )
             theta = fit.x
             W, b = _split(theta, x.shape[1])

@@ -53,7 +53,7 @@ class Recipe(BaseModel):
     """What is trained: all layers, or the head alone on the weights' features."""
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
-    vit_ti, or the weights'."""
+    vit_ti, or the weights', which must be of the one that is named."""
     patch_size: int | None = None
     """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or the weights'."""
     image_size: int | None = Field(None, gt=0)
@@ -165,7 +165,7 @@ class Recipe(BaseModel):
             )
         else:
             for name in (*FROM_NOTHING, "num_layers"):
-                if name in given and name != "image_size":
+                if name in given and name not in ("image_size", "network"):
                     raise ValueError(
                         f"{name} comes with the weights: leave it out, and take a recipe that "
                         "begins with weights, such as probe or finetune"
@@ -213,12 +213,12 @@ def load_recipe(
         RecipeError: naming the setting and what it may be.
 
     """
-    if isinstance(recipe, Recipe):
-        values = recipe.model_dump()
-    else:
-        values = _expand_network(_read_toml(recipe))
+    values = recipe.model_dump() if isinstance(recipe, Recipe) else _read_toml(recipe)
     changes = {key: _parse(value) for key, value in (settings or {}).items()}
-    values |= _expand_network(changes)
+    if (values | changes).get("weights"):
+        values |= changes
+    else:
+        values = _expand_network(values) | _expand_network(changes)
     for key in values:
         if key not in Recipe.model_fields:
             close = difflib.get_close_matches(key, Recipe.model_fields, n=1, cutoff=0.0)

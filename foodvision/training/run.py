@@ -74,8 +74,8 @@ def train(
 
     Args:
         data: see `load_dataset`.
-        recipe: the name of one that ships, or a TOML file; None for ``scratch``, or for the run's
-            own when it is resumed.
+        recipe: the name of one that ships, or a TOML file; None for ``scratch``, for ``finetune``
+            where weights are given, or for the run's own when it is resumed.
         out: a folder that is empty or not there, or that of the run to resume;
             ``runs/DATA-RECIPE`` if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -90,11 +90,10 @@ def train(
 
     """
     dataset = load_dataset(data)
-    folder = RunFolder(Path(out or f"runs/{dataset.name}-{Path(recipe or 'scratch').stem}"))
+    usual = recipe or ("finetune" if settings.get("weights") else "scratch")
+    folder = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}"))
     chosen = (
-        unchanged(folder.recipe(), recipe, settings)
-        if resume
-        else load_recipe(recipe or "scratch", settings)
+        unchanged(folder.recipe(), recipe, settings) if resume else load_recipe(usual, settings)
     )
     target = choose_device(device)
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)

@@ -9,7 +9,8 @@ import torch
 
 from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
-from foodvision.models import Network, ViT
+from foodvision.models import VARIANTS, Network, NetworkConfig, ViT, ViTConfig
+from foodvision.models.vit import parse_name
 from foodvision.models.weights import load_pretrained
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
@@ -36,11 +37,27 @@ def starting_point(recipe: Recipe, num_classes: int) -> Start:
         with seeded(recipe.seed, INITIAL_WEIGHTS):
             return Start(ViT(recipe.vit_config(num_classes)), recipe.image_spec())
     pretrained = load_pretrained(recipe.weights, num_classes, recipe.image_size)
+    if recipe.network and not _is_named(pretrained.network.config, recipe.network):
+        raise RecipeError(
+            f"network {recipe.network} is not what {recipe.weights} holds: leave it out, it comes "
+            "with the weights"
+        )
     network = _regularised(pretrained.network, recipe)
     if recipe.trainable == "head":
         for stage in network.stages():
             stage.requires_grad_(False)
     return Start(network, replace(pretrained.spec, reduced_decode=recipe.reduced_decode))
+
+
+def _is_named(config: NetworkConfig, name: str) -> bool:
+    if not isinstance(config, ViTConfig):
+        return config.name == name
+    try:
+        variant, patch_size = parse_name(name)
+    except ValueError:
+        return False
+    sizes = VARIANTS[variant]._asdict() | ({"patch_size": patch_size} if patch_size else {})
+    return all(getattr(config, field) == size for field, size in sizes.items())
 
 
 def _regularised(network: Network, recipe: Recipe) -> Network:

@@ -82,8 +82,7 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
 @pytest.mark.parametrize(
     ("recipe", "settings", "reason"),
     [
-        ("scratch", {}, "network comes with the weights: leave it out"),
-        ("finetune", {"network": "vit_b16"}, "network comes with the weights"),
+        ("scratch", {}, "patch_size comes with the weights: leave it out"),
         ("finetune", {"num_layers": 3}, "num_layers comes with the weights"),
         ("finetune", {"interpolation": "bicubic"}, "interpolation comes with the weights"),
         ("finetune", {"optimizer": "lbfgs"}, "'lbfgs' is for trainable = 'head'"),

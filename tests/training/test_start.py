@@ -13,7 +13,7 @@ from foodvision.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models import TorchvisionConfig, TorchvisionNetwork
+from foodvision.models import TorchvisionConfig, TorchvisionNetwork, ViT, ViTConfig
 from foodvision.training import load_recipe, train
 from foodvision.training.start import starting_point
 from tests.conftest import build_classifier
@@ -122,6 +122,29 @@ def test_torchvisions_networks_train_as_ours_do(
     }
     # Frozen layers keep their running statistics too.
     assert changed == ({"head"} if "probe" in recipe else {"body", "head"})
+
+
+def test_a_network_that_is_named_must_be_the_weights(tmp_path: Path, mobilenet: str) -> None:
+    network = ViT(ViTConfig.named("vit_ti8", image_size=16, num_classes=2))
+    Classifier(network, ImageSpec(16), ("a", "b")).save(tmp_path / "ti")
+    sources = {str(tmp_path / "ti"): ("vit_ti", "vit_ti8"), mobilenet: ("mobilenet_v3_small",)}
+    for weights, names in sources.items():
+        for name in ("vit_ti", "vit_ti8", "vit_ti16", "vit_s8", "mobilenet_v3_small", "nonsense"):
+            recipe = load_recipe("finetune", {"weights": weights, "network": name})
+            if name in names:
+                starting_point(recipe, 2)
+            else:
+                with pytest.raises(RecipeError, match=f"network {name} is not what .* holds"):
+                    starting_point(recipe, 2)
+
+
+def test_with_weights_and_no_recipe_all_layers_are_fine_tuned(
+    weights: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = train(patterns, device="cpu", weights=weights, **(SHORT | {"epochs": 1}))
+    assert result.folder == Path(f"runs/{patterns.name}-finetune")
+    assert result.classifier.metadata["recipe"]["layer_decay"] == 0.75
 
 
 def test_what_only_a_vit_has_is_refused_for_another_network(
