@@ -90,6 +90,7 @@ def write_pictures(source: Path, out: Path) -> None:
     choose = random.Random(0)
     found = sorted(source.glob("*/*/*.jpg"))
     choose.shuffle(found)
+    del found[TEST + TRAIN :]
     for i, path in enumerate(found):
         split = "test" if i < TEST else "train"
         target = out / split / path.parent.name / f"{i}.jpg"

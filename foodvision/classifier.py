@@ -25,7 +25,7 @@ from foodvision.errors import ImageError, ModelError
 from foodvision.files import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
-from foodvision.model_card import model_card
+from foodvision.model_card import how_trained, model_card
 from foodvision.models import Network, ViTConfig
 from foodvision.models.weights import (
     CONFIG,
@@ -187,8 +187,8 @@ class Classifier:
         if recipe:
             data = self.metadata["data"]
             lines.append(
-                f"training   {data['train']} pictures of {data['name']}, "
-                f"{recipe['epochs']} epochs, seed {recipe['seed']}"
+                f"training   {data['train']} pictures of {data['name']}, {how_trained(recipe)}, "
+                f"seed {recipe['seed']}"
             )
         if metrics:
             low, high = metrics["accuracy_ci95"]

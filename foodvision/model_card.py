@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import ModelCardData
@@ -33,7 +34,7 @@ def model_card(config: dict[str, Any], kind: str, parameters: int) -> str:
             f"This is {kind} of {parameters:,} parameters that tells {len(classes)} classes "
             f"apart: {shown}.\n",
             "## Measured\n",
-            *_measured(ours.get("metrics")),
+            *_measured(ours.get("metrics"), ours.get("recipe")),
             "## Trained on\n",
             *_trained_on(ours.get("data"), ours.get("recipe")),
             "## Use\n",
@@ -44,13 +45,24 @@ def model_card(config: dict[str, Any], kind: str, parameters: int) -> str:
     )
 
 
-def _measured(metrics: dict[str, Any] | None) -> list[str]:
+def how_trained(recipe: Mapping[str, Any]) -> str:
+    """From where, what and how long, in a few words."""
+    begun = f"beginning with {recipe['weights']}, " if recipe["weights"] else ""
+    layers = "the head alone, " if recipe["trainable"] == "head" else ""
+    how = "by L-BFGS" if recipe["optimizer"] == "lbfgs" else f"{recipe['epochs']} epochs"
+    return begun + layers + how
+
+
+def _measured(metrics: dict[str, Any] | None, recipe: dict[str, Any] | None) -> list[str]:
     if not metrics:
         return ["Nothing has been measured yet.\n"]
     low, high = metrics["accuracy_ci95"]
+    chosen, precision = "the best epoch", "float32"
+    if recipe and recipe["optimizer"] == "lbfgs":
+        chosen, precision = "the strength of the head's L2 penalty", recipe["precision"]
     return [
-        f"On {metrics['n']} **validation** pictures, which also chose the best epoch (so expect "
-        "a little less on a test set; `foodvision evaluate` measures that):\n",
+        f"On {metrics['n']} **validation** pictures in {precision}, which also chose {chosen} (so "
+        "expect a little less on a test set; `foodvision evaluate` measures that):\n",
         f"- log loss {metrics['log_loss']:.4f}",
         f"- accuracy {metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
         f"- expected calibration error {metrics['ece']:.3f}\n",
@@ -62,7 +74,7 @@ def _trained_on(data: dict[str, Any] | None, recipe: dict[str, Any] | None) -> l
         return ["Not known.\n"]
     lines = [
         f"{data['train']} pictures of {data['name']} ({data['validation']} more for validation), "
-        f"{recipe['epochs']} epochs, seed {recipe['seed']}. The whole recipe is in config.json.\n"
+        f"{how_trained(recipe)}, seed {recipe['seed']}. The whole recipe is in config.json.\n"
     ]
     if data["unreadable"]:
         lines.append(f"{data['unreadable']} pictures could not be opened and were left out.\n")

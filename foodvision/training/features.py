@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import replace
+from collections.abc import Collection
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from foodvision.data.inventory import Inventory
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files import cache_folder, replacing
-from foodvision.images import ImageSpec
-from foodvision.models import Network
 from foodvision.progress import progress_bar
 from foodvision.runtime import Precision, autocast, in_batches
+from foodvision.training.start import Start
 
 log = logging.getLogger(__name__)
 
@@ -32,92 +33,107 @@ SHARD = 2048
 
 
 class FeatureCache:
-    """A folder of features by the SHA-256 of the picture's bytes.
+    """A folder of features by the SHA-256 of the picture's bytes, for several processes at once.
 
     Each file holds ``sha256``, uint8 of shape (n, 32), and ``features``, float32 of shape (n, D).
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self) -> dict[str, np.ndarray]:
-        """All that is there: float32 of shape (D,) by SHA-256."""
-        found: dict[str, np.ndarray] = {}
-        for path in sorted(self.folder.glob("[!.]*.safetensors")):
-            try:
-                shard = load_file(path)
-                found |= zip(
-                    (bytes(row).hex() for row in shard["sha256"]), shard["features"], strict=True
-                )
-            except (OSError, SafetensorError, KeyError, ValueError) as error:
-                log.warning("%s: is damaged (%s); its features are computed again", path, error)
-                path.unlink(missing_ok=True)
-        return found
-
-    def add(self, found: dict[str, np.ndarray]) -> None:
-        """Write a file more.
+        """Make the folder, before there is anything to lose.
 
         Raises:
             FoodvisionError: if it cannot be written.
 
         """
-        if not found:
-            return
+        self.folder = folder
+        self.add({})
+
+    def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
+        """What is there of these pictures: float32 of shape (D,) by SHA-256."""
+        found: dict[str, np.ndarray] = {}
+        for path in sorted(self.folder.glob("[!.]*.safetensors")):
+            try:
+                shard = load_file(path)
+                digests = [row.tobytes().hex() for row in shard["sha256"]]
+                rows = zip(digests, shard["features"], strict=True)
+                found |= {digest: row.copy() for digest, row in rows if digest in wanted}
+            except (SafetensorError, KeyError, ValueError) as error:
+                log.warning("%s: is damaged (%s); its features are computed again", path, error)
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s: cannot be read (%s) and is passed over", path, error.strerror)
+        return found
+
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        """Write a file more, if there is anything to write.
+
+        Raises:
+            FoodvisionError: if it cannot be written.
+
+        """
         digests = np.array([list(bytes.fromhex(digest)) for digest in found], dtype=np.uint8)
         name = hashlib.sha256(digests.data).hexdigest()[:16]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.folder / f"{name}.safetensors") as path:
-                save_file({"sha256": digests, "features": np.stack(list(found.values()))}, path)
+            # Two processes may have the same features to write, under the same name.
+            with FileLock(self.folder / ".lock"):
+                if found:
+                    with replacing(self.folder / f"{name}.safetensors") as path:
+                        rows = np.stack(list(found.values()))
+                        save_file({"sha256": digests, "features": rows}, path)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise FoodvisionError(
                 f"{self.folder}: features cannot be kept ({reason}); mend that, or set "
-                "XDG_CACHE_HOME to another folder"
+                "XDG_CACHE_HOME to another folder, and go on with the same command and --resume"
             ) from error
 
 
 class Features:
     """What a network makes of pictures."""
 
-    def __init__(
-        self, network: Network, spec: ImageSpec, precision: Precision, batch_size: int
-    ) -> None:
-        """Look up what is there already.
+    def __init__(self, start: Start, precision: Precision, batch_size: int) -> None:
+        """Find the place where its features are kept.
 
         Args:
-            network: in evaluation mode, on the device to compute on; its head does not matter.
-            spec: how its pictures are prepared.
+            start: a network in evaluation mode, on the device to compute on.
             precision: bf16 or float32.
             batch_size: pictures at a time.
 
+        Raises:
+            FoodvisionError: if that place cannot be written.
+
         """
-        self.network, self.spec = network, spec
+        self.network, self.spec = start.network, start.spec
         self.precision, self.batch_size = precision, batch_size
-        self.device = network.head.weight.device
-        key = hashlib.sha256(
-            f"{replace(network.config, num_classes=1)} {spec} {precision}".encode()
-        )
-        for name, tensor in sorted(network.state_dict().items()):
-            if not name.startswith("head."):
-                key.update(name.encode())
-                key.update(tensor.cpu().contiguous().numpy().data)
-        self.cache = FeatureCache(cache_folder() / "features" / key.hexdigest()[:32])
+        self.device = self.network.head.weight.device
+        made_by = [version(name) for name in ("foodvision", "torch", "torchvision")]
+        key = f"{start.sha256} {precision} {made_by}"
+        folder = hashlib.sha256(key.encode()).hexdigest()[:32]
+        self.cache = FeatureCache(cache_folder() / "features" / folder)
 
     def of(self, inventory: Inventory) -> np.ndarray:
         """The features of each picture, float32 of shape (n, D).
 
         Raises:
-            FoodvisionError: if a picture no longer opens, or the cache cannot be written.
+            FoodvisionError: see `compute`.
 
         """
-        found = self.cache.read()
-        digests = inventory.sha256
-        missing = {digest: i for i, digest in enumerate(digests) if digest not in found}
-        known = len(set(digests)) - len(missing)
-        log.info(
-            "features of %s pictures%s", f"{len(digests):,}", f", {known:,} cached" * (known > 0)
-        )
+        found = self.compute(inventory)
+        return np.stack([found[digest] for digest in inventory.sha256])
+
+    def compute(self, inventory: Inventory) -> dict[str, np.ndarray]:
+        """The features by SHA-256: what is not in the cache is computed, and kept there.
+
+        Raises:
+            FoodvisionError: if a picture no longer opens, a feature is no finite number, or the
+                cache cannot be written.
+
+        """
+        found = self.cache.read(set(inventory.sha256))
+        missing = {digest: i for i, digest in enumerate(inventory.sha256) if digest not in found}
+        total = len(found) + len(missing)
+        log.info("features of %d pictures, %d of them cached", total, len(found))
         new: dict[str, np.ndarray] = {}
         with progress_bar() as bar:
             task = bar.add_task("features", total=len(missing), unit="pictures", info="")
@@ -127,16 +143,18 @@ class Features:
                 for digest, row in zip(missing, rows, strict=True):
                     if isinstance(row, ImageError):
                         raise row
-                    new[digest] = row
+                    if not np.isfinite(row).all():
+                        raise FoodvisionError(
+                            "the network's features are no finite numbers: its weights are damaged"
+                        )
+                    found[digest] = new[digest] = row
                     bar.advance(task)
                     if len(new) == SHARD:
                         self.cache.add(new)
-                        found |= new
                         new = {}
             finally:  # Ctrl-C too keeps what is there
                 self.cache.add(new)
-        found |= new
-        return np.stack([found[digest] for digest in digests])
+        return found
 
     def _compute(self, pixels: torch.Tensor) -> torch.Tensor:
         with autocast(self.precision, self.device):

@@ -56,7 +56,7 @@ def fit(
 
     """
     train, validation = splits.train.pictures, splits.validation.pictures
-    network, spec = start
+    network, spec = start.network, start.spec
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), _workers_alive():
         if accelerator.is_main_process:

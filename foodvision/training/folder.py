@@ -19,18 +19,22 @@ from foodvision.files import replacing
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.recipe import Recipe
 
-RECIPE, SPLITS, HISTORY = "recipe.json", "split.csv", "history.jsonl"
+RECIPE, START, SPLITS, HISTORY = "recipe.json", "start.json", "split.csv", "history.jsonl"
 
 
 class RunFolder:
-    """A folder with recipe.json, split.csv, history.jsonl and checkpoints/."""
+    """A folder with recipe.json, start.json, split.csv, history.jsonl and checkpoints/."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
 
-    def claim(self, recipe: Recipe) -> None:
+    def claim(self, recipe: Recipe, start: str | None) -> None:
         """Make the folder of a new run, or refuse it, before any work is done.
+
+        Args:
+            recipe: all settings.
+            start: see `foodvision.training.start.Start.sha256`.
 
         Raises:
             FoodvisionError: if something else is there, or it cannot be written.
@@ -44,6 +48,7 @@ class RunFolder:
                 )
             if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
+            self.write_json(START, {"sha256": start})
             self.write_json(RECIPE, recipe.model_dump())
         except OSError as error:
             raise FoodvisionError(
@@ -110,6 +115,23 @@ class RunFolder:
         except (OSError, ValueError, TypeError) as error:  # pydantic's is a ValueError
             reason = str(error).partition("\n")[0]
             raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
+
+    def check_start(self, start: str | None) -> None:
+        """Make sure that a run goes on with the weights that it began with.
+
+        Raises:
+            FoodvisionError: if they are others now.
+
+        """
+        try:
+            begun = json.loads((self.path / START).read_text("utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FoodvisionError(f"{self.path / START}: is damaged ({error})") from error
+        if start != begun:
+            raise FoodvisionError(
+                f"{self.path}: the weights have changed since this run began; put them back, or "
+                "start anew with another --out"
+            )
 
     def write_splits(self, splits: TrainingSplits) -> None:
         """Write down which picture is in which split, and which cannot be opened.

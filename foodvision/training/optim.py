@@ -10,7 +10,6 @@ from rich.table import Table
 from torch import nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
 
-from foodvision.errors import RecipeError
 from foodvision.models import Network
 from foodvision.training.recipe import Recipe
 
@@ -23,10 +22,6 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     orthogonal one, here scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so
     that both take the same learning rate. It is for the matrices of the encoder's blocks; patch
     projection, head and all that is no matrix keep AdamW.
-
-    Raises:
-        RecipeError: if Muon is to train a network without such matrices, or none of them.
-
     """
     rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
@@ -34,8 +29,6 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     if recipe.optimizer == "adamw":
         return [AdamW(groups, lr=rate, fused=True)]
     hidden = [group for group in groups if group["kind"] == HIDDEN]
-    if not hidden:
-        raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
     return [
         Muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
         AdamW([group for group in groups if group["kind"] != HIDDEN], lr=rate, fused=True),
@@ -50,10 +43,10 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
     Returns:
         For each group its ``params``; its ``kind``, of which biases, norms, class token and
-        position embeddings never decay; its ``weight_decay``; the ``stage`` it is of; and the
-        ``scale`` of its learning rate, layer_decay to the power of the stages between it and the
-        last one, which has 1 as the head has (BEiT, arXiv 2106.08254). Without layer_decay all
-        stages are one.
+        position embeddings never decay; its ``weight_decay``; the ``stage`` it is of; the name of
+        its ``first`` parameter; and the ``scale`` of its learning rate, layer_decay to the power
+        of the stages between it and the last one, which has 1 as the head has (BEiT, arXiv
+        2106.08254). Without layer_decay all stages are one.
 
     """
     by_stage = recipe.layer_decay < 1
@@ -69,6 +62,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
             "kind": kind,
             "weight_decay": 0.0 if kind == OTHERS else recipe.weight_decay,
             "stage": stage,
+            "first": name,
             "scale": recipe.layer_decay ** max(0, len(stages) - 1 - stage),
         }
         groups.setdefault((kind, stage), group)["params"].append(parameter)
@@ -85,7 +79,7 @@ def _kind(name: str, parameter: nn.Parameter) -> str:
 
 def groups_table(optimizers: Iterable[Optimizer]) -> Table:
     """The parameter groups, to be printed: whose learning rate and decay is what."""
-    table = Table("stage", "parameters", "count", "learning rate ×", "weight decay", "optimiser")
+    table = Table("stage", "parameters", "the first", "count", "rate ×", "decay", "optimiser")
     rows = [
         (group["stage"], group, type(getattr(optimizer, "optimizer", optimizer)).__name__)
         for optimizer in optimizers
@@ -95,7 +89,8 @@ def groups_table(optimizers: Iterable[Optimizer]) -> Table:
     for stage, group, optimizer in sorted(rows, key=lambda row: row[0]):
         count = sum(parameter.numel() for parameter in group["params"])
         scale, decay = f"{group['scale']:.4g}", f"{group['weight_decay']:g}"
-        table.add_row(str(stage), group["kind"], f"{count:,}", scale, decay, optimizer)
+        first = group["first"]
+        table.add_row(str(stage), group["kind"], first, f"{count:,}", scale, decay, optimizer)
     return table
 
 

@@ -30,6 +30,7 @@ FROM_NOTHING: dict[str, Any] = {
     "resize_mode": "crop",
     "crop_fraction": 1.0,
     "interpolation": "bilinear",
+    "reduced_decode": False,
 }
 """What weights bring with them, and what it is where there are none."""
 
@@ -78,8 +79,9 @@ class Recipe(BaseModel):
     as training's random crops make them (FixRes, arXiv 1906.06423). 1, or the weights'."""
     interpolation: Interpolation | None = None
     """Of the antialiased resize: bilinear or bicubic. bilinear, or the weights'."""
-    reduced_decode: bool = False
-    """Decode large JPEGs at a smaller scale, in training and ever after."""
+    reduced_decode: bool | None = None
+    """Decode large JPEGs at a smaller scale, in training and ever after. false, or the weights'
+    unless given."""
     min_area: float = Field(0.35, gt=0, le=1)
     """Smallest share of the picture that a random crop keeps; 1 takes what evaluation sees."""
     flip: float = Field(0.5, ge=0, le=1)
@@ -165,7 +167,7 @@ class Recipe(BaseModel):
             )
         else:
             for name in (*FROM_NOTHING, "num_layers"):
-                if name in given and name not in ("image_size", "network"):
+                if name in given and name not in ("image_size", "network", "reduced_decode"):
                     raise ValueError(
                         f"{name} comes with the weights: leave it out, and take a recipe that "
                         "begins with weights, such as probe or finetune"
@@ -174,7 +176,9 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _is_used(self) -> Recipe:
-        """Refuse what L-BFGS would ignore."""
+        """Refuse what the optimiser would ignore, or cannot do."""
+        if self.optimizer == "muon" and self.trainable == "head":
+            raise ValueError("optimizer = 'muon' is for the matrices of a ViT's blocks")
         if self.optimizer == "lbfgs":
             if self.trainable != "head":
                 raise ValueError("optimizer = 'lbfgs' is for trainable = 'head'")
@@ -214,7 +218,10 @@ def load_recipe(
 
     """
     values = recipe.model_dump() if isinstance(recipe, Recipe) else _read_toml(recipe)
-    changes = {key: _parse(value) for key, value in (settings or {}).items()}
+    changes = {
+        key: value if key == "weights" else _parse(value)  # a folder may be called 2024
+        for key, value in (settings or {}).items()
+    }
     if (values | changes).get("weights"):
         values |= changes
     else:
@@ -251,7 +258,8 @@ def unchanged(
         RecipeError: if one that changes the result is not the run's.
 
     """
-    asked = load_recipe(recipe or begun, settings)
+    known = {"weights": begun.weights} if begun.weights else {}
+    asked = load_recipe(recipe or begun, known | dict(settings or {}))
     for name, before in begun:
         now = getattr(asked, name)
         if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):

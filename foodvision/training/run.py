@@ -111,9 +111,12 @@ def train(
     )
     chosen = _decided(chosen, target)
     with accelerator.main_process_first():  # the others find what it has downloaded
-        start = starting_point(chosen, len(dataset.classes))
-    if accelerator.is_main_process and not resume:
-        folder.claim(chosen)
+        start = starting_point(chosen, dataset.classes)
+    if accelerator.is_main_process:
+        if resume:
+            folder.check_start(start.sha256)
+        else:
+            folder.claim(chosen, start.sha256)
     lock = folder.locked() if accelerator.is_main_process else nullcontext()
     command = ["foodvision", "train", str(data)]
     command += ["--device", device] if device != "auto" else []
@@ -143,11 +146,11 @@ def _run(
             folder.write_splits(splits)
         if "test" in dataset.splits:
             log.info("%s pictures of the test stay closed", f"{len(dataset.splits['test']):,}")
-    metadata = _metadata(dataset, splits, chosen)
+    metadata = _metadata(dataset, splits, chosen, start)
 
     def for_the_user(network: Network) -> Classifier:
         """A copy, the class weights' shift taken out of its logits."""
-        copied = copy.deepcopy(network).cpu()
+        copied = copy.deepcopy(network).cpu().requires_grad_()
         with torch.no_grad():
             copied.head.bias -= torch.tensor(class_weights(splits.train.pictures, chosen)).log()
         return Classifier(copied, start.spec, dataset.classes, metadata)
@@ -155,7 +158,8 @@ def _run(
     history: list[Epoch] | list[Strength]
     if chosen.optimizer == "lbfgs":
         head = _probe(start, splits, chosen, accelerator)
-        classifier, history, metrics = for_the_user(start.network), head.tried, head.metrics
+        classifier = for_the_user(start.network).to(accelerator.device.type)
+        history, metrics = head.tried, head.metrics
     else:
 
         def keep(best: Network) -> None:
@@ -182,20 +186,23 @@ def _probe(start: Start, splits: TrainingSplits, recipe: Recipe, accelerator: Ac
     """Fit the head alone, on features that are computed once."""
     network, (train, validation) = start.network, (splits.train, splits.validation)
     network.to(accelerator.device).eval()
-    features = Features(network, start.spec, recipe.precision, recipe.batch_size)
+    features = Features(start, recipe.precision, recipe.batch_size)
     if accelerator.num_processes > 1:  # each computes its share, and finds the others' on disk
         for inventory in (train, validation):
             mine = range(
                 accelerator.process_index, len(inventory.sha256), accelerator.num_processes
             )
-            features.of(inventory.subset(mine))
+            features.compute(inventory.subset(mine))
         accelerator.wait_for_everyone()
-    head = fit_head(
-        (features.of(train), train.pictures.labels),
-        (features.of(validation), validation.pictures.labels),
-        train.pictures.classes,
-        class_weights(train.pictures, recipe),
-    )
+    fitted: list[Any] = [None]
+    if accelerator.is_main_process:
+        fitted[0] = fit_head(
+            (features.of(train), train.pictures.labels),
+            (features.of(validation), validation.pictures.labels),
+            train.pictures.classes,
+            class_weights(train.pictures, recipe),
+        )
+    head: Head = broadcast_object_list(fitted)[0]
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
@@ -220,9 +227,12 @@ def _check_compiler(recipe: Recipe, device: torch.device) -> None:
         )
 
 
-def _metadata(dataset: Dataset, splits: TrainingSplits, recipe: Recipe) -> dict[str, Any]:
+def _metadata(
+    dataset: Dataset, splits: TrainingSplits, recipe: Recipe, start: Start
+) -> dict[str, Any]:
     return {
         "recipe": recipe.model_dump(),
+        "start": start.sha256,
         "data": {
             "name": dataset.name,
             "train": len(splits.train.pictures),

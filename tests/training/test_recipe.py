@@ -88,6 +88,7 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
         ("finetune", {"optimizer": "lbfgs"}, "'lbfgs' is for trainable = 'head'"),
         ("probe", {"epochs": 3}, "epochs does nothing with optimizer 'lbfgs'"),
         ("probe", {"weights": None}, "wants weights to take the other layers from"),
+        ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),
     ],
 )
 def test_settings_that_weights_or_a_probe_leave_no_place_for(
@@ -102,6 +103,7 @@ def test_a_recipe_with_weights_leaves_the_network_to_them() -> None:
     recipe = load_recipe("finetune", {"weights": "w.npz", "image_size": 96})
     assert (recipe.network, recipe.patch_size, recipe.image_size) == (None, None, 96)
     assert load_recipe(recipe, {"epochs": 2}) == recipe.model_copy(update={"epochs": 2})
+    assert load_recipe("finetune", {"weights": "2024"}).weights == "2024"  # a folder's name
     assert load_recipe("scratch", {"network": None, "patch_size": None}).network == "vit_ti"
 
 

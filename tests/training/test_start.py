@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from foodvision.images import ImageSpec
 from foodvision.models import TorchvisionConfig, TorchvisionNetwork, ViT, ViTConfig
 from foodvision.training import load_recipe, train
 from foodvision.training.start import starting_point
-from tests.conftest import build_classifier
+from tests.conftest import CLASSES, build_classifier
 from tests.training.test_resume import sha256
 from tests.training.test_run import FAST
 
@@ -33,7 +34,7 @@ def weights(tmp_path: Path) -> str:
 def test_the_pictures_and_layers_are_the_weights_and_the_head_is_new(weights: str) -> None:
     begun = Classifier.load(weights, "cpu")
     settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
-    network, spec = starting_point(load_recipe("finetune", settings), 3)
+    network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert spec == ImageSpec(32, "crop", 40, "bicubic", (0.4,) * 3, (0.2,) * 3, reduced_decode=True)
     assert network.config.stochastic_depth == 0.3
     assert not network.head.weight.any()
@@ -45,11 +46,11 @@ def test_the_pictures_and_layers_are_the_weights_and_the_head_is_new(weights: st
 
 def test_another_resolution_takes_the_pictures_with_it(weights: str) -> None:
     settings = {"weights": weights, "image_size": 64}
-    network, spec = starting_point(load_recipe("finetune", settings), 3)
+    network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert (spec.size, spec.resize_size) == (64, 80)
     assert network.config.grid == (8, 8)
     with pytest.raises(ModelError, match="image_size 65 is not a multiple of patch_size 8"):
-        starting_point(load_recipe("finetune", settings | {"image_size": 65}), 3)
+        starting_point(load_recipe("finetune", settings | {"image_size": 65}), CLASSES)
 
 
 @pytest.mark.parametrize("recipe", ["finetune", "finetune_paper"])
@@ -132,10 +133,10 @@ def test_a_network_that_is_named_must_be_the_weights(tmp_path: Path, mobilenet: 
         for name in ("vit_ti", "vit_ti8", "vit_ti16", "vit_s8", "mobilenet_v3_small", "nonsense"):
             recipe = load_recipe("finetune", {"weights": weights, "network": name})
             if name in names:
-                starting_point(recipe, 2)
+                starting_point(recipe, CLASSES)
             else:
                 with pytest.raises(RecipeError, match=f"network {name} is not what .* holds"):
-                    starting_point(recipe, 2)
+                    starting_point(recipe, CLASSES)
 
 
 def test_with_weights_and_no_recipe_all_layers_are_fine_tuned(
@@ -150,9 +151,10 @@ def test_with_weights_and_no_recipe_all_layers_are_fine_tuned(
 def test_what_only_a_vit_has_is_refused_for_another_network(
     mobilenet: str, patterns: Path, tmp_path: Path
 ) -> None:
-    for name, value in (("stochastic_depth", 0.1), ("optimizer", "muon")):
+    for name, value in (("stochastic_depth", 0.1), ("optimizer", "muon"), ("batch_size", 1)):
         with pytest.raises(RecipeError, match=f"{name} = '?{value}'?"):
             train(patterns, "finetune", tmp_path / name, "cpu", weights=mobilenet, **{name: value})
+        assert not (tmp_path / name).exists()
 
 
 def test_on_the_command_line(
@@ -171,6 +173,43 @@ def test_on_the_command_line(
     shown = capsys.readouterr()
     assert "0.4219" in shown.err  # 0.75³: the embedding, before two blocks and a norm
     assert f"Next: foodvision evaluate {tmp_path / 'r'} {patterns}" in shown.out
+
+
+def test_weights_that_know_the_classes_keep_their_head(
+    patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A probe, then fine-tuning from where it has ended (LP-FT, arXiv 2202.10054)."""
+    begun = build_classifier()
+    begun.save(tmp_path / "w")
+    recipe = load_recipe("finetune", {"weights": str(tmp_path / "w")})
+    with caplog.at_level(logging.INFO):
+        assert torch.equal(
+            starting_point(recipe, CLASSES).network.head.weight, begun.network.head.weight
+        )
+    assert "knows these classes, and keeps its head" in caplog.text
+    assert not starting_point(recipe, CLASSES[::-1]).network.head.weight.any()
+
+
+def test_reduced_decode_is_the_weights_unless_it_is_said(tmp_path: Path) -> None:
+    build_classifier(ImageSpec(32, reduced_decode=True)).save(tmp_path / "w")
+    settings = {"weights": str(tmp_path / "w")}
+    assert starting_point(load_recipe("finetune", settings), CLASSES).spec.reduced_decode
+    settings["reduced_decode"] = False
+    assert not starting_point(load_recipe("finetune", settings), CLASSES).spec.reduced_decode
+
+
+def test_weights_that_have_changed_since_are_not_gone_on_with(
+    weights: str, patterns: Path, tmp_path: Path
+) -> None:
+    train(patterns, "finetune", tmp_path / "r", "cpu", weights=weights, **SHORT)
+    train(patterns, out=tmp_path / "r", device="cpu", resume=True, epochs=2)
+    squashed = build_classifier(ImageSpec(32, "squash"), ("a", "b", "c", "d"))
+    squashed.save(weights)
+    with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
+        train(patterns, out=tmp_path / "r", device="cpu", resume=True)
+    (tmp_path / "r" / "start.json").write_text("[")
+    with pytest.raises(FoodvisionError, match=r"start\.json: is damaged"):
+        train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 
 
 def test_weights_that_are_not_there_leave_no_folder_behind(patterns: Path, tmp_path: Path) -> None:
