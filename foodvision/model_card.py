@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,9 @@ def model_card(config: dict[str, Any], kind: str, parameters: int) -> str:
 
 def how_trained(recipe: Mapping[str, Any]) -> str:
     """From where, what and how long, in a few words."""
-    begun = f"beginning with {recipe['weights']}, " if recipe["weights"] else ""
+    # Of a file or folder the name alone: where it lies is nobody's concern.
+    weights = recipe["weights"] and re.sub(r"^[^:]*/", "", recipe["weights"])
+    begun = f"beginning with {weights}, " if weights else ""
     layers = "the head alone, " if recipe["trainable"] == "head" else ""
     how = "by L-BFGS" if recipe["optimizer"] == "lbfgs" else f"{recipe['epochs']} epochs"
     return begun + layers + how

@@ -1,8 +1,8 @@
 """Features: what all of a network but its head makes of a picture, computed once and kept on disk.
 
-They are keyed by the weights, by how pictures are prepared and by each picture's own bytes. So
-another seed, another split or a few more pictures cost no more than the pictures that are new, and
-an interrupted computation goes on where it was.
+They are keyed by the weights, by how pictures are prepared, by precision and versions, and by each
+picture's own bytes. So another seed, another split or a few more pictures cost no more than the
+pictures that are new, and an interrupted computation goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files import cache_folder, replacing
 from foodvision.progress import progress_bar
 from foodvision.runtime import Precision, autocast, in_batches
-from foodvision.training.start import Start
+from foodvision.training.start import Start, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class FeatureCache:
                 log.warning("%s: is damaged (%s); its features are computed again", path, error)
                 path.unlink(missing_ok=True)
             except OSError as error:
-                log.warning("%s: cannot be read (%s) and is passed over", path, error.strerror)
+                reason = error.strerror or error
+                log.warning("%s: cannot be read (%s) and is passed over", path, reason)
         return found
 
     def add(self, found: dict[str, np.ndarray]) -> None:
@@ -107,10 +109,15 @@ class Features:
         self.network, self.spec = start.network, start.spec
         self.precision, self.batch_size = precision, batch_size
         self.device = self.network.head.weight.device
+        body = {
+            name: tensor
+            for name, tensor in self.network.state_dict().items()
+            if not name.startswith("head.")
+        }
+        config = replace(self.network.config, num_classes=1)
         made_by = [version(name) for name in ("foodvision", "torch", "torchvision")]
-        key = f"{start.sha256} {precision} {made_by}"
-        folder = hashlib.sha256(key.encode()).hexdigest()[:32]
-        self.cache = FeatureCache(cache_folder() / "features" / folder)
+        key = sha256_of(body, config, self.spec, precision, made_by)
+        self.cache = FeatureCache(cache_folder() / "features" / key[:32])
 
     def of(self, inventory: Inventory) -> np.ndarray:
         """The features of each picture, float32 of shape (n, D).

@@ -19,11 +19,11 @@ from foodvision.files import replacing
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.recipe import Recipe
 
-RECIPE, START, SPLITS, HISTORY = "recipe.json", "start.json", "split.csv", "history.jsonl"
+RECIPE, SPLITS, HISTORY = "recipe.json", "split.csv", "history.jsonl"
 
 
 class RunFolder:
-    """A folder with recipe.json, start.json, split.csv, history.jsonl and checkpoints/."""
+    """A folder with recipe.json, split.csv, history.jsonl and checkpoints/."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,8 +48,7 @@ class RunFolder:
                 )
             if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
-            self.write_json(START, {"sha256": start})
-            self.write_json(RECIPE, recipe.model_dump())
+            self.write_json(RECIPE, {"start": start} | recipe.model_dump())
         except OSError as error:
             raise FoodvisionError(
                 f"{self.path}: cannot be written ({error.strerror}); choose another --out"
@@ -106,15 +105,26 @@ class RunFolder:
             FoodvisionError: if there is none.
 
         """
+        values = self._read()
+        del values["start"]
         try:
-            return Recipe(**json.loads((self.path / RECIPE).read_text("utf-8")))
+            return Recipe(**values)
+        except (ValueError, TypeError) as error:  # pydantic's is a ValueError
+            reason = str(error).partition("\n")[0]
+            raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
+
+    def _read(self) -> dict[str, Any]:
+        """The recipe's settings, and under ``start`` what `claim` was given."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / RECIPE).read_text("utf-8"))
+            content["start"]
         except FileNotFoundError as error:
             raise FoodvisionError(
                 f"{self.path}: no run to go on with; leave --resume out, or give the run's --out"
             ) from error
-        except (OSError, ValueError, TypeError) as error:  # pydantic's is a ValueError
-            reason = str(error).partition("\n")[0]
-            raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({error})") from error
+        return content
 
     def check_start(self, start: str | None) -> None:
         """Make sure that a run goes on with the weights that it began with.
@@ -123,11 +133,7 @@ class RunFolder:
             FoodvisionError: if they are others now.
 
         """
-        try:
-            begun = json.loads((self.path / START).read_text("utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FoodvisionError(f"{self.path / START}: is damaged ({error})") from error
-        if start != begun:
+        if start != self._read()["start"]:
             raise FoodvisionError(
                 f"{self.path}: the weights have changed since this run began; put them back, or "
                 "start anew with another --out"

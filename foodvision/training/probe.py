@@ -127,7 +127,10 @@ def fit_head(
             if len(tried) - 1 - best == PATIENCE:
                 break
     if best == len(STRENGTHS) - 1:
-        log.warning("the weakest L2 strength that is tried validates best: %s", tried[best].name)
+        log.warning(
+            "the weakest L2 penalty that is tried validates best: with so many pictures, "
+            "fine-tuning may do better"
+        )
     return heads[best]
 
 

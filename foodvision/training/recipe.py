@@ -49,7 +49,8 @@ class Recipe(BaseModel):
 
     weights: str | None = None
     """Pretrained weights to begin with (see `read_checkpoint`); none begins from nothing. They
-    bring their network and their way to prepare pictures, and get a new head of zeros."""
+    bring their network and their way to prepare pictures, and get a new head of zeros unless
+    theirs is of the same classes."""
     trainable: Literal["all", "head"] = "all"
     """What is trained: all layers, or the head alone on the weights' features."""
     network: str | None = None
@@ -218,10 +219,9 @@ def load_recipe(
 
     """
     values = recipe.model_dump() if isinstance(recipe, Recipe) else _read_toml(recipe)
-    changes = {
-        key: value if key == "weights" else _parse(value)  # a folder may be called 2024
-        for key, value in (settings or {}).items()
-    }
+    changes = {key: _parse(value) for key, value in (settings or {}).items()}
+    if not isinstance(changes.get("weights"), str | None):  # a folder may be called 2024
+        changes["weights"] = str((settings or {})["weights"])
     if (values | changes).get("weights"):
         values |= changes
     else:

@@ -194,15 +194,13 @@ def _probe(start: Start, splits: TrainingSplits, recipe: Recipe, accelerator: Ac
             )
             features.compute(inventory.subset(mine))
         accelerator.wait_for_everyone()
-    fitted: list[Any] = [None]
-    if accelerator.is_main_process:
-        fitted[0] = fit_head(
-            (features.of(train), train.pictures.labels),
-            (features.of(validation), validation.pictures.labels),
-            train.pictures.classes,
-            class_weights(train.pictures, recipe),
-        )
-    head: Head = broadcast_object_list(fitted)[0]
+    # Every process fits the same: waiting for one of them would have a time limit.
+    head = fit_head(
+        (features.of(train), train.pictures.labels),
+        (features.of(validation), validation.pictures.labels),
+        train.pictures.classes,
+        class_weights(train.pictures, recipe),
+    )
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
@@ -29,13 +30,14 @@ class Start(NamedTuple):
     spec: ImageSpec
     """How its pictures are prepared."""
     sha256: str | None
-    """Of the weights, their head apart, and of how pictures are prepared; None without weights."""
+    """Of the weights as they were read, and of all that is known of them; None without weights."""
 
 
 def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     """The recipe's weights; or none, seeded.
 
-    Weights keep their own head where it is of the same classes, and get one of zeros elsewhere.
+    Weights keep their own head where it is of the same classes (LP-FT, arXiv 2202.10054), and get
+    one of zeros elsewhere; and where classes are weighted, as a saved head has that taken out.
 
     Raises:
         ModelError: if there are no such weights.
@@ -48,8 +50,8 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         return Start(untrained, recipe.image_spec(), None)
     try:
         checkpoint = read_checkpoint(recipe.weights)
-        known = checkpoint.classes == classes
-        if known:
+        known = checkpoint.knows(classes) and recipe.class_weights == "none"
+        if known and recipe.optimizer != "lbfgs":
             log.info("%s: knows these classes, and keeps its head", recipe.weights)
         pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)
     except ModelError as error:
@@ -62,16 +64,16 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     if recipe.trainable == "head":
         for stage in network.stages():
             stage.requires_grad_(False)
-    return Start(network, spec, fingerprint(network, spec))
+    known_of_it = checkpoint.config, checkpoint.spec, checkpoint.classes
+    return Start(network, spec, sha256_of(checkpoint.tensors, known_of_it))
 
 
-def fingerprint(network: Network, spec: ImageSpec) -> str:
-    """SHA-256 of all that features depend on: everything but the head."""
-    digest = hashlib.sha256(f"{replace(network.config, num_classes=1)} {spec}".encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        if not name.startswith("head."):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().numpy().data)
+def sha256_of(tensors: Mapping[str, Tensor], *rest: object) -> str:
+    """SHA-256 of tensors and their names, and of the words of anything else."""
+    digest = hashlib.sha256(repr(rest).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -101,8 +103,9 @@ def _is_named(config: NetworkConfig, name: str) -> bool:
         variant, patch_size = parse_name(name)
     except ValueError:
         return False
-    sizes = VARIANTS[variant]._asdict() | ({"patch_size": patch_size} if patch_size else {})
-    return all(getattr(config, field) == size for field, size in sizes.items())
+    # The number of layers may be another one, as in recipe `scratch`.
+    width = config.hidden_size == VARIANTS[variant].hidden_size
+    return width and patch_size in (None, config.patch_size)
 
 
 def _regularised(network: Network, recipe: Recipe) -> Network:

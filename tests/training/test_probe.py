@@ -131,7 +131,7 @@ def test_a_probe_is_a_run_like_any_other(
     card = (tmp_path / "r/README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
     assert "which also chose the strength of the head's L2 penalty" in card
-    how = f"beginning with {weights}, the head alone, by L-BFGS"
+    how = "beginning with weights, the head alone, by L-BFGS"
     assert how in card
     assert how in loaded.describe()
     assert all(weight.requires_grad for weight in result.classifier.network.parameters())

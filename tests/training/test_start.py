@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from foodvision import cli
 from foodvision.classifier import Classifier
@@ -188,6 +190,13 @@ def test_weights_that_know_the_classes_keep_their_head(
         )
     assert "knows these classes, and keeps its head" in caplog.text
     assert not starting_point(recipe, CLASSES[::-1]).network.head.weight.any()
+    balanced = load_recipe(recipe, {"class_weights": "balanced"})
+    assert not starting_point(balanced, CLASSES).network.head.weight.any()
+    # transformers' ViTModel has no head, and may have the names of classes all the same
+    weights = load_file(tmp_path / "w" / "model.safetensors")
+    body = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
+    save_file(body, tmp_path / "w" / "model.safetensors")
+    assert not starting_point(recipe, CLASSES).network.head.weight.any()
 
 
 def test_reduced_decode_is_the_weights_unless_it_is_said(tmp_path: Path) -> None:
@@ -203,12 +212,18 @@ def test_weights_that_have_changed_since_are_not_gone_on_with(
 ) -> None:
     train(patterns, "finetune", tmp_path / "r", "cpu", weights=weights, **SHORT)
     train(patterns, out=tmp_path / "r", device="cpu", resume=True, epochs=2)
-    squashed = build_classifier(ImageSpec(32, "squash"), ("a", "b", "c", "d"))
-    squashed.save(weights)
+    begun = Classifier.load(weights, "cpu")
+    for name in ("head.bias", "blocks.0.mlp.0.weight"):
+        changed = copy.deepcopy(begun)
+        changed.network.get_parameter(name).data.view(-1)[0] += 1
+        changed.save(weights)
+        with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
+            train(patterns, out=tmp_path / "r", device="cpu", resume=True)
+    Classifier(begun.network, ImageSpec(32, "squash"), begun.classes).save(weights)
     with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
-    (tmp_path / "r" / "start.json").write_text("[")
-    with pytest.raises(FoodvisionError, match=r"start\.json: is damaged"):
+    (tmp_path / "r" / "recipe.json").write_text("{}")
+    with pytest.raises(FoodvisionError, match=r"recipe\.json: is damaged \('start'\)"):
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 
 

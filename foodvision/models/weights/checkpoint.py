@@ -97,6 +97,12 @@ class Checkpoint:
         network.load_state_dict(state, assign=True)
         return Pretrained(network.eval(), spec, classes)
 
+    def knows(self, classes: tuple[str, ...]) -> bool:
+        """Whether its own head is one of exactly these classes, in this order."""
+        bias = self.tensors.get(self.format.theirs("head.bias")[0])
+        own = bias is not None and len(bias) == len(classes) and not self._hidden_layer()
+        return own and self.classes == classes
+
     def _hidden_layer(self) -> list[str]:
         prefix = self.format.hidden_layer
         return sorted(name for name in self.tensors if prefix and name.startswith(prefix))
