@@ -147,9 +147,9 @@ def _build_timm(name: str, image_size: int) -> Any:
     import timm
 
     variant, patch_size = parse_name(name)
-    return timm.create_model(
-        f"vit_{_SIZES[variant]}_patch{patch_size or 16}_224", img_size=image_size
-    )
+    network = f"vit_{_SIZES[variant]}_patch{patch_size or 16}_224"
+    # timm's largest ones have no head unless it is asked for.
+    return timm.create_model(network, img_size=image_size, num_classes=1000)
 
 
 def _transformers(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
