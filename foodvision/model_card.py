@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
@@ -49,7 +49,9 @@ def model_card(config: dict[str, Any], kind: str, parameters: int) -> str:
 def how_trained(recipe: Mapping[str, Any]) -> str:
     """From where, what and how long, in a few words."""
     # Of a file or folder the name alone: where it lies is nobody's concern.
-    weights = recipe["weights"] and re.sub(r"^[^:]*/", "", recipe["weights"])
+    weights = recipe["weights"]
+    if weights and ":" not in weights:
+        weights = Path(weights).name
     begun = f"beginning with {weights}, " if weights else ""
     layers = "the head alone, " if recipe["trainable"] == "head" else ""
     how = "by L-BFGS" if recipe["optimizer"] == "lbfgs" else f"{recipe['epochs']} epochs"

@@ -80,12 +80,12 @@ def _kind(name: str, parameter: nn.Parameter) -> str:
 def groups_table(optimizers: Iterable[Optimizer]) -> Table:
     """The parameter groups, to be printed: whose learning rate and decay is what."""
     table = Table("stage", "parameters", "the first", "count", "rate ×", "decay", "optimiser")
+    # Accelerate wraps an optimiser in one of its own.
     rows = [
         (group["stage"], group, type(getattr(optimizer, "optimizer", optimizer)).__name__)
         for optimizer in optimizers
         for group in optimizer.param_groups
     ]
-    # Accelerate wraps an optimiser in one of its own.
     for stage, group, optimizer in sorted(rows, key=lambda row: row[0]):
         count = sum(parameter.numel() for parameter in group["params"])
         scale, decay = f"{group['scale']:.4g}", f"{group['weight_decay']:g}"

@@ -35,7 +35,7 @@ FROM_NOTHING: dict[str, Any] = {
 """What weights bring with them, and what it is where there are none."""
 
 OF_A_PROBE = {
-    *("weights", "trainable", "optimizer", "image_size", "reduced_decode", "batch_size"),
+    *("weights", "network", "trainable", "optimizer", "image_size", "reduced_decode", "batch_size"),
     *("precision", "class_weights", "seed", "classes", "exclude_classes", "fraction"),
     "validation_fraction",
 }

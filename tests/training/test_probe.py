@@ -178,7 +178,8 @@ def test_every_picture_goes_through_the_network_once(
     counted = Counted(monkeypatch)
     probe(data, tmp_path / "a", weights)
     assert counted.pictures == 90
-    probe(data, tmp_path / "b", weights, seed=3)  # another split
+    again = probe(data, tmp_path / "b", f"{weights}/", seed=3)  # another split
+    assert "beginning with weights, " in again.classifier.describe()
     assert counted.pictures == 90
     for i in range(4):
         shutil.copy(data / "test" / "dots" / f"{1000 + i}.png", data / "train" / "dots")

@@ -103,6 +103,8 @@ def test_a_recipe_with_weights_leaves_the_network_to_them() -> None:
     recipe = load_recipe("finetune", {"weights": "w.npz", "image_size": 96})
     assert (recipe.network, recipe.patch_size, recipe.image_size) == (None, None, 96)
     assert load_recipe(recipe, {"epochs": 2}) == recipe.model_copy(update={"epochs": 2})
+    probe = load_recipe("probe", {"weights": "w.npz", "network": "vit_b16"})
+    assert probe.network == "vit_b16"  # to be compared with the weights
     assert load_recipe("finetune", {"weights": "2024"}).weights == "2024"  # a folder's name
     assert load_recipe("scratch", {"network": None, "patch_size": None}).network == "vit_ti"
 
