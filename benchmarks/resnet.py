@@ -16,10 +16,10 @@ import torch
 from accelerate import Accelerator
 from torchvision.models import resnet18
 
+from foodvision.backends.device import has_fast_bf16, keep_freed_memory
 from foodvision.data import Pictures, load_dataset, training_splits
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.runtime import has_fast_bf16, keep_freed_memory
 from foodvision.training import load_recipe
 from foodvision.training.batches import validation_loader
 from foodvision.training.loop import Training

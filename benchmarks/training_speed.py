@@ -41,10 +41,10 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     """Our loop, which hands back control after each step."""
     from accelerate import Accelerator
 
+    from foodvision.backends.device import keep_freed_memory
     from foodvision.data import load_dataset
     from foodvision.images import ImageSpec
     from foodvision.models import ViT, ViTConfig
-    from foodvision.runtime import keep_freed_memory
     from foodvision.training import Recipe, load_recipe
     from foodvision.training.loop import Training
 
@@ -151,7 +151,7 @@ def write_pictures(folder: Path) -> None:
 
 def main() -> None:
     """Run both sides in turns and print medians and the ratio."""
-    from foodvision.runtime import has_fast_bf16
+    from foodvision.backends.device import has_fast_bf16
 
     precision = "bf16" if has_fast_bf16(torch.device("cpu")) else "float32"
     with tempfile.TemporaryDirectory() as folder:

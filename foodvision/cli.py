@@ -280,7 +280,7 @@ def predict(
 ) -> None:
     """Classify pictures; a picture that cannot be opened costs no other one."""
     from foodvision.classifier import Classifier
-    from foodvision.predictions import find_inputs, write_predictions
+    from foodvision.classifier.predict import find_inputs, write_predictions
 
     sources = find_inputs(inputs)
     predictions = Classifier.load(model, device).predict_many(sources, batch_size)

@@ -19,7 +19,7 @@ os.environ |= {
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook(
-    ["foodvision.models"],
+    ["foodvision.models", "foodvision.weights"],
     "beartype.beartype",
 )
 

@@ -20,7 +20,7 @@ from foodvision import cli
 from foodvision.classifier import Classifier
 from foodvision.data import food101
 from tests.conftest import CLASSES
-from tests.data.web import Web
+from tests.files.web import Web
 
 FAST = [
     f"--set={change}" for change in ("image_size=32", "num_layers=1", "epochs=1", "batch_size=16")

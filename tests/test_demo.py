@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from foodvision import demo
-from foodvision.data.drawn import write_drawn
+from foodvision.drawings.draw import write_drawn
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foodvision import drawings
 from foodvision.classifier import Classifier
-from foodvision.data import drawn
 from foodvision.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -99,11 +99,11 @@ def _description(classifier: Classifier) -> str:
 
 def _examples(classifier: Classifier) -> list[Path]:
     """Drawings of ours as examples, for a classifier that knows their classes."""
-    if not set(drawn.CLASSES) <= set(classifier.classes):
+    if not set(drawings.CLASSES) <= set(classifier.classes):
         return []
     folder = Path(tempfile.mkdtemp(prefix="foodvision-examples-"))
     paths = []
-    for label in drawn.CLASSES:
+    for label in drawings.CLASSES:
         paths.append(folder / f"{label}.png")
-        drawn.draw_picture(label, seed=0).save(paths[-1])
+        drawings.draw_picture(label, seed=0).save(paths[-1])
     return paths

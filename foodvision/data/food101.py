@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foodvision.data.archive import unpack
-from foodvision.data.download import RemoteFile, downloaded
-from foodvision.data.folders import new_folder
 from foodvision.errors import DataError
+from foodvision.files.archive import unpack
+from foodvision.files.atomic import new_folder
+from foodvision.files.download import RemoteFile, downloaded
 
 if TYPE_CHECKING:
     from foodvision.data.sources import Dataset, Example

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 from filelock import FileLock
 
-from foodvision.data.drawn import write_drawn
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
+from foodvision.drawings.draw import write_drawn
 from foodvision.errors import DataError, MissingExtraError
-from foodvision.files import cache_folder
+from foodvision.files.atomic import cache_folder
 from foodvision.images.decode import SUFFIXES
 from foodvision.progress import progress_bar
 
@@ -251,7 +251,7 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
     """Write one of `NAMES` into a folder, with a progress bar; whole or not at all.
 
     Args:
-        name: ``drawn`` (see `foodvision.data.drawn`), ``mini``, ``mini20`` or ``big`` (see
+        name: ``drawn`` (see `foodvision.drawings.draw`), ``mini``, ``mini20`` or ``big`` (see
             `foodvision.data.food101`).
         out: a folder that does not exist yet, or an empty one.
         source: cut ``mini`` or ``mini20`` from this Food-101, whatever `load_dataset` takes,

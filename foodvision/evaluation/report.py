@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from foodvision.backends.device import Precision
 from foodvision.classifier import Classifier
 from foodvision.data import Dataset, Pictures, load_dataset, training_splits
 from foodvision.data.sources import FLAT
@@ -18,7 +19,6 @@ from foodvision.errors import DataError, FoodvisionError, ImageError
 from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
 from foodvision.plots import plot_confusion, plot_curves
 from foodvision.progress import progress_bar
-from foodvision.runtime import Precision
 
 log = logging.getLogger(__name__)
 

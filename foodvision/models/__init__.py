@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from foodvision.models.torchvision import TorchvisionConfig, TorchvisionNetwork
+from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork
 from foodvision.models.vit import VARIANTS, ViT, ViTConfig
 from foodvision.models.vit_builtin import ViTBuiltin
 

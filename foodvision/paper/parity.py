@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from foodvision.errors import MissingExtraError, ModelError
 from foodvision.models import ViT, ViTConfig
 from foodvision.models.vit import parse_name
-from foodvision.models.weights import GOOGLE, read_checkpoint
+from foodvision.weights import GOOGLE, read_checkpoint
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16")
 TOLERANCE = 1e-4

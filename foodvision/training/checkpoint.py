@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from foodvision.errors import FoodvisionError
-from foodvision.files import replacing
+from foodvision.files.atomic import replacing
 
 log = logging.getLogger(__name__)
 

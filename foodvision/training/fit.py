@@ -14,11 +14,11 @@ from rich.console import Console
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.models import Network
-from foodvision.training.folder import RunFolder
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Epoch, Training, seconds_per_step
 from foodvision.training.optim import groups_table
 from foodvision.training.recipe import Recipe
+from foodvision.training.run_folder import RunFolder
 from foodvision.training.start import Start
 from foodvision.training.trackers import start_trackers
 

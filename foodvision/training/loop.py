@@ -20,13 +20,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from foodvision.backends.device import autocast
 from foodvision.data.sources import Pictures
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models import Network
 from foodvision.progress import progress_bar
-from foodvision.runtime import autocast
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.optim import build_optimizers, set_learning_rate
 from foodvision.training.randomness import STEP, seed_for

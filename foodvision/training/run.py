@@ -18,19 +18,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
 from foodvision.classifier import Classifier
 from foodvision.data import Dataset, Pictures, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models import Network
 from foodvision.plots import plot_curves
-from foodvision.runtime import choose_device, decide_precision, keep_freed_memory
-from foodvision.training.features import Features
+from foodvision.probing.features import Features
+from foodvision.probing.head import Head, Strength, fit_head
 from foodvision.training.fit import fit
-from foodvision.training.folder import RunFolder
 from foodvision.training.loop import Epoch, class_weights
-from foodvision.training.probe import Head, Strength, fit_head
 from foodvision.training.recipe import Recipe, load_recipe, unchanged
+from foodvision.training.run_folder import RunFolder
 from foodvision.training.start import Start, starting_point
 from foodvision.training.trackers import check_trackers
 
@@ -186,7 +186,7 @@ def _probe(start: Start, splits: TrainingSplits, recipe: Recipe, accelerator: Ac
     """Fit the head alone, on features that are computed once."""
     network, (train, validation) = start.network, (splits.train, splits.validation)
     network.to(accelerator.device).eval()
-    features = Features(start, recipe.precision, recipe.batch_size)
+    features = Features(network, start.spec, recipe.precision, recipe.batch_size)
     if accelerator.num_processes > 1:  # each computes its share, and finds the others' on disk
         for inventory in (train, validation):
             mine = range(

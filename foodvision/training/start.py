@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models import VARIANTS, Network, NetworkConfig, ViT, ViTConfig
 from foodvision.models.vit import parse_name
-from foodvision.models.weights import read_checkpoint
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
+from foodvision.weights import read_checkpoint
+from foodvision.weights.tensors import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +65,6 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
             stage.requires_grad_(False)
     known_of_it = checkpoint.config, checkpoint.spec, checkpoint.classes
     return Start(network, spec, sha256_of(checkpoint.tensors, known_of_it))
-
-
-def sha256_of(tensors: Mapping[str, Tensor], *rest: object) -> str:
-    """SHA-256 of tensors and their names, and of the words of anything else."""
-    digest = hashlib.sha256(repr(rest).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _check(network: Network, recipe: Recipe) -> None:

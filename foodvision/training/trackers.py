@@ -11,9 +11,9 @@ from typing import TypeAlias
 from accelerate import Accelerator
 
 from foodvision.errors import FoodvisionError, MissingExtraError
-from foodvision.training.folder import RunFolder
 from foodvision.training.loop import Epoch
 from foodvision.training.recipe import Recipe
+from foodvision.training.run_folder import RunFolder
 
 Track: TypeAlias = Callable[[Epoch], None]
 

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foodvision.data import archive, download, food101, get_data, load_dataset
-from foodvision.data.download import RemoteFile
+from foodvision.data import food101, get_data, load_dataset
 from foodvision.data.food101 import CLASSES, Release, cut_mini
 from foodvision.errors import DataError
-from tests.data.web import Web, closed_port, hang_up_after, wrong_bytes
+from foodvision.files import archive, download
+from foodvision.files.download import RemoteFile
+from tests.files.web import Web, closed_port, hang_up_after, wrong_bytes
 
 
 def jpeg(seed: int) -> bytes:

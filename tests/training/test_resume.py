@@ -258,7 +258,7 @@ def test_a_second_process_is_kept_out(whole: Path, patterns: Path) -> None:
             sys.executable,
             "-c",
             "import sys, time; from pathlib import Path;"
-            "from foodvision.training.folder import RunFolder\n"
+            "from foodvision.training.run_folder import RunFolder\n"
             "with RunFolder(Path(sys.argv[1])).locked():\n"
             "    print('locked', flush=True); time.sleep(60)",
             str(whole),

@@ -1,0 +1,1 @@
+"""Files: written whole, fetched whole, unpacked within bounds."""

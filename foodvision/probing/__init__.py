@@ -1,0 +1,1 @@
+"""Probing: what a frozen network's features can tell apart."""

@@ -1,0 +1,173 @@
+"""Features: what all of a network but its head makes of a picture, computed once and kept on disk.
+
+They are keyed by the weights, by how pictures are prepared, by precision and versions, and by each
+picture's own bytes. So another seed, another split or a few more pictures cost no more than the
+pictures that are new, and an interrupted computation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from foodvision.backends.device import Precision, autocast, in_batches
+from foodvision.data.inventory import Inventory
+from foodvision.errors import FoodvisionError, ImageError
+from foodvision.files.atomic import cache_folder, replacing
+from foodvision.images import ImageSpec
+from foodvision.models import Network
+from foodvision.progress import progress_bar
+from foodvision.weights.tensors import sha256_of
+
+log = logging.getLogger(__name__)
+
+SHARD = 2048
+"""Pictures whose features are written at a time: the most that a power cut costs."""
+
+
+class FeatureCache:
+    """A folder of features by the SHA-256 of the picture's bytes, for several processes at once.
+
+    Each file holds ``sha256``, uint8 of shape (n, 32), and ``features``, float32 of shape (n, D).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder, before there is anything to lose.
+
+        Raises:
+            FoodvisionError: if it cannot be written.
+
+        """
+        self.folder = folder
+        self.add({})
+
+    def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
+        """What is there of these pictures: float32 of shape (D,) by SHA-256."""
+        found: dict[str, np.ndarray] = {}
+        for path in sorted(self.folder.glob("[!.]*.safetensors")):
+            try:
+                shard = load_file(path)
+                digests = [row.tobytes().hex() for row in shard["sha256"]]
+                rows = zip(digests, shard["features"], strict=True)
+                found |= {digest: row.copy() for digest, row in rows if digest in wanted}
+            except (SafetensorError, KeyError, ValueError) as error:
+                log.warning("%s: is damaged (%s); its features are computed again", path, error)
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                reason = error.strerror or error
+                log.warning("%s: cannot be read (%s) and is passed over", path, reason)
+        return found
+
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        """Write a file more, if there is anything to write.
+
+        Raises:
+            FoodvisionError: if it cannot be written.
+
+        """
+        digests = np.array([list(bytes.fromhex(digest)) for digest in found], dtype=np.uint8)
+        name = hashlib.sha256(digests.data).hexdigest()[:16]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Two processes may have the same features to write, under the same name.
+            with FileLock(self.folder / ".lock"):
+                if found:
+                    with replacing(self.folder / f"{name}.safetensors") as path:
+                        rows = np.stack(list(found.values()))
+                        save_file({"sha256": digests, "features": rows}, path)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise FoodvisionError(
+                f"{self.folder}: features cannot be kept ({reason}); mend that, or set "
+                "XDG_CACHE_HOME to another folder, and go on with the same command and --resume"
+            ) from error
+
+
+class Features:
+    """What a network makes of pictures."""
+
+    def __init__(
+        self, network: Network, spec: ImageSpec, precision: Precision, batch_size: int
+    ) -> None:
+        """Find the place where its features are kept.
+
+        Args:
+            network: in evaluation mode, on the device to compute on.
+            spec: how its pictures are prepared.
+            precision: bf16 or float32.
+            batch_size: pictures at a time.
+
+        Raises:
+            FoodvisionError: if that place cannot be written.
+
+        """
+        self.network, self.spec = network, spec
+        self.precision, self.batch_size = precision, batch_size
+        self.device = self.network.head.weight.device
+        body = {
+            name: tensor
+            for name, tensor in self.network.state_dict().items()
+            if not name.startswith("head.")
+        }
+        config = replace(self.network.config, num_classes=1)
+        made_by = [version(name) for name in ("foodvision", "torch", "torchvision")]
+        key = sha256_of(body, config, self.spec, precision, made_by)
+        self.cache = FeatureCache(cache_folder() / "features" / key[:32])
+
+    def of(self, inventory: Inventory) -> np.ndarray:
+        """The features of each picture, float32 of shape (n, D).
+
+        Raises:
+            FoodvisionError: see `compute`.
+
+        """
+        found = self.compute(inventory)
+        return np.stack([found[digest] for digest in inventory.sha256])
+
+    def compute(self, inventory: Inventory) -> dict[str, np.ndarray]:
+        """The features by SHA-256: what is not in the cache is computed, and kept there.
+
+        Raises:
+            FoodvisionError: if a picture no longer opens, a feature is no finite number, or the
+                cache cannot be written.
+
+        """
+        found = self.cache.read(set(inventory.sha256))
+        missing = {digest: i for i, digest in enumerate(inventory.sha256) if digest not in found}
+        total = len(found) + len(missing)
+        log.info("features of %d pictures, %d of them cached", total, len(found))
+        new: dict[str, np.ndarray] = {}
+        with progress_bar() as bar:
+            task = bar.add_task("features", total=len(missing), unit="pictures", info="")
+            sources = (inventory.pictures[i].source for i in missing.values())
+            rows = in_batches(self._compute, sources, self.spec, self.device, self.batch_size)
+            try:
+                for digest, row in zip(missing, rows, strict=True):
+                    if isinstance(row, ImageError):
+                        raise row
+                    if not np.isfinite(row).all():
+                        raise FoodvisionError(
+                            "the network's features are no finite numbers: its weights are damaged"
+                        )
+                    found[digest] = new[digest] = row
+                    bar.advance(task)
+                    if len(new) == SHARD:
+                        self.cache.add(new)
+                        new = {}
+            finally:  # Ctrl-C too keeps what is there
+                self.cache.add(new)
+        return found
+
+    def _compute(self, pixels: torch.Tensor) -> torch.Tensor:
+        with autocast(self.precision, self.device):
+            return self.network.features(pixels)

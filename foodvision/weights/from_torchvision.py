@@ -1,0 +1,130 @@
+"""torchvision's published weights: which there are, their file, their pictures and classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor
+from torchvision.models import WeightsEnum
+
+from foodvision.errors import DataError, ModelError
+from foodvision.files.download import RemoteFile, fetch
+from foodvision.images import ImageSpec
+from foodvision.models.library import network_names
+
+
+def find_weights(name: str) -> WeightsEnum:
+    """The weights of a name like ``vit_b_16/IMAGENET1K_SWAG_E2E_V1``.
+
+    Raises:
+        ModelError: naming those of the network, or the nearest if there is no such network.
+
+    """
+    published = {weight_name(weights): weights for weights in published_weights()}
+    if name in published:
+        return published[name]
+    network = name.partition("/")[0]
+    if own := [known for known in published if known.startswith(f"{network}/")]:
+        raise ModelError(f"torchvision has {', '.join(own)}")
+    nearest = get_close_matches(name, published, n=3, cutoff=0)
+    raise ModelError(
+        f"torchvision has no network {network!r} that can be used here; the nearest weights are "
+        + ", ".join(nearest)
+    )
+
+
+def published_weights() -> list[WeightsEnum]:
+    """Of all of torchvision's Vision Transformers and of every `TorchvisionNetwork`."""
+    vits = torchvision.models.list_models(torchvision.models, include="vit_*")
+    return [
+        weights
+        for network in (*vits, *network_names())
+        for weights in torchvision.models.get_model_weights(network)
+        if weights.meta["categories"]  # VGG-16 has weights with no classifier too
+    ]
+
+
+def weight_name(weights: WeightsEnum) -> str:
+    """Network and weights, as in ``vit_b_16/IMAGENET1K_V1``."""
+    return f"{network_name(weights)}/{weights.name}"
+
+
+def network_name(weights: WeightsEnum) -> str:
+    """Whose weights they are: ``vit_b_16``, ``efficientnet_b2``."""
+    return type(weights).__name__.removesuffix("_Weights").lower()
+
+
+def remote_file(weights: WeightsEnum) -> RemoteFile:
+    """Where the file is; its name ends in the beginning of its SHA-256."""
+    digest = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
+    assert digest
+    # The size is given in units of 2²⁰ bytes, to three decimals.
+    return RemoteFile(
+        weights.url,
+        "SHA-256 prefix",
+        digest[1],
+        max_bytes=int((weights.meta["_file_size"] + 0.001) * 2**20),
+    )
+
+
+def fetch_weights(weights: WeightsEnum) -> Path:
+    """The verified file in torch's own cache (`torch.hub.get_dir`), downloaded if it is not there.
+
+    Raises:
+        ModelError: saying which file is wanted, from where, how large, of which hash, and where to
+            put it.
+
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return fetch(remote_file(weights), folder)
+    except DataError as error:
+        raise ModelError(str(error)) from error
+
+
+def weights_of_file(name: str) -> WeightsEnum | None:
+    """The weights that are published in a file of this name, if any are."""
+    for weights in published_weights():
+        if remote_file(weights).name == name:
+            return weights
+    return None
+
+
+def image_spec(weights: WeightsEnum) -> ImageSpec:
+    """The evaluation transform that is published with the weights."""
+    transform = weights.transforms()
+    return ImageSpec(
+        transform.crop_size[0],
+        "crop",
+        transform.resize_size[0],
+        transform.interpolation.value,
+        tuple(transform.mean),
+        tuple(transform.std),
+    )
+
+
+def class_names(weights: WeightsEnum) -> tuple[str, ...]:
+    """ImageNet's thousand."""
+    return tuple(weights.meta["categories"])
+
+
+def todays_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A published file's, as today's `TorchvisionNetwork` names them; files can be years older."""
+    tensors = {
+        # densenet.py, _load_state_dict
+        re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): tensor
+        for name, tensor in tensors.items()
+    }
+    for name in [name for name in tensors if name.endswith(".running_mean")]:
+        # torch/nn/modules/batchnorm.py, _load_from_state_dict
+        counter = name.removesuffix("running_mean") + "num_batches_tracked"
+        tensors.setdefault(counter, torch.tensor(0))
+    if network == "maxvit_t":  # its last layer has no bias, our heads have
+        tensors["classifier.5.bias"] = torch.zeros(len(tensors["classifier.5.weight"]))
+    return tensors

@@ -1,0 +1,296 @@
+"""The head alone: a fit that ends, on features that are computed once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from foodvision import files
+from foodvision.classifier import Classifier
+from foodvision.data import load_dataset
+from foodvision.data.inventory import take_inventory
+from foodvision.errors import FoodvisionError
+from foodvision.evaluation import evaluate
+from foodvision.images import ImageSpec
+from foodvision.models import ViT
+from foodvision.probing import features as features_module
+from foodvision.probing.features import FeatureCache, Features
+from foodvision.probing.head import _penalised_loss, fit_head
+from foodvision.training import train
+from tests.conftest import CLASSES, build_classifier
+from tests.training.test_processes import train_in_two_processes
+
+
+def gaussians(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three clouds that overlap, on very different scales, and a column that says nothing."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, n)
+    x = random.normal(size=(n, 5)) + 1.2 * np.eye(3, 5)[labels]
+    x = x * [100, 1, 0.01, 1, 1] + [5, 0, 3, 0, 0]
+    x[:, 4] = 7
+    return x.astype(np.float32), labels
+
+
+def test_the_head_is_scikit_learns_at_the_strength_that_was_chosen() -> None:
+    train_set, validation = gaussians(300, 0), gaussians(200, 1)
+    head = fit_head(train_set, validation, CLASSES, np.ones(3, dtype=np.float32))
+    best = min(head.tried, key=lambda strength: strength.log_loss)
+    x, labels = train_set
+    mean, scale = x.mean(axis=0), np.where(x.std(axis=0) > 1e-3, x.std(axis=0), np.inf)
+    sklearn = LogisticRegression(C=1 / (300 * best.l2), tol=1e-10, max_iter=10_000)
+    sklearn.fit((x - mean) / scale, labels)
+    theirs = sklearn.predict_log_proba((validation[0] - mean) / scale)
+    logits = validation[0] @ head.weight.T + head.bias
+    ours = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(ours, theirs, atol=3e-3)
+    assert head.metrics.log_loss == pytest.approx(best.log_loss)
+    assert head.metrics.log_loss < 0.8
+    assert (head.weight[:, 4] == 0).all()
+
+
+def test_its_gradient_is_that_of_autograd() -> None:
+    x, labels = gaussians(20, 0)
+    weights, theta = np.linspace(0.5, 2, 20), np.random.default_rng(1).normal(size=18)
+    _, gradient = _penalised_loss(theta, x.astype(np.float64) / 100, labels, weights, 0.3)
+    t = torch.tensor(theta, requires_grad=True)
+    W, b = t.view(3, 6)[:, :5], t.view(3, 6)[:, 5]
+    logits = torch.tensor(x / 100).double() @ W.T + b
+    losses = torch.nn.functional.cross_entropy(logits, torch.tensor(labels), reduction="none")
+    ((losses * torch.tensor(weights)).mean() + 0.15 * (W**2).sum()).backward()
+    np.testing.assert_allclose(gradient, t.grad.numpy(), atol=1e-5)
+
+
+def test_weaker_strengths_are_left_untried_when_they_only_get_worse() -> None:
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(40, 30)), random.integers(0, 3, 40)
+    head = fit_head(noise, (noise[0][::-1], noise[1]), CLASSES, np.ones(3, dtype=np.float32))
+    losses = [strength.log_loss for strength in head.tried]
+    assert len(losses) - 1 - losses.index(min(losses)) == 4
+    assert len(losses) < 15
+
+
+def test_separable_classes_are_fitted_at_every_strength() -> None:
+    """The loss falls with the penalty: a fixed tolerance would end before weak ones begin."""
+    random = np.random.default_rng(0)
+    x, labels = random.normal(size=(100, 150)).astype(np.float32), random.integers(0, 3, 100)
+    x[:, :3] += np.eye(3)[labels]
+    ones = np.ones(3, dtype=np.float32)
+    head = fit_head((x, labels), (x, labels), CLASSES, ones)  # so that the weakest is the best
+    assert len(head.tried) == 15
+    z = (x.astype(np.float64) - x.mean(axis=0)) / x.std(axis=0)
+    for strength in head.tried[::2]:
+        sklearn = LogisticRegression(C=1 / (100 * strength.l2), tol=1e-12, max_iter=50_000)
+        losses = -sklearn.fit(z, labels).predict_log_proba(z)[np.arange(100), labels]
+        assert strength.train_loss == pytest.approx(losses.mean(), rel=0.03)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return files.cache_folder() / "features"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    build_classifier(classes=("a", "b", "c", "d")).save(tmp_path / "weights")
+    return str(tmp_path / "weights")
+
+
+def probe(data: Path, out: Path, weights: str, **settings: object):  # type: ignore[no-untyped-def]
+    settings = {"precision": "float32"} | settings
+    return train(data, "probe", out, "cpu", weights=weights, **settings)
+
+
+def test_a_probe_is_a_run_like_any_other(
+    patterns: Path, tmp_path: Path, weights: str, cache: Path
+) -> None:
+    result = probe(patterns, tmp_path / "r", weights)
+    assert result.metrics.accuracy > 0.6
+    assert result.metrics.log_loss == min(strength.log_loss for strength in result.history)
+    lines = (tmp_path / "r" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["l2"] for line in lines] == [s.l2 for s in result.history]
+    loaded = Classifier.load(tmp_path / "r")
+    assert evaluate(loaded, patterns, "validation").log_loss == pytest.approx(
+        result.metrics.log_loss, abs=1e-5
+    )
+    begun, ended = Classifier.load(weights).network, loaded.network
+    for name, tensor in begun.state_dict().items():
+        if not name.startswith("head."):
+            assert torch.equal(tensor, ended.state_dict()[name]), name
+    recipe = loaded.metadata["recipe"]
+    assert (recipe["weights"], recipe["network"], recipe["optimizer"]) == (weights, None, "lbfgs")
+    card = (tmp_path / "r/README.md").read_text()
+    assert f"log loss {result.metrics.log_loss:.4f}" in card
+    assert "which also chose the strength of the head's L2 penalty" in card
+    how = "beginning with weights, the head alone, by L-BFGS"
+    assert how in card
+    assert how in loaded.describe()
+    assert all(weight.requires_grad for weight in result.classifier.network.parameters())
+    first = (tmp_path / "r" / "model.safetensors").read_bytes()
+    shutil.rmtree(cache)
+    train(patterns, out=tmp_path / "r", device="cpu", resume=True)
+    assert (tmp_path / "r" / "model.safetensors").read_bytes() == first
+
+
+def test_balanced_weights_leave_a_probes_log_loss_honest(
+    patterns: Path, tmp_path: Path, weights: str, cache: Path
+) -> None:
+    """With one class rare, the answers still have the shares of the pictures."""
+    data = shutil.copytree(patterns, tmp_path / "d")
+    for path in sorted((data / "train" / "dots").iterdir())[8:]:
+        path.unlink()
+    plain = probe(data, tmp_path / "a", weights)
+    balanced = probe(data, tmp_path / "b", weights, class_weights="balanced")
+    for result in (plain, balanced):
+        measured = evaluate(result.classifier, data, "validation")
+        assert measured.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-5)
+    assert not torch.equal(
+        plain.classifier.network.head.weight, balanced.classifier.network.head.weight
+    )
+
+
+class Counted:
+    """Counts the pictures that go through networks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pictures, features = 0, ViT.features
+
+        def counted(network: ViT, x: torch.Tensor) -> torch.Tensor:
+            self.pictures += len(x)
+            return features(network, x)
+
+        monkeypatch.setattr(ViT, "features", counted)
+
+
+def test_every_picture_goes_through_the_network_once(
+    patterns: Path, tmp_path: Path, weights: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shutil.copytree(patterns, tmp_path / "d")
+    counted = Counted(monkeypatch)
+    probe(data, tmp_path / "a", weights)
+    assert counted.pictures == 90
+    again = probe(data, tmp_path / "b", f"{weights}/", seed=3)  # another split
+    assert "beginning with weights, " in again.classifier.describe()
+    assert counted.pictures == 90
+    for i in range(4):
+        shutil.copy(data / "test" / "dots" / f"{1000 + i}.png", data / "train" / "dots")
+    shutil.copy(data / "train/dots/000.png", data / "train/dots/copy.png")
+    probe(data, tmp_path / "c", weights)
+    assert counted.pictures == 94
+    build_classifier(ImageSpec(32, "squash"), ("a", "b")).save(tmp_path / "other spec")
+    probe(data, tmp_path / "d2", str(tmp_path / "other spec"))
+    assert counted.pictures == 94 * 2
+    other = build_classifier()
+    other.network.blocks[0].mlp[0].bias.data[0] += 1
+    other.save(tmp_path / "other weights")
+    probe(data, tmp_path / "e", str(tmp_path / "other weights"))
+    assert counted.pictures == 94 * 3
+    probe(data, tmp_path / "f", weights, precision="bf16")
+    assert counted.pictures == 94 * 4
+
+
+def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
+    patterns: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    classifier = build_classifier()
+    inventory = take_inventory(load_dataset(patterns).splits["train"])
+    monkeypatch.setattr(features_module, "SHARD", 32)
+    features = Features(classifier.network, classifier.spec, "float32", 8)
+    expected, compute, calls = features.of(inventory), Features._compute, 0
+    opened = [classifier.spec.open(picture.source) for picture in inventory.pictures]
+    pixels = torch.stack([classifier.spec.prepare(picture) for picture in opened])
+    direct = classifier.network.features(pixels).detach().numpy()
+    np.testing.assert_allclose(expected, direct, atol=1e-5, rtol=1e-5)
+    shutil.rmtree(cache)
+
+    def interrupted(self: Features, pixels: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return compute(self, pixels)
+
+    monkeypatch.setattr(Features, "_compute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        features.of(inventory)
+    assert len(features.cache.read(inventory.sha256)) == 40
+    monkeypatch.setattr(Features, "_compute", compute)
+    damaged = max(features.cache.folder.glob("*.safetensors"))
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    np.testing.assert_array_equal(features.of(inventory), expected)
+    assert "is damaged" in caplog.text
+    with caplog.at_level(logging.INFO):
+        features.of(inventory)
+    assert "features of 90 pictures, 90 of them cached" in caplog.text
+    assert features.compute(inventory.subset([])) == {}  # a process without a share
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_before_any_work(
+    patterns: Path, tmp_path: Path, weights: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("in the way")
+    counted = Counted(monkeypatch)
+    with pytest.raises(FoodvisionError, match=r"features cannot be kept \(.*\); mend that, or set"):
+        probe(patterns, tmp_path / "r", weights)
+    assert counted.pictures == 0
+    cache.unlink()
+    train(patterns, out=tmp_path / "r", device="cpu", resume=True)
+
+
+def test_a_file_that_cannot_be_read_just_now_is_left_where_it_is(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = FeatureCache(cache / "x")
+    features.add({"00" * 32: np.ones(3, dtype=np.float32)})
+
+    def too_many(path: Path) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "load_file", too_many)
+        assert features.read({"00" * 32}) == {}
+    assert features.read({"00" * 32, "11" * 32}).keys() == {"00" * 32}
+
+
+def test_several_processes_may_keep_the_same_features(cache: Path) -> None:
+    rows = {f"{i:064x}": np.full(64, i, dtype=np.float32) for i in range(500)}
+
+    def write(_: int) -> None:
+        for _ in range(10):
+            FeatureCache(cache / "x").add(rows)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = FeatureCache(cache / "x").read(rows.keys())
+    assert all((found[digest] == row).all() for digest, row in rows.items())
+
+
+def test_features_that_are_no_numbers_are_one_line(
+    patterns: Path, tmp_path: Path, cache: Path
+) -> None:
+    broken = build_classifier(classes=("a", "b"))
+    broken.network.blocks[0].mlp[0].bias.data[0] = torch.nan
+    broken.save(tmp_path / "w")
+    with pytest.raises(FoodvisionError, match="features are no finite numbers: its weights are"):
+        probe(patterns, tmp_path / "r", str(tmp_path / "w"))
+    assert not list(cache.glob("*/*.safetensors"))
+
+
+def test_two_processes_compute_half_of_the_features_each(
+    patterns: Path, tmp_path: Path, weights: str, cache: Path
+) -> None:
+    words = ["--recipe", "probe", "--weights", weights, "--set", "precision=float32"]
+    train_in_two_processes(patterns, tmp_path / "two", *words)
+    assert len(list(cache.glob("*/*.safetensors"))) == 4  # two shares of two splits
+    one = probe(patterns, tmp_path / "one", weights)
+    two = Classifier.load(tmp_path / "two", "cpu")
+    torch.testing.assert_close(two.network.head.weight, one.classifier.network.head.weight)

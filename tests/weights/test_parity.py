@@ -1,0 +1,166 @@
+"""Our network is the reference libraries': their random weights, read, give their logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+import transformers
+from torch import Tensor, nn
+
+from foodvision.models import ViT, ViTConfig
+from foodvision.paper.parity import write_npz
+from foodvision.weights import GOOGLE, TIMM, TORCHVISION, read_repository
+from foodvision.weights.layouts import FORMATS, Format
+from foodvision.weights.tensors import read_tensors
+
+CONFIG = ViTConfig(
+    image_size=32,
+    patch_size=8,
+    num_layers=3,
+    hidden_size=24,
+    mlp_size=52,
+    num_heads=3,
+    num_classes=5,
+)
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    torch.manual_seed(3)
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.2)
+    return network.eval()
+
+
+def assert_equal_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor]) -> None:
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        expected = theirs(x)
+        torch.testing.assert_close(ours(x), expected, rtol=0, atol=1e-5)
+    assert expected.std() > 0.1  # or nothing was compared
+
+
+def read(format: Format, tensors: dict[str, Tensor]) -> ViT:
+    ours = ViT(CONFIG).eval()
+    ours.load_state_dict(format.read(tensors, CONFIG))
+    return ours
+
+
+def build_timm(**settings: object) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=32,
+        patch_size=8,
+        depth=3,
+        num_heads=3,
+        embed_dim=24,
+        mlp_ratio=52 / 24,
+        num_classes=5,
+        fc_norm=False,
+        **settings,
+    ).eval()
+
+
+def test_torchvision() -> None:
+    theirs = randomised(
+        torchvision.models.VisionTransformer(
+            image_size=32,
+            patch_size=8,
+            num_layers=3,
+            num_heads=3,
+            hidden_dim=24,
+            mlp_dim=52,
+            num_classes=5,
+        )
+    )
+    assert_equal_logits(read(TORCHVISION, theirs.state_dict()), theirs)
+
+
+def test_timm() -> None:
+    theirs = randomised(build_timm())
+    assert_equal_logits(read(TIMM, theirs.state_dict()), theirs)
+
+
+def test_average_pooling_is_timms() -> None:
+    theirs = randomised(build_timm(class_token=False, global_pool="avg"))
+    config = ViTConfig(**{**vars(CONFIG), "pooling": "average"})
+    ours = ViT(config).eval()
+    ours.load_state_dict(TIMM.read(theirs.state_dict(), config))
+    assert_equal_logits(ours, theirs)
+
+
+@pytest.mark.parametrize("qkv_bias", [True, False])
+def test_transformers(qkv_bias: bool, tmp_path: Path) -> None:
+    config = transformers.ViTConfig(
+        image_size=32,
+        patch_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        hidden_size=24,
+        intermediate_size=52,
+        num_labels=5,
+        qkv_bias=qkv_bias,
+    )
+    theirs = randomised(transformers.ViTForImageClassification(config))
+    theirs.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    ours = read_repository(tmp_path).build()
+    assert ours.network.config.layer_norm_eps == 1e-12
+    assert ours.classes == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4")
+    assert_equal_logits(ours.network, lambda x: theirs(x).logits)
+
+
+def test_the_authors_format_is_what_timm_reads(tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    written = randomised(ViT(CONFIG))
+    write_npz(written, path)
+    theirs = build_timm()
+    theirs.load_pretrained(str(path))
+    assert_equal_logits(written, theirs)
+    assert_equal_logits(read(GOOGLE, read_tensors(path)), theirs)
+
+
+def test_the_authors_format_has_flax_names_and_shapes(tmp_path: Path) -> None:
+    """As vit_jax/models_vit.py builds them; vit_jax/checkpoint.py names them with slashes."""
+    config = ViTConfig(**{**vars(CONFIG), "num_layers": 1})
+    arrays = write_npz(ViT(config), tmp_path / "weights.npz")
+    block = "Transformer/encoderblock_0"
+    attention = f"{block}/MultiHeadDotProductAttention_1"
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "cls": (1, 1, 24),
+        "embedding/kernel": (8, 8, 3, 24),
+        "embedding/bias": (24,),
+        "Transformer/posembed_input/pos_embedding": (1, 17, 24),
+        f"{block}/LayerNorm_0/scale": (24,),
+        f"{block}/LayerNorm_0/bias": (24,),
+        f"{attention}/query/kernel": (24, 3, 8),
+        f"{attention}/query/bias": (3, 8),
+        f"{attention}/key/kernel": (24, 3, 8),
+        f"{attention}/key/bias": (3, 8),
+        f"{attention}/value/kernel": (24, 3, 8),
+        f"{attention}/value/bias": (3, 8),
+        f"{attention}/out/kernel": (3, 8, 24),
+        f"{attention}/out/bias": (24,),
+        f"{block}/LayerNorm_2/scale": (24,),
+        f"{block}/LayerNorm_2/bias": (24,),
+        f"{block}/MlpBlock_3/Dense_0/kernel": (24, 52),
+        f"{block}/MlpBlock_3/Dense_0/bias": (52,),
+        f"{block}/MlpBlock_3/Dense_1/kernel": (52, 24),
+        f"{block}/MlpBlock_3/Dense_1/bias": (24,),
+        "Transformer/encoder_norm/scale": (24,),
+        "Transformer/encoder_norm/bias": (24,),
+        "head/kernel": (24, 5),
+        "head/bias": (5,),
+    }
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.library)
+def test_what_is_written_is_read(format: Format) -> None:
+    state = randomised(ViT(CONFIG)).state_dict()
+    read = format.read(format.write(state, CONFIG), CONFIG)
+    assert read.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(read[name], tensor), name

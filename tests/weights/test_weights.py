@@ -1,0 +1,392 @@
+"""From a source's name to a network: every family, another head or resolution, bad files."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+import transformers
+from safetensors.torch import load_file, save_file
+from timm.models import save_for_hf
+from torch import Tensor, nn
+
+from foodvision.errors import ModelError
+from foodvision.images import ImageSpec
+from foodvision.models import ViT, ViTConfig
+from foodvision.paper.parity import write_npz
+from foodvision.weights import GOOGLE, TORCHVISION, load_pretrained
+from tests.conftest import build_classifier
+
+IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def vit(image_size: int = 64, num_classes: int = 5) -> ViT:
+    """Small, and of a width of Table 1's, so that the number of heads is known."""
+    torch.manual_seed(1)
+    config = ViTConfig.named(
+        "vit_ti32", num_layers=2, mlp_size=96, image_size=image_size, num_classes=num_classes
+    )
+    network = ViT(config)
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.2)
+    return network.eval()
+
+
+def torchvision_state(network: ViT) -> dict[str, Tensor]:
+    """By the names in torchvision's published files, which are older than its state_dict's."""
+    state = TORCHVISION.write(network.state_dict(), network.config)
+    old = {".mlp.0.": ".mlp.linear_1.", ".mlp.3.": ".mlp.linear_2."}
+    for new, published in old.items():
+        state = {name.replace(new, published): tensor for name, tensor in state.items()}
+    return state
+
+
+def assert_same(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size: int) -> None:
+    x = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        expected = theirs(x)
+        torch.testing.assert_close(ours(x), expected, rtol=0, atol=2e-5)
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "spec"),
+    [
+        ("vit_b_32-d86f8d99.pth", 224, ImageSpec(224, "crop", 256, "bilinear", **IMAGENET)),
+        ("vit_l_16-852ce7e3.pth", 224, ImageSpec(224, "crop", 242, "bilinear", **IMAGENET)),
+        ("vit_b_16_swag-9ac1b537.pth", 384, ImageSpec(384, "crop", 384, "bicubic", **IMAGENET)),
+    ],
+)
+def test_torchvisions_files_are_known_by_name(
+    name: str, size: int, spec: ImageSpec, tmp_path: Path
+) -> None:
+    network = vit(size, num_classes=1000)
+    torch.save(torchvision_state(network), tmp_path / name)
+    loaded = load_pretrained(str(tmp_path / name))
+    assert loaded.spec == spec
+    assert loaded.classes is not None
+    assert loaded.classes[963] == "pizza"
+    assert_same(loaded.network, network, size)
+
+
+def test_torchvision_layout_under_another_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = vit()
+    save_file(torchvision_state(network), tmp_path / "mine.safetensors")
+    with caplog.at_level(logging.INFO):
+        loaded = load_pretrained(str(tmp_path / "mine.safetensors"))
+    assert loaded.spec == ImageSpec(64, "crop", 73, **IMAGENET)
+    assert (
+        "mine.safetensors does not describe its pictures; taken is what torchvision" in caplog.text
+    )
+    assert loaded.classes is None
+    assert_same(loaded.network, network, 64)
+
+
+@pytest.fixture(scope="module")
+def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=3)
+    nn.init.normal_(network.head.weight, std=0.1)
+    folder = tmp_path_factory.mktemp("timm")
+    save_for_hf(network, folder, {"label_names": ["a", "b", "c"]}, safe_serialization=True)
+    return folder
+
+
+def build_timm(folder: Path) -> nn.Module:
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=3).eval()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network
+
+
+@pytest.mark.parametrize("file", ["", "/model.safetensors"])
+def test_timms_repository(file: str, timm_folder: Path) -> None:
+    loaded = load_pretrained(f"{timm_folder}{file}")
+    assert loaded.spec == ImageSpec(32, "crop", 35, "bicubic")  # crop_pct 0.9
+    assert loaded.classes == ("a", "b", "c")
+    assert_same(loaded.network, build_timm(timm_folder), 32)
+
+
+def test_timms_file_alone(timm_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.symlink_to(timm_folder / "model.safetensors")
+    loaded = load_pretrained(str(file))
+    assert (loaded.spec, loaded.classes) == (ImageSpec(32, "crop", 35, "bicubic"), None)
+    assert_same(loaded.network, build_timm(timm_folder), 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architecture": "vit_base_patch16_gap_224"}, "vit_base_patch16_gap_224 is not the paper"),
+        ({"architecture": "vit_base_patch14_reg4_dinov2"}, "is not the paper's network"),
+        ({"global_pool": "avg"}, "global_pool 'avg' is not supported"),
+        ({"model_args": {"act_layer": "quick_gelu"}}, "model_args act_layer is not supported"),
+        ({"pretrained_cfg": {}}, r"pretrained_cfg is damaged \(KeyError\('input_size'\)\)"),
+        ({"label_names": ["a", "b"]}, "2 class names for 3 logits"),
+    ],
+)
+def test_timms_other_networks_are_refused(
+    changes: dict[str, Any], reason: str, timm_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").symlink_to(timm_folder / "model.safetensors")
+    config = json.loads((timm_folder / "config.json").read_text()) | changes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=reason):
+        load_pretrained(str(tmp_path))
+
+
+@pytest.fixture
+def backbone(tmp_path: Path) -> transformers.ViTModel:
+    """As google/vit-base-patch16-224-in21k is: without head, its hidden layer in the pooler."""
+    torch.manual_seed(1)
+    network = transformers.ViTModel(
+        transformers.ViTConfig(
+            image_size=32,
+            patch_size=8,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            hidden_size=24,
+            intermediate_size=52,
+        )
+    ).eval()
+    network.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    return network
+
+
+def test_a_backbone_gets_a_new_head_and_loses_its_hidden_layer_in_one_line(
+    backbone: transformers.ViTModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        loaded = load_pretrained(str(tmp_path), num_classes=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "vit.pooler.dense.weight: the hidden layer before the old head is left out"
+    ]
+    assert loaded.spec == ImageSpec(32, "squash")
+    assert loaded.classes is None
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = backbone(x).last_hidden_state[:, 0]
+        torch.testing.assert_close(loaded.network.features(x), expected, rtol=0, atol=1e-5)
+        assert torch.equal(loaded.network(x), torch.zeros(2, 3))
+    with pytest.raises(ModelError, match="it has no head: say how many classes"):
+        load_pretrained(str(tmp_path))
+
+
+def test_the_authors_file(tmp_path: Path) -> None:
+    network, path = vit(), tmp_path / "B_32.npz"
+    write_npz(network, path)
+    loaded = load_pretrained(str(path))
+    assert (loaded.spec, loaded.classes) == (ImageSpec(64, "squash", None, "bilinear"), None)
+    assert_same(loaded.network, network, 64)
+
+
+def test_the_authors_hidden_layer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network, path = vit(), tmp_path / "B_32.npz"
+    arrays = write_npz(network, path)
+    np.savez(path, **arrays, **{"pre_logits/kernel": np.eye(192), "pre_logits/bias": np.ones(192)})
+    with pytest.raises(ModelError, match="pre_logits/kernel: a hidden layer before the head, whi"):
+        load_pretrained(str(path))
+    with caplog.at_level(logging.INFO):
+        loaded = load_pretrained(str(path), num_classes=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "pre_logits/kernel: the hidden layer before the old head is left out"
+    ]
+    assert_same(loaded.network.features, network.features, 64)
+
+
+def test_a_classifier_of_ours_is_a_source(tmp_path: Path) -> None:
+    for pooling in ("class_token", "average"):
+        classifier = build_classifier(pooling=pooling)
+        classifier.save(tmp_path / pooling)
+        loaded = load_pretrained(str(tmp_path / pooling))
+        assert (loaded.spec, loaded.classes) == (classifier.spec, classifier.classes)
+        assert_same(loaded.network, classifier.network, 32)
+
+
+def test_another_resolution(tmp_path: Path) -> None:
+    network, path = vit(224, num_classes=1000), tmp_path / "vit_b_32-d86f8d99.pth"
+    torch.save(torchvision_state(network), path)
+    loaded = load_pretrained(str(path), num_classes=2, image_size=(448, 320))
+    assert loaded.network.config.grid == (14, 10)
+    assert loaded.spec == ImageSpec((448, 320), "crop", 512, "bilinear", **IMAGENET)
+    state, original = loaded.network.state_dict(), network.state_dict()
+    assert state["embedding.E_pos"].shape == (1, 141, 192)
+    for name in original.keys() - {"embedding.E_pos", "head.weight", "head.bias"}:
+        assert torch.equal(state[name], original[name]), name
+    assert loaded.network(torch.zeros(1, 3, 448, 320)).shape == (1, 2)
+    for weight in loaded.network.parameters():  # it can be trained and saved
+        assert weight.requires_grad
+        assert weight.is_contiguous()
+    with pytest.raises(ModelError, match="image_size 225 is not a multiple of patch_size 32"):
+        load_pretrained(str(path), image_size=225)
+
+
+class Code:
+    """Runs when it is unpickled by a careless reader."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def swap(state: dict[str, Any], one: str, other: str) -> dict[str, Any]:
+    return state | {one: state[other], other: state[one]}
+
+
+MLP = "encoder.layers.encoder_layer_1.mlp.linear_"
+WITHOUT_CLASS_TOKEN = "encoder.pos_embedding: 4 positions are no square grid and a class token"
+BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
+    "a CNN's": (
+        lambda _: torchvision.models.resnet18().state_dict(),
+        "of no Vision Transformer that .* it begins with conv1.weight",
+    ),
+    "nothing": (lambda _: {}, "of no Vision Transformer"),
+    "a whole network": (lambda _: nn.Linear(2, 2), "Python objects beside its tensors, which are"),
+    "more than tensors": (lambda s: s | {"epoch": 3}, "is no state_dict"),
+    "swapped layers": (
+        lambda s: swap(s, f"{MLP}1.weight", f"{MLP}2.weight"),
+        r"encoder_layer_1\.mlp\.0\.weight is of shape \(192, 96\), not \(96, 192\)",
+    ),
+    "one missing": (
+        lambda s: {n: t for n, t in s.items() if n != f"{MLP}2.bias"},
+        r"lack encoder\.layers\.encoder_layer_1\.mlp\.3\.bias",
+    ),
+    "a first one missing": (
+        lambda s: {n: t for n, t in s.items() if n != "encoder.ln.bias"},
+        r"lack encoder\.ln\.bias",
+    ),
+    "one too many": (lambda s: s | {"fc_norm.bias": s["encoder.ln.bias"]}, "has not: fc_norm.bias"),
+    "no class token's position": (
+        lambda s: s | {"encoder.pos_embedding": s["encoder.pos_embedding"][:, 1:]},
+        WITHOUT_CLASS_TOKEN,
+    ),
+    "another width": (
+        lambda _: torchvision_state(
+            ViT(ViTConfig(64, 32, num_layers=1, hidden_size=24, num_heads=3, num_classes=2))
+        ),
+        "hidden size 24 is in no row of Table 1",
+    ),
+    "grey pictures": (
+        lambda s: s | {"conv_proj.weight": s["conv_proj.weight"][:, :1]},
+        r"conv_proj\.weight is of shape \(192, 1, 32, 32\), not \(192, 3, 18, 18\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
+def test_bad_checkpoints_are_one_clear_line(
+    content: Callable[[dict[str, Tensor]], object], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(content(torchvision_state(vit())), path)
+    assert_refused(path, reason)
+
+
+def assert_refused(path: Path, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        load_pretrained(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_pickle_is_not_run(legacy: bool, tmp_path: Path) -> None:
+    evil, path = tmp_path / "was run", tmp_path / "weights.pth"
+    state = torchvision_state(vit()) | {"x": Code(evil)}
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    assert_refused(path, "holds Python objects beside its tensors")
+    path.write_bytes(pickle.dumps(Code(evil)))
+    assert_refused(path, "holds Python objects beside its tensors")
+    np.savez(tmp_path / "weights.npz", cls=np.array([Code(evil)], dtype=object))
+    assert_refused(tmp_path / "weights.npz", r"weights.npz is damaged \(Object arrays cannot be")
+    (tmp_path / "weights.npz").write_bytes(pickle.dumps(Code(evil)))
+    assert_refused(tmp_path / "weights.npz", r"weights.npz is damaged")
+    assert not evil.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_files(share: float, tmp_path: Path) -> None:
+    network, content = vit(), io.BytesIO()
+    torch.save(torchvision_state(network), content)
+    write_npz(network, tmp_path / "weights.npz")
+    save_file(torchvision_state(network), tmp_path / "weights.safetensors")
+    (tmp_path / "weights.pth").write_bytes(content.getvalue())
+    for suffix in ("npz", "safetensors", "pth"):
+        path = tmp_path / f"weights.{suffix}"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert_refused(path, f"weights.{suffix} is damaged")
+
+
+def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    arrays = write_npz(vit(), path)
+    attention = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1"
+    np.savez(path, **swap(arrays, f"{attention}/out/kernel", f"{attention}/query/kernel"))
+    assert_refused(
+        path, rf"{attention}/query/kernel is of shape \(3, 64, 192\), not \(192, 3, 64\)"
+    )
+    del arrays["Transformer/encoder_norm/scale"]
+    np.savez(path, **arrays)
+    assert_refused(path, "lack Transformer/encoder_norm/scale")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("torchvision:vit_b_16", "torchvision has vit_b_16/IMAGENET1K_V1, vit_b_16/IMAGENET1K_SW"),
+        (
+            "torchvision:efficientnet_b2/DEFAULT",
+            "torchvision has efficientnet_b2/IMAGENET1K_V1$",
+        ),
+        (
+            "torchvision:efficientnetb2/IMAGENET1K_V1",
+            "no network 'efficientnetb2' that can be used here; the nearest weights are "
+            "efficientnet_b2/IMAGENET1K_V1, [a-z0-9_]+/[A-Z0-9_]+, [a-z0-9_]+/[A-Z0-9_]+$",
+        ),
+        ("torchvision:squeezenet1_0/IMAGENET1K_V1", "no network 'squeezenet1_0' that can be used"),
+        ("torchvision:vgg16/IMAGENET1K_FEATURES", "torchvision has vgg16/IMAGENET1K_V1$"),
+        ("timm:vit_base_patch16_224", "weights of timm have a tag, as in vit_base_patch16_224.au"),
+        ("hub:nobody", "hub:nobody: no such model folder"),
+        ("hub:nobody/nothing", "not to be had from the Hub either .* put them into a folder"),
+        ("nowhere.npz", r"there is no nowhere\.npz"),
+        ("weights.h5", "or a file that ends in .safetensors, .pth, .npz"),
+    ],
+)
+def test_sources_that_are_none(source: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        load_pretrained(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_transformers_file_needs_its_config(tmp_path: Path) -> None:
+    classifier = build_classifier()
+    classifier.save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    assert_same(load_pretrained(str(weights)).network, classifier.network, 32)
+    (tmp_path / "config.json").unlink()
+    assert_refused(weights, r"there is no config\.json beside it")
+
+
+def test_written_arrays_are_the_authors_alone() -> None:
+    """Nothing of a `ViT` is left out of the format, or the file would be another network's."""
+    network = vit()
+    written = GOOGLE.write(network.state_dict(), network.config)
+    count = sum(tensor.numel() for tensor in written.values())
+    assert count == sum(weight.numel() for weight in network.parameters())
