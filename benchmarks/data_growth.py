@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/data_growth.py PARQUET_FOLDER [setting=value ...]
 
-Each size is one epoch of recipe `scratch` in a process of its own, on pictures taken evenly from
+Each size is one epoch of recipe `scratch` in a process of its own, on images taken evenly from
 the training rows of the folder. Peak memory is the process's resident set, libraries included.
 """
 
@@ -35,11 +35,11 @@ def main(folder: str, *settings: str) -> None:
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
             if status:
-                sys.exit(f"training on {size:,} pictures failed")
+                sys.exit(f"training on {size:,} images failed")
             epoch = json.loads(Path(f"{temporary}/run/history.jsonl").read_text().splitlines()[0])
             print(
-                f"{size:,} pictures: {seconds:.1f} s in all, {epoch['seconds']:.1f} s the epoch, "
-                f"{epoch['images_per_second']:.0f} pictures/s, {usage.ru_maxrss / 2**20:.2f} GiB",
+                f"{size:,} images: {seconds:.1f} s in all, {epoch['seconds']:.1f} s the epoch, "
+                f"{epoch['images_per_second']:.0f} images/s, {usage.ru_maxrss / 2**20:.2f} GiB",
                 flush=True,
             )
 

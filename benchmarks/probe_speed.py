@@ -2,15 +2,15 @@
 
     .venv/bin/python benchmarks/probe_speed.py ../shared/data/grocery_10
 
-450 training and 150 test pictures at their natural size, no two with the same bytes: where there
+450 training and 150 test images at their natural size, no two with the same bytes: where there
 are too few photographs, some of the training are used again as re-encoded crops. The weights are
 torchvision's initial ones (no download), the same file for both. Each side is a process of its
 own, timed from its start to its test log loss, imports, reading and checking of the weights
 included; ours has an empty cache.
 
-The course (learnpytorch.io, chapter 08) sends every training and test picture through the frozen
+The course (learnpytorch.io, chapter 08) sends every training and test image through the frozen
 network in each of ten epochs: Adam at 1e-3, batches of 32, two worker processes, float32. Ours
-sends each picture through it once, in bf16 where that is fast, sets 15 % of the training pictures
+sends each image through it once, in bf16 where that is fast, sets 15 % of the training images
 aside to choose the L2 penalty, and opens the test once.
 """
 
@@ -32,7 +32,7 @@ WEIGHTS = "vit_b_16-c867db91.pth"
 
 
 def course(folder: str) -> dict[str, float]:
-    """The course's loop: the head of torchvision's network trained on pictures, epoch by epoch."""
+    """The course's loop: the head of torchvision's network trained on images, epoch by epoch."""
     import torch
     import torchvision
     from torch.utils.data import DataLoader
@@ -80,7 +80,7 @@ SPLITS = ("train", "test")
 SIDES = {"course": course, "ours": ours}
 
 
-def write_pictures(source: Path, out: Path) -> None:
+def write_images(source: Path, out: Path) -> None:
     """All photographs below the source, by chance for test or training, and crops of the latter.
 
     The source's own split is not followed: its test photographs are of other shops.
@@ -111,7 +111,7 @@ def main(source: str) -> None:
 
     seconds, answers = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(source), Path(folder) / "data")
+        write_images(Path(source), Path(folder) / "data")
         torch.manual_seed(0)
         torch.save(torchvision.models.vit_b_16().state_dict(), Path(folder) / WEIGHTS)
         for side in reversed(SIDES):

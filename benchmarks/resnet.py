@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/resnet.py DATA [seed] [setting=value ...]
 
 The recipe is `scratch` but for the network and its optimiser, AdamW, because Muon is for the
-matrices of a ViT: the same pictures, epochs, augmentation, schedule and moving average. The
+matrices of a ViT: the same images, epochs, augmentation, schedule and moving average. The
 weights with the lowest validation log loss are kept, and the test split is opened once, at the end.
 """
 
@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torchvision.models import resnet18
 
 from foodvision.backends.device import has_fast_bf16, keep_freed_memory
-from foodvision.data import Pictures, load_dataset, training_splits
+from foodvision.data import LabelledImages, load_dataset, training_splits
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.training import load_recipe
@@ -28,24 +28,24 @@ from foodvision.training.recipe import Recipe
 
 @torch.inference_mode()
 def measure(
-    network: torch.nn.Module, pictures: Pictures, spec: ImageSpec, recipe: Recipe
+    network: torch.nn.Module, images: LabelledImages, spec: ImageSpec, recipe: Recipe
 ) -> Metrics:
     """Metrics in float32."""
-    running = RunningMetrics(pictures.classes)
-    for pixels, labels in validation_loader(pictures, spec, recipe):
+    running = RunningMetrics(images.classes)
+    for pixels, labels in validation_loader(images, spec, recipe):
         running.update(network.eval()(pixels).numpy(), labels.numpy())
     return running.result()
 
 
 def main(data: str, seed: str = "0", *settings: str) -> None:
-    """Train, keep the best weights, measure them on the test pictures."""
+    """Train, keep the best weights, measure them on the test images."""
     changes = dict(setting.split("=", 1) for setting in settings)
     precision = "bf16" if has_fast_bf16(torch.device("cpu")) else "float32"
     fixed = {"optimizer": "adamw", "weight_decay": 0.05, "seed": seed, "precision": precision}
     recipe = load_recipe("scratch", fixed | changes)
     dataset, spec = load_dataset(data), recipe.image_spec()
     splits = training_splits(dataset, recipe.seed, recipe.validation_fraction)
-    train, validation = splits.train.pictures, splits.validation.pictures
+    train, validation = splits.train.images, splits.validation.images
     keep_freed_memory()
     torch.manual_seed(recipe.seed)
     network = resnet18(num_classes=len(dataset.classes))

@@ -1,4 +1,4 @@
-"""Pictures per second of training: our loop beside timm's network in a plain PyTorch loop.
+"""Images per second of training: our loop beside timm's network in a plain PyTorch loop.
 
     make bench
 
@@ -6,7 +6,7 @@ Each run is a process of its own; the two sides take turns, so that a machine th
 both. Both have the same precision, batch size, fused AdamW and clipping, and are not compiled. With
 data `memory` one batch comes again and again; `files` adds JPEG files in class folders, random
 crops and flips, as a good tutorial loads them: torchvision's ImageFolder and transforms, and a
-DataLoader. What is ours alone is part of our loop: freed memory is kept, and pictures are opened
+DataLoader. What is ours alone is part of our loop: freed memory is kept, and images are opened
 once, before the first step, which is not in the rate but printed beside it.
 
 Fine-tuning is recipe `finetune` on our side, and on timm's its own layer-wise decay and moving
@@ -53,12 +53,12 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     recipe = Recipe(**settings)
     if "recipe" in case:
         recipe = load_recipe(case["recipe"], settings | {"weights": "none are read"})
-    pictures = load_dataset(folder).splits["all"]
+    images = load_dataset(folder).splits["all"]
     config = ViTConfig.named(
         f"vit_{case['network']}{case['patch']}", image_size=case["size"], num_classes=CLASSES
     )
     network, spec = ViT(config), ImageSpec(case["size"])
-    training = Training(network, pictures, pictures[:1], spec, recipe, Accelerator(cpu=True))
+    training = Training(network, images, images[:1], spec, recipe, Accelerator(cpu=True))
     if data == "memory":
         shape = case["batch"], 3, case["size"], case["size"]
         batch = torch.randint(256, shape, dtype=torch.uint8), torch.randint(CLASSES, shape[:1])
@@ -117,7 +117,7 @@ def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
 
 
 def measure(side: str, name: str, data: str, folder: str, precision: str) -> float:
-    """Pictures per second of one side, after a warm-up."""
+    """Images per second of one side, after a warm-up."""
     case = CASES[name]
     steps = {"ours": our_steps, "timm": plain_steps}[side](case, data, folder, precision)
     for _ in range(WARM_UP):
@@ -132,14 +132,14 @@ def seconds_to_open(folder: str) -> float:
     """What our loop does once for all epochs."""
     from foodvision.data import load_dataset
     from foodvision.images import ImageSpec
-    from foodvision.training.memory import OpenedPictures
+    from foodvision.training.memory import OpenedImages
 
     started = time.perf_counter()
-    OpenedPictures(load_dataset(folder).splits["all"], ImageSpec(64))
+    OpenedImages(load_dataset(folder).splits["all"], ImageSpec(64))
     return time.perf_counter() - started
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     """JPEG files of noise, larger than the networks' input as photographs are."""
     random = np.random.default_rng(0)
     for i in range(PICTURES):
@@ -155,9 +155,9 @@ def main() -> None:
 
     precision = "bf16" if has_fast_bf16(torch.device("cpu")) else "float32"
     with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(folder))
+        write_images(Path(folder))
         seconds = seconds_to_open(folder)
-        print(f"opening {PICTURES} pictures, which ours does once: {seconds:.2f} s", flush=True)
+        print(f"opening {PICTURES} images, which ours does once: {seconds:.2f} s", flush=True)
         for name in CASES:
             for data in ("memory", "files"):
                 rates: dict[str, list[float]] = {"ours": [], "timm": []}
@@ -170,7 +170,7 @@ def main() -> None:
                 ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
                 print(
                     f"{name}, {precision}, data from {data}: ours {ours:.1f}, timm {theirs:.1f} "
-                    f"pictures/s; ratio {ratio:.2f} (median of {ROUNDS} pairs)",
+                    f"images/s; ratio {ratio:.2f} (median of {ROUNDS} pairs)",
                     flush=True,
                 )
 

@@ -110,7 +110,7 @@ def demo(
     open_app: Annotated[bool, typer.Option("--app", help="Open the app at the end.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Do everything once, offline, on pictures we draw: data, training, report, app."""
+    """Do everything once, offline, on images we draw: data, training, report, app."""
     from foodvision.demo import run_demo
 
     run_demo(out, open_app, device)
@@ -155,8 +155,8 @@ def data_split(
     path = split_folder(
         load_dataset(data, follow_split_csv=False), seed, {"test": test, "validation": validation}
     )
-    for split, pictures in load_dataset(data).splits.items():
-        print(f"{split:<11}{len(pictures):>7,} pictures")
+    for split, images in load_dataset(data).splits.items():
+        print(f"{split:<11}{len(images):>7,} images")
     print(path)
 
 
@@ -192,7 +192,7 @@ def train(
         str | None, typer.Option(metavar="A,B,…", help="Classes not to learn.")
     ] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Share of the training pictures to learn from, in 0-1.")
+        float | None, typer.Option(help="Share of the training images to learn from, in 0-1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/DATA-RECIPE.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the interrupted run in --out.")] = False,
@@ -275,10 +275,10 @@ def predict(
     model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
     as_json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Write F.csv or F.jsonl instead.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     device: Device = "auto",
 ) -> None:
-    """Classify pictures; a picture that cannot be opened costs no other one."""
+    """Classify images; an image that cannot be opened costs no other one."""
     from foodvision.classifier import Classifier
     from foodvision.classifier.predict import find_inputs, write_predictions
 
@@ -289,7 +289,7 @@ def predict(
 
 @app.command()
 def info(model: Model) -> None:
-    """Say what a model is: network, pictures, classes, training, measured numbers."""
+    """Say what a model is: network, images, classes, training, measured numbers."""
     from foodvision.classifier import Classifier
 
     print(Classifier.load(model, "cpu").describe())

@@ -1,4 +1,4 @@
-"""The whole path once, offline: draw pictures, train on them, measure, show.
+"""The whole path once, offline: draw images, train on them, measure, show.
 
 It sets the classifier beside two logistic regressions, on small pixels and on colours, because
 a score on a data set of one's own says nothing until one knows how far a simple model gets.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.data import Pictures, load_dataset
+from foodvision.data import LabelledImages, load_dataset
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
 from foodvision.metrics import RunningMetrics
@@ -33,14 +33,14 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
         device: see `train`.
 
     """
-    log.info("The pictures of this demo are drawings of ours, not photographs.")
+    log.info("The images of this demo are drawings of ours, not photographs.")
     result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
     report = evaluate(result.classifier, "drawn")
     report.save(result.folder / "report", [epoch.to_dict() for epoch in result.history])
     print(report.summary())
     for name, accuracy, log_loss in baselines():
         print(f"{name}: log loss {log_loss:.4f}, accuracy {accuracy:.1%}")
-    print(f"pictures of the report: {result.folder / 'report'}")
+    print(f"images of the report: {result.folder / 'report'}")
     print(f"Open the app: foodvision app {result.folder}")
     if open_app:
         from foodvision.apps.classify import launch_app
@@ -51,7 +51,7 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
 def baselines() -> list[tuple[str, float, float]]:
     """Name, test accuracy and test log loss of the two logistic regressions on our drawings."""
     dataset = load_dataset("drawn")
-    pixels = {split: _pixels(pictures) for split, pictures in dataset.splits.items()}
+    pixels = {split: _pixels(images) for split, images in dataset.splits.items()}
     rows = []
     # Of the strengths 0.01, 1 and 100, each baseline has the one that serves it best.
     for name, strength, features in (
@@ -71,12 +71,12 @@ def baselines() -> list[tuple[str, float, float]]:
     return rows
 
 
-def _pixels(pictures: Pictures) -> np.ndarray:
+def _pixels(images: LabelledImages) -> np.ndarray:
     spec = ImageSpec(32, "squash")
     return np.stack(
         [
             spec.resize(spec.open(example.source), 32, 32).permute(1, 2, 0).numpy()
-            for example in pictures
+            for example in images
         ]
     )
 

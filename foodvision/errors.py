@@ -8,10 +8,10 @@ class FoodvisionError(Exception):
 
 
 class ImageError(FoodvisionError):
-    """A picture that cannot be opened.
+    """An image that cannot be opened.
 
     Attributes:
-        source: where the picture came from: a path, a URL, or ``<bytes>`` and the like.
+        source: where the image came from: a path, a URL, or ``<bytes>`` and the like.
         reason: why it cannot be opened, and what to do where something can be done.
 
     """

@@ -18,17 +18,17 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was measured on n pictures.
+    """What was measured on n images.
 
     Attributes:
-        n: pictures.
+        n: images.
         log_loss: mean of −log p(true class) in nats; log K for a classifier that knows nothing.
-        accuracy: share of pictures whose most probable class is the true one, in 0-1.
+        accuracy: share of images whose most probable class is the true one, in 0-1.
         accuracy_ci95: Wilson's 95 % interval of the accuracy.
         ece: expected calibration error over 15 equal-width bins of the top probability, in 0-1.
         classes: names.
         per_class: for each name n, precision, recall and f1 (0 where undefined).
-        confusion: pictures by true class (row) and predicted class (column).
+        confusion: images by true class (row) and predicted class (column).
 
     """
 
@@ -60,7 +60,7 @@ class RunningMetrics:
         self.classes = classes
         self._log_loss = 0.0
         self._confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        # Per bin of the top probability: its pictures, their sum of it, those that were right.
+        # Per bin of the top probability: its images, their sum of it, those that were right.
         self._bins = np.zeros((3, ECE_BINS))
 
     def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
@@ -81,12 +81,12 @@ class RunningMetrics:
         """The metrics of all batches together.
 
         Raises:
-            ValueError: if there was no picture.
+            ValueError: if there was no image.
 
         """
         n = int(self._confusion.sum())
         if n == 0:
-            raise ValueError("no picture was scored")
+            raise ValueError("no image was scored")
         hits = np.diag(self._confusion)
         true, predicted = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
         precision = hits / np.maximum(predicted, 1)
@@ -113,7 +113,7 @@ class RunningMetrics:
 
 
 def log_loss_of_each(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """−log p(true class) of each picture, shape (b,), from float64 logits and never clipped.
+    """−log p(true class) of each image, shape (b,), from float64 logits and never clipped.
 
     It stays finite and exact where p itself would round to 0: a confident mistake costs what it
     costs, not what 1e-15 costs.

@@ -1,4 +1,4 @@
-"""The charts of runs and reports, each one function that writes one picture file."""
+"""The charts of runs and reports, each one function that writes one image file."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
-    """The confusion matrix: coloured by the share of each true class, numbered by pictures.
+    """The confusion matrix: coloured by the share of each true class, numbered by images.
 
     Args:
-        confusion: pictures by true class (row) and predicted class (column).
+        confusion: images by true class (row) and predicted class (column).
         classes: their names.
         path: of the PNG.
 

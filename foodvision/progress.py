@@ -23,7 +23,7 @@ class _RateColumn(ProgressColumn):
         return Text(f"{speed:.0f} {task.fields['unit']}/s" if speed else "")
 
 
-def progress_bar(unit: str = "pictures") -> Progress:
+def progress_bar(unit: str = "images") -> Progress:
     """Return a bar for `with`; give `add_task` the ``unit`` and an ``info`` text to show.
 
     Of ``bytes`` it shows MB and MB/s, and its tasks need no unit. Only on a terminal: a log file

@@ -41,7 +41,7 @@ CLASSES = ("dots", "stripes", "waves")
 
 
 def draw_pattern(label: str, seed: int, size: tuple[int, int] = (40, 48)) -> Image.Image:
-    """A picture whose class is its pattern, in random colours: quick to learn, not by colour."""
+    """An image whose class is its pattern, in random colours: quick to learn, not by colour."""
     random = np.random.default_rng([CLASSES.index(label), seed])
     y, x = np.mgrid[: size[0], : size[1]] + random.uniform(0, 8, (2, 1, 1))
     light = {
@@ -54,7 +54,7 @@ def draw_pattern(label: str, seed: int, size: tuple[int, int] = (40, 48)) -> Ima
     return Image.fromarray(np.clip(colours[light.astype(int)] + noise, 0, 255).astype(np.uint8))
 
 
-def write_pictures(folder: Path, label: str, seeds: range) -> None:
+def write_images(folder: Path, label: str, seeds: range) -> None:
     (folder / label).mkdir(parents=True)
     for seed in seeds:
         draw_pattern(label, seed).save(folder / label / f"{seed:03}.png")
@@ -62,18 +62,18 @@ def write_pictures(folder: Path, label: str, seeds: range) -> None:
 
 @pytest.fixture(scope="session")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of 3 × 30 training and 3 × 10 test pictures; do not write into it."""
+    """A data set of 3 × 30 training and 3 × 10 test images; do not write into it."""
     root = tmp_path_factory.mktemp("patterns")
     for label in CLASSES:
-        write_pictures(root / "train", label, range(30))
-        write_pictures(root / "test", label, range(1000, 1010))
+        write_images(root / "train", label, range(30))
+        write_images(root / "test", label, range(1000, 1010))
     return root
 
 
 def build_classifier(
     spec: ImageSpec | None = None, classes: tuple[str, ...] = CLASSES, **settings: object
 ) -> Classifier:
-    """A tiny network with random weights, the head's included: its answers differ by picture."""
+    """A tiny network with random weights, the head's included: its answers differ by image."""
     spec = spec or ImageSpec(32)
     config = ViTConfig(
         image_size=spec.size,

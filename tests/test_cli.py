@@ -149,7 +149,7 @@ def test_predict_takes_files_folders_globs_and_keeps_going(
     mixed = run("predict", folder / "1000.png", tmp_path / "bad.jpg", "--model", model, "--json")
     rows = json.loads(mixed.out)
     assert (mixed.code, rows[0]["error"], rows[1]["label"]) == (0, None, None)
-    assert "1 of 2 pictures cannot be opened" in mixed.err
+    assert "1 of 2 images cannot be opened" in mixed.err
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -194,7 +194,7 @@ def empty(tmp_path: Path) -> Path:
     return tmp_path / "empty"
 
 
-def text_picture(tmp_path: Path) -> Path:
+def text_image(tmp_path: Path) -> Path:
     (tmp_path / "text.jpg").write_text("I am a text.")
     return tmp_path / "text.jpg"
 
@@ -213,7 +213,7 @@ def corrupt(model: Path) -> Path:
     ("command", "reason"),
     [
         (lambda t, m, p: ["train", t / "nowhere"], "no such folder"),
-        (lambda t, m, p: ["train", empty(t)], "no class folders with pictures"),
+        (lambda t, m, p: ["train", empty(t)], "no class folders with images"),
         (lambda t, m, p: ["train", one_class(t)], "has one class"),
         (lambda t, m, p: ["train", p, "--set", "epoch=3"], "did you mean 'epochs'"),
         (lambda t, m, p: ["train", p, "--recipe", "nosuch"], "no recipe 'nosuch'"),
@@ -226,8 +226,8 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["evaluate", m, p, "--split", "mine"], "has no split mine"),
         (lambda t, m, p: ["evaluate", m, p, "--out", occupied(t)], "cannot be written"),
         (lambda t, m, p: ["predict", t / "no.jpg", "--model", m], "no such file"),
-        (lambda t, m, p: ["predict", empty(t), "--model", m], "no pictures in this folder"),
-        (lambda t, m, p: ["predict", text_picture(t), "--model", m], "not a picture"),
+        (lambda t, m, p: ["predict", empty(t), "--model", m], "no images in this folder"),
+        (lambda t, m, p: ["predict", text_image(t), "--model", m], "not an image"),
         (lambda t, m, p: ["predict", p, "--model", m, "--out", "x.txt"], "must end in .csv"),
         (lambda t, m, p: ["predict", p, "--model", m, "--out", occupied(t) / "a.csv"], "written"),
         (lambda t, m, p: ["info", empty(t)], "not a model folder"),

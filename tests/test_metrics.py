@@ -102,6 +102,6 @@ def test_wilson_interval_of_the_course() -> None:
     assert wilson_interval(10, 10)[1] == 1.0
 
 
-def test_no_pictures_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no picture"):
+def test_no_images_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no image"):
         RunningMetrics(CLASSES).result()

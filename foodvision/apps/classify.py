@@ -1,4 +1,4 @@
-"""The app: upload a picture, take one, or pick an example; read what it is and how long it took."""
+"""The app: upload an image, take one, or pick an example; read what it is and how long it took."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def build_app(classifier: Classifier) -> gr.Blocks:
     except ImportError as error:
         raise MissingExtraError("the app", "app") from error
 
-    def predict(picture: str | None) -> tuple[dict[str, float], str]:
-        if picture is None:
-            raise gr.Error("Choose a picture first.", print_exception=False)
+    def predict(image: str | None) -> tuple[dict[str, float], str]:
+        if image is None:
+            raise gr.Error("Choose an image first.", print_exception=False)
         started = time.perf_counter()
         try:
-            prediction = classifier.predict(picture)
+            prediction = classifier.predict(image)
         except ImageError as error:
-            raise gr.Error(f"This picture {error.reason}.", print_exception=False) from error
+            raise gr.Error(f"This image {error.reason}.", print_exception=False) from error
         milliseconds = (time.perf_counter() - started) * 1000
         return prediction.probabilities, f"{milliseconds:.0f} ms"
 
     examples = _examples(classifier)
     return gr.Interface(
         predict,
-        # The file itself and no mode: Gradio would otherwise convert the picture its own way
+        # The file itself and no mode: Gradio would otherwise convert the image its own way
         # (alpha dropped, no colour profile), and training and app must open it alike.
-        gr.Image(type="filepath", image_mode=None, label="Picture"),
+        gr.Image(type="filepath", image_mode=None, label="Image"),
         [
             gr.Label(num_top_classes=min(5, len(classifier.classes)), label="It is"),
             gr.Textbox(label="It took"),
@@ -91,7 +91,7 @@ def _description(classifier: Classifier) -> str:
     metrics = classifier.metadata.get("metrics")
     if metrics:
         text += (
-            f". On {metrics['n']} validation pictures it was right {metrics['accuracy']:.0%} of "
+            f". On {metrics['n']} validation images it was right {metrics['accuracy']:.0%} of "
             f"the time (log loss {metrics['log_loss']:.2f})"
         )
     return text + "."
@@ -105,5 +105,5 @@ def _examples(classifier: Classifier) -> list[Path]:
     paths = []
     for label in drawings.CLASSES:
         paths.append(folder / f"{label}.png")
-        drawings.draw_picture(label, seed=0).save(paths[-1])
+        drawings.draw_image(label, seed=0).save(paths[-1])
     return paths

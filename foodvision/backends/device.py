@@ -83,17 +83,17 @@ def in_batches(
     device: torch.device,
     batch_size: int,
 ) -> Iterator[np.ndarray | ImageError]:
-    """What a network computes of each picture, or what is wrong with the picture, in their order.
+    """What a network computes of each image, or what is wrong with the image, in their order.
 
-    Pictures are decoded in threads, two batches ahead of the network and no more: a million of
+    Images are decoded in threads, two batches ahead of the network and no more: a million of
     them take no more memory than a hundred.
 
     Args:
-        compute: from pictures (B, C, H, W) to rows (B, D), both on `device`.
+        compute: from images (B, C, H, W) to rows (B, D), both on `device`.
         sources: what `open_image` takes.
-        spec: how a picture is prepared.
+        spec: how an image is prepared.
         device: of the network.
-        batch_size: pictures at a time.
+        batch_size: images at a time.
 
     Returns:
         float32 of shape (D,) for each.

@@ -66,7 +66,7 @@ def _measured(metrics: dict[str, Any] | None, recipe: dict[str, Any] | None) -> 
     if recipe and recipe["optimizer"] == "lbfgs":
         chosen, precision = "the strength of the head's L2 penalty", recipe["precision"]
     return [
-        f"On {metrics['n']} **validation** pictures in {precision}, which also chose {chosen} (so "
+        f"On {metrics['n']} **validation** images in {precision}, which also chose {chosen} (so "
         "expect a little less on a test set; `foodvision evaluate` measures that):\n",
         f"- log loss {metrics['log_loss']:.4f}",
         f"- accuracy {metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
@@ -78,11 +78,11 @@ def _trained_on(data: dict[str, Any] | None, recipe: dict[str, Any] | None) -> l
     if not data or not recipe:
         return ["Not known.\n"]
     lines = [
-        f"{data['train']} pictures of {data['name']} ({data['validation']} more for validation), "
+        f"{data['train']} images of {data['name']} ({data['validation']} more for validation), "
         f"{how_trained(recipe)}, seed {recipe['seed']}. The whole recipe is in config.json.\n"
     ]
     if data["unreadable"]:
-        lines.append(f"{data['unreadable']} pictures could not be opened and were left out.\n")
+        lines.append(f"{data['unreadable']} images could not be opened and were left out.\n")
     return lines
 
 

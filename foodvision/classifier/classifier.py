@@ -1,4 +1,4 @@
-"""The thing users hold: a network, how it wants its pictures, and the names of its classes.
+"""The thing users hold: a network, how it wants its images, and the names of its classes.
 
 On disk it is a folder that is a Hugging Face model repository at the same time: config.json,
 model.safetensors, preprocessor_config.json and README.md (the model card). Nothing in it is
@@ -50,15 +50,15 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture.
+    """The answer for one image.
 
     Attributes:
-        path: where the picture came from.
-        label: the most probable class; None if the picture could not be opened.
+        path: where the image came from.
+        label: the most probable class; None if the image could not be opened.
         probability: of that class, in 0-1.
         probabilities: of every class, summing to 1, the most probable first.
         sure: whether the classifier is sure; None until it is calibrated.
-        error: what is wrong with the picture; None if nothing is.
+        error: what is wrong with the image; None if nothing is.
 
     """
 
@@ -78,8 +78,8 @@ class Classifier:
     """A network with its `ImageSpec` and class names.
 
     Attributes:
-        network: from float32 pictures (B, C, H, W) to logits (B, K); in evaluation mode.
-        spec: how a picture is prepared for it.
+        network: from float32 images (B, C, H, W) to logits (B, K); in evaluation mode.
+        spec: how an image is prepared for it.
         classes: K names, in the order of the logits.
         metadata: what config.json keeps under ``foodvision`` beside the spec: recipe, validation
             metrics, data fingerprint, versions, calibration.
@@ -114,7 +114,7 @@ class Classifier:
         return self
 
     def predict(self, source: ImageSource) -> Prediction:
-        """Classify one picture.
+        """Classify one image.
 
         Args:
             source: path, URL, bytes, binary file or PIL image; see `open_image`.
@@ -131,7 +131,7 @@ class Classifier:
     def predict_many(
         self, sources: Iterable[ImageSource], batch_size: int = 32
     ) -> Iterator[Prediction]:
-        """Classify pictures as they come, in their order; a bad one has its `error` set."""
+        """Classify images as they come, in their order; a bad one has its `error` set."""
         names: deque[str] = deque()
 
         def remembered() -> Iterator[ImageSource]:
@@ -152,11 +152,11 @@ class Classifier:
         batch_size: int = 32,
         precision: Precision = "float32",
     ) -> Iterator[Float[np.ndarray, " K"] | ImageError]:
-        """The logits of each picture in float32, or what is wrong with it, in their order.
+        """The logits of each image in float32, or what is wrong with it, in their order.
 
         Args:
             sources: see `predict`; a million take no more memory than a hundred.
-            batch_size: pictures at a time.
+            batch_size: images at a time.
             precision: of the network; its head is in float32 always.
 
         """
@@ -187,19 +187,19 @@ class Classifier:
             )
         lines = [
             f"network    {network}; {parameters:,} parameters",
-            f"pictures   {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
+            f"images   {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
             f"classes    {len(self.classes)}: {', '.join(self.classes)}",
         ]
         if recipe:
             data = self.metadata["data"]
             lines.append(
-                f"training   {data['train']} pictures of {data['name']}, {how_trained(recipe)}, "
+                f"training   {data['train']} images of {data['name']}, {how_trained(recipe)}, "
                 f"seed {recipe['seed']}"
             )
         if metrics:
             low, high = metrics["accuracy_ci95"]
             lines.append(
-                f"measured   on {metrics['n']} validation pictures: log loss "
+                f"measured   on {metrics['n']} validation images: log loss "
                 f"{metrics['log_loss']:.4f}, accuracy {metrics['accuracy']:.1%} "
                 f"({low:.1%} to {high:.1%})"
             )
@@ -263,7 +263,7 @@ class Classifier:
 
 
 def _name(source: ImageSource) -> str:
-    return str(source) if isinstance(source, str | Path) else "<picture>"
+    return str(source) if isinstance(source, str | Path) else "<image>"
 
 
 def _as_saved(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Many pictures in, one row for each out: on the screen, as JSON, CSV or JSON lines."""
+"""Many images in, one row for each out: on the screen, as JSON, CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from foodvision.classifier import Prediction
-from foodvision.data.sources import pictures_below
+from foodvision.data.sources import images_below
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
-    """What the user typed, as pictures: files, folders, globs, URLs, and ``-`` for stdin.
+    """What the user typed, as images: files, folders, globs, URLs, and ``-`` for stdin.
 
     Raises:
-        DataError: if one of them names no picture.
+        DataError: if one of them names no image.
 
     """
     sources: list[ImageSource] = []
@@ -35,9 +35,9 @@ def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
         elif is_url(text) or path.is_file():
             sources.append(text)
         elif path.is_dir():
-            found = [str(picture) for picture in pictures_below(path)]
+            found = [str(image) for image in images_below(path)]
             if not found:
-                raise DataError(f"{text}: no pictures in this folder")
+                raise DataError(f"{text}: no images in this folder")
             sources += found
         elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207
             sources += matches
@@ -52,7 +52,7 @@ def write_predictions(
     """Write each prediction as it comes, to `out` (.csv or .jsonl) or to stdout.
 
     Raises:
-        FoodvisionError: if `out` has another ending or cannot be written, or if no picture at
+        FoodvisionError: if `out` has another ending or cannot be written, or if no image at
             all could be opened.
 
     """
@@ -62,7 +62,7 @@ def write_predictions(
 
     def watched() -> Iterator[Prediction]:
         with progress_bar() as bar:
-            task = bar.add_task("predicting", total=total, unit="pictures", info="")
+            task = bar.add_task("predicting", total=total, unit="images", info="")
             for prediction in predictions:
                 bar.advance(task)
                 if prediction.error:
@@ -81,9 +81,9 @@ def write_predictions(
         _write_lines(watched(), total)
     if failed and len(failed) == total:
         first = f"{failed[0].path}: {failed[0].error}"
-        raise FoodvisionError(first if total == 1 else f"no picture can be opened; {first}")
+        raise FoodvisionError(first if total == 1 else f"no image can be opened; {first}")
     if failed:
-        log.warning("%d of %d pictures cannot be opened", len(failed), total)
+        log.warning("%d of %d images cannot be opened", len(failed), total)
 
 
 def _write_lines(predictions: Iterator[Prediction], total: int) -> None:

@@ -1,14 +1,14 @@
-"""From a folder, Parquet files or a name to labelled, split pictures."""
+"""From a folder, Parquet files or a name to labelled, split images."""
 
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import Dataset, Example, Pictures, get_data, load_dataset
+from foodvision.data.sources import Dataset, Example, LabelledImages, get_data, load_dataset
 from foodvision.data.splits import TrainingSplits, carve, split_folder, training_splits
 
 __all__ = [
     "Dataset",
     "Example",
     "Inventory",
-    "Pictures",
+    "LabelledImages",
     "TrainingSplits",
     "carve",
     "get_data",

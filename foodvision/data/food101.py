@@ -3,7 +3,7 @@
 The course's zips of Mini and the authors' archive of Food-101 are fetched, verified and written
 as ``train/CLASS/*.jpg`` and ``test/CLASS/*.jpg``; or Mini is cut from a Food-101 at hand. Food-101
 is Bossard, Guillaumin, Van Gool: Food-101 – Mining Discriminative Components with Random Forests
-(ECCV 2014): 750 training and 250 test pictures of each class.
+(ECCV 2014): 750 training and 250 test images of each class.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CLASSES = ("pizza", "steak", "sushi")
 """The classes of Mini."""
 
 SHARES = {"mini": 0.1, "mini20": 0.2}
-"""Of Food-101's pictures of these classes."""
+"""Of Food-101's images of these classes."""
 
 _SPLITS = ("train", "test")
 
@@ -108,32 +108,32 @@ def get_food101(name: str, out: Path) -> None:
 def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
     """Copy a share of a Food-101's pizza, steak and sushi into ``out/train`` and ``out/test``.
 
-    As many pictures as the course's zip has (at 0.1, 225 to train with and 75 to test; at 0.2, 450
+    As many images as the course's zip has (at 0.1, 225 to train with and 75 to test; at 0.2, 450
     and 150), in equal numbers of each class; but other ones, since the course drew its own at
-    random. Here a picture is taken or not by the seed and its bytes, so that of one seed, Mini at
+    random. Here an image is taken or not by the seed and its bytes, so that of one seed, Mini at
     0.1 is a part of Mini at 0.2.
 
     Args:
         food101: with the splits train and test.
         out: a folder that does not exist yet, or an empty one; written whole or not at all.
-        share: of the pictures of each class and split, in 0-1; at least one is taken.
-        seed: another seed, other pictures.
+        share: of the images of each class and split, in 0-1; at least one is taken.
+        seed: another seed, other images.
 
     Raises:
-        DataError: if the data set has no such pictures.
+        DataError: if the data set has no such images.
         OSError: if the folder cannot be written.
 
     """
     with new_folder(out) as folder:
         for split in _SPLITS:
-            pictures = food101.splits.get(split)
+            images = food101.splits.get(split)
             for label in CLASSES:
-                if pictures is None or not pictures.counts().get(label):
+                if images is None or not images.counts().get(label):
                     raise DataError(f"{food101.name}: has no {label} in {split}; is it Food-101?")
                 (folder / split / label).mkdir(parents=True)
-                rows = np.flatnonzero(pictures.labels == pictures.classes.index(label)).tolist()
-                rows.sort(key=lambda row: _place(seed, _content(pictures[row])))
-                for example in (pictures[row] for row in rows[: max(1, round(share * len(rows)))]):
+                rows = np.flatnonzero(images.labels == images.classes.index(label)).tolist()
+                rows.sort(key=lambda row: _place(seed, _content(images[row])))
+                for example in (images[row] for row in rows[: max(1, round(share * len(rows)))]):
                     path = folder / split / label / f"{Path(example.name).stem}.jpg"
                     with path.open("xb") as file:
                         file.write(_content(example))
@@ -161,7 +161,7 @@ def _arrange(folder: Path, archive: Path) -> None:
             split_of |= {f"{name}.jpg": split for names in listed.values() for name in names}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{archive}: no food-101/meta/{split}.json that can be read") from error
-    # From the pictures that are there, not from the names in the list: those might lead elsewhere.
+    # From the images that are there, not from the names in the list: those might lead elsewhere.
     for path in sorted(base.glob("images/*/*.jpg")):
         name = path.relative_to(base / "images").as_posix()
         if name not in split_of:
@@ -170,9 +170,7 @@ def _arrange(folder: Path, archive: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
     if split_of:
-        raise DataError(
-            f"{archive}: {len(split_of):,} pictures are missing: {next(iter(split_of))}"
-        )
+        raise DataError(f"{archive}: {len(split_of):,} images are missing: {next(iter(split_of))}")
     for text in base.glob("*.txt"):  # its licence and its readme
         text.rename(folder / text.name)
     shutil.rmtree(base)

@@ -1,64 +1,65 @@
-"""Every training picture read once before training: its fingerprint, and whether it opens.
+"""Every training image read once before training: its fingerprint, and whether it opens.
 
-A picture that cannot be opened is found here, by name, and not by a crash in the ninth hour.
+An image that cannot be opened is found here, by name, and not by a crash in the ninth hour.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from foodvision.data.sources import Example, Pictures
+from foodvision.data.sources import Example, LabelledImages
 from foodvision.errors import ImageError
 from foodvision.images.decode import open_image
+from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
+
+AHEAD = 64
+"""Images in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What reading every picture once has shown.
+    """What reading every image once has shown.
 
     Attributes:
-        pictures: those that open.
+        images: those that open.
         sha256: of their files' bytes, in their order.
         unreadable: what is wrong with the others.
 
     """
 
-    pictures: Pictures
+    images: LabelledImages
     sha256: Sequence[str]
     unreadable: Sequence[ImageError]
 
     def subset(self, chosen: Sequence[int]) -> Inventory:
-        """The readable pictures at these positions."""
+        """The readable images at these positions."""
         digests = [self.sha256[i] for i in chosen]
-        return Inventory(self.pictures.subset(chosen), digests, ())
+        return Inventory(self.images.subset(chosen), digests, ())
 
     def fingerprint(self) -> str:
-        """SHA-256 over every picture's bytes and class, whatever their order."""
+        """SHA-256 over every image's bytes and class, whatever their order."""
         rows = sorted(
-            f"{digest} {self.pictures.classes[label]}"
-            for digest, label in zip(self.sha256, self.pictures.labels.tolist(), strict=True)
+            f"{digest} {self.images.classes[label]}"
+            for digest, label in zip(self.sha256, self.images.labels.tolist(), strict=True)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def take_inventory(pictures: Pictures) -> Inventory:
-    """Read, hash and open every picture, in threads and with a progress bar."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar() as bar:
-        task = bar.add_task("reading", total=len(pictures), unit="pictures", info="")
-        results = []
-        # By index: a pool takes all of its arguments at once, and the bytes may not fit.
-        for result in pool.map(lambda i: _inspect(pictures[i]), range(len(pictures))):
+def take_inventory(images: LabelledImages) -> Inventory:
+    """Read, hash and open every image, in threads and with a progress bar."""
+    results = []
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=len(images), unit="images", info="")
+        for result in prefetch(_inspect, images, AHEAD):
             results.append(result)
             bar.advance(task)
     good = [i for i, result in enumerate(results) if isinstance(result, str)]
     return Inventory(
-        pictures.subset(good),
+        images.subset(good),
         [result for result in results if isinstance(result, str)],
         [result for result in results if isinstance(result, ImageError)],
     )

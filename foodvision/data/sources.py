@@ -1,7 +1,7 @@
-"""Where pictures come from: class folders, Parquet files, the Hub, our drawings, Food-101.
+"""Where images come from: class folders, Parquet files, the Hub, our drawings, Food-101.
 
 A name or a path comes in; a `Dataset` goes out: class names and, for each split, labelled
-`Pictures` that are opened only when somebody asks for one.
+`LabelledImages` that are opened only when somebody asks for one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NAMES = ("drawn", *RELEASES)
 
 
 class Example(NamedTuple):
-    """One labelled picture."""
+    """One labelled image."""
 
     source: Path | bytes
     """What `open_image` takes."""
@@ -63,12 +63,12 @@ class Store(Protocol):
         """What `open_image` takes."""
 
     def name(self, index: int) -> str:
-        """How the picture is called in reports."""
+        """How the image is called in reports."""
 
 
 @dataclass(frozen=True)
 class FolderStore:
-    """Picture files below one folder."""
+    """Image files below one folder."""
 
     root: Path
     names: Sequence[str]
@@ -84,7 +84,7 @@ class FolderStore:
 
 @dataclass(frozen=True)
 class ArrowStore:
-    """Rows of a Hugging Face data set, whose pictures are still encoded."""
+    """Rows of a Hugging Face data set, whose images are still encoded."""
 
     rows: Any
     column: str
@@ -92,16 +92,16 @@ class ArrowStore:
 
     def source(self, index: int) -> bytes | Path:
         """The bytes of the file, or its path where the row holds only that."""
-        picture = self.rows[index][self.column] or {}
-        return picture.get("bytes") or Path(picture.get("path") or "<empty row>")
+        image = self.rows[index][self.column] or {}
+        return image.get("bytes") or Path(image.get("path") or "<empty row>")
 
     def name(self, index: int) -> str:
         """Split and row number."""
         return f"{self.split}[{index}]"
 
 
-class Pictures(Sequence[Example]):
-    """Labelled pictures: a list of `Example` that touches no file until it is opened.
+class LabelledImages(Sequence[Example]):
+    """Labelled images: a list of `Example` that touches no file until it is opened.
 
     Attributes:
         classes: the names that labels point into.
@@ -127,27 +127,27 @@ class Pictures(Sequence[Example]):
     @overload
     def __getitem__(self, index: int) -> Example: ...
     @overload
-    def __getitem__(self, index: slice) -> Pictures: ...
-    def __getitem__(self, index: int | slice) -> Example | Pictures:
+    def __getitem__(self, index: slice) -> LabelledImages: ...
+    def __getitem__(self, index: int | slice) -> Example | LabelledImages:
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
         row = int(self.indices[index])
         return Example(self.store.source(row), int(self.labels[index]), self.store.name(row))
 
     def names(self) -> list[str]:
-        """The names of all pictures, without reading any."""
+        """The names of all images, without reading any."""
         return [self.store.name(int(row)) for row in self.indices]
 
-    def subset(self, chosen: Iterable[int]) -> Pictures:
-        """The pictures at these positions, in this order."""
+    def subset(self, chosen: Iterable[int]) -> LabelledImages:
+        """The images at these positions, in this order."""
         picked = np.fromiter(chosen, dtype=np.int64)
-        return Pictures(self.store, self.classes, self.labels[picked], self.indices[picked])
+        return LabelledImages(self.store, self.classes, self.labels[picked], self.indices[picked])
 
-    def relabelled(self, classes: Sequence[str]) -> Pictures:
-        """The same pictures with labels that point into another list of classes, by name.
+    def relabelled(self, classes: Sequence[str]) -> LabelledImages:
+        """The same images with labels that point into another list of classes, by name.
 
         Raises:
-            DataError: if a picture's class is not in the list.
+            DataError: if an image's class is not in the list.
 
         """
         unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
@@ -156,10 +156,10 @@ class Pictures(Sequence[Example]):
                 f"class {', '.join(unknown)} is not among the model's: {', '.join(classes)}"
             )
         table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
-        return Pictures(self.store, tuple(classes), table[self.labels], self.indices)
+        return LabelledImages(self.store, tuple(classes), table[self.labels], self.indices)
 
     def counts(self) -> dict[str, int]:
-        """Pictures of each class, classes without any included."""
+        """Images of each class, classes without any included."""
         found = Counter(self.labels.tolist())
         return {name: found[i] for i, name in enumerate(self.classes)}
 
@@ -178,7 +178,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    splits: dict[str, Pictures]
+    splits: dict[str, LabelledImages]
     root: Path | None = field(default=None)
 
     def restricted(self, classes: Collection[str], excluded: Collection[str] = ()) -> Dataset:
@@ -199,14 +199,14 @@ class Dataset:
         kept = [c for c in self.classes if (c in classes or not classes) and c not in excluded]
         known = np.isin(self.classes, kept)
         splits = {
-            split: pictures.subset(np.flatnonzero(known[pictures.labels])).relabelled(kept)
-            for split, pictures in self.splits.items()
+            split: images.subset(np.flatnonzero(known[images.labels])).relabelled(kept)
+            for split, images in self.splits.items()
         }
         return replace(self, classes=tuple(kept), splits=splits)
 
 
 def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
-    """Find out what `data` is, list its pictures, check its classes. Opens no picture.
+    """Find out what `data` is, list its images, check its classes. Opens no image.
 
     Args:
         data: one of `NAMES`, fetched into the cache folder on first use (a folder of that name
@@ -282,7 +282,7 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
 
 def _draw(out: Path) -> None:
     with progress_bar() as bar:
-        task = bar.add_task("drawing", total=None, unit="pictures", info="")
+        task = bar.add_task("drawing", total=None, unit="images", info="")
         write_drawn(
             out, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
@@ -312,19 +312,19 @@ def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
         found[split] = [
             (class_folder.name, path.relative_to(root).as_posix())
             for class_folder in _folders_in(folder)
-            for path in pictures_below(class_folder)
+            for path in images_below(class_folder)
         ]
         if not found[split]:
             loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
             raise DataError(
-                f"{folder}: no class folders with pictures"
+                f"{folder}: no class folders with images"
                 + ("; put each class in a folder of its own" if loose else "")
             )
-    # A class folder of the training pictures that holds none is a mistake to be told.
+    # A class folder of the training images that holds none is a mistake to be told.
     trained = splits.get("train") or splits.get(FLAT)
     for class_folder in _folders_in(trained) if trained else []:
-        if not any(True for _ in pictures_below(class_folder)):
-            raise DataError(f"{class_folder}: no pictures; remove the folder or fill it")
+        if not any(True for _ in images_below(class_folder)):
+            raise DataError(f"{class_folder}: no images; remove the folder or fill it")
     if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
         found = _assigned_by_csv(root, found)
     classes = _class_names(found)
@@ -332,7 +332,7 @@ def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
         root.resolve().name,
         classes,
         {
-            split: Pictures(
+            split: LabelledImages(
                 FolderStore(root, [name for _, name in rows]),
                 classes,
                 np.array([classes.index(label) for label, _ in rows]),
@@ -368,8 +368,8 @@ def _folders_in(folder: Path) -> list[Path]:
     )
 
 
-def pictures_below(folder: Path) -> Iterable[Path]:
-    """The picture files of a folder and the folders in it, by name; hidden ones are left out."""
+def images_below(folder: Path) -> Iterable[Path]:
+    """The image files of a folder and the folders in it, by name; hidden ones are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -393,7 +393,7 @@ def _assigned_by_csv(
 
 
 def _class_names(found: dict[str, list[tuple[str, str]]]) -> tuple[str, ...]:
-    """All classes of the training pictures; other splits' own come behind, to be complained of."""
+    """All classes of the training images; other splits' own come behind, to be complained of."""
     reference = found.get("train") or found.get(FLAT) or []
     classes = sorted({label for label, _ in reference})
     others = {label for rows in found.values() for label, _ in rows}
@@ -432,27 +432,27 @@ def _from_rows(text: str, short_name: str, /, **options: Any) -> Dataset:
     classes: tuple[str, ...] = ()
     for given, rows in loaded.items():
         split = _SPLIT_NAMES.get(given, FLAT)
-        picture, label = _columns(text, rows.features, datasets)
-        rows = rows.cast_column(picture, datasets.Image(decode=False))
+        image, label = _columns(text, rows.features, datasets)
+        rows = rows.cast_column(image, datasets.Image(decode=False))
         values = rows.select_columns(label).with_format("numpy")[:][label]
         if isinstance(rows.features[label], datasets.ClassLabel):
             classes = tuple(rows.features[label].names)
         else:
             classes = tuple(sorted(set(classes) | set(map(str, values.tolist()))))
-        splits[split] = (ArrowStore(rows, picture, split), values)
-    pictures = {}
+        splits[split] = (ArrowStore(rows, image, split), values)
+    images = {}
     for split, (store, values) in splits.items():
         if values.dtype.kind not in "iu":
             values = np.array([classes.index(str(value)) for value in values.tolist()])
         if len(values) and (values.min() < 0 or values.max() >= len(classes)):
-            raise DataError(f"{text}: {split} has pictures without a label")
-        pictures[split] = Pictures(store, classes, values)
-    return Dataset(short_name, classes, pictures)
+            raise DataError(f"{text}: {split} has images without a label")
+        images[split] = LabelledImages(store, classes, values)
+    return Dataset(short_name, classes, images)
 
 
 def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
-    """Names of the columns that hold the picture and the label: by type, then by name."""
-    pictures = [
+    """Names of the columns that hold the image and the label: by type, then by name."""
+    images = [
         key
         for key, kind in features.items()
         if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and "bytes" in kind)
@@ -463,12 +463,12 @@ def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
         for key, kind in features.items()
         if key in ("label", "class") and getattr(kind, "dtype", "") == "string"
     ]
-    if len(pictures) != 1 or len(labels) != 1:
+    if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            f"{text}: needs one column of pictures and one of labels (ClassLabel, or text named "
+            f"{text}: needs one column of images and one of labels (ClassLabel, or text named "
             f"'label'); it has {', '.join(features)}"
         )
-    return pictures[0], labels[0]
+    return images[0], labels[0]
 
 
 def _first_line(error: Exception) -> str:
@@ -476,7 +476,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_classes(text: str, dataset: Dataset) -> None:
-    counts = {split: pictures.counts() for split, pictures in dataset.splits.items()}
+    counts = {split: images.counts() for split, images in dataset.splits.items()}
     reference = counts.get("train") or counts.get(FLAT)
     if reference is None:
         return  # only to be evaluated: the model knows the classes
@@ -488,7 +488,7 @@ def _check_classes(text: str, dataset: Dataset) -> None:
             if where:
                 raise DataError(f"{text}: class {name} is in {', '.join(where)} but not in train")
         if count == 1:
-            log.warning("%s: class %s has only one picture to train on", text, name)
+            log.warning("%s: class %s has only one image to train on", text, name)
         for split in counts:
             if count and not counts[split][name]:
-                log.warning("%s: class %s has no picture in %s", text, name, split)
+                log.warning("%s: class %s has no image in %s", text, name, split)

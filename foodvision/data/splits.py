@@ -1,6 +1,6 @@
-"""Which picture is for training, which for validation, which for the test; nothing is copied.
+"""Which image is for training, which for validation, which for the test; nothing is copied.
 
-A picture's split follows from the seed and the SHA-256 of its bytes alone. So pictures that are
+An image's split follows from the seed and the SHA-256 of its bytes alone. So images that are
 added later move no other one, and two copies of the same file never straddle two splits.
 """
 
@@ -22,20 +22,20 @@ from foodvision.errors import DataError, ImageError
 def carve(
     sha256: Sequence[str], labels: Sequence[int], seed: int, fractions: Mapping[str, float]
 ) -> list[str]:
-    """Assign each picture to ``train`` or to one of the splits in `fractions`.
+    """Assign each image to ``train`` or to one of the splits in `fractions`.
 
-    Each picture's place in [0, 1) is a hash of seed and content, and each split an interval of
+    Each image's place in [0, 1) is a hash of seed and content, and each split an interval of
     it: every class is split in the same proportion, up to chance. Only in a class so small that a
-    split would get none of it, one picture stands in.
+    split would get none of it, one image stands in.
 
     Args:
-        sha256: of each picture's bytes.
-        labels: the class of each picture.
+        sha256: of each image's bytes.
+        labels: the class of each image.
         seed: another seed, another split.
         fractions: the share of each split but train, in 0-1, below 1 together.
 
     Returns:
-        The split of each picture.
+        The split of each image.
 
     """
     if not all(fraction > 0 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
@@ -58,12 +58,12 @@ def carve(
 
 @dataclass(frozen=True)
 class TrainingSplits:
-    """The pictures to train with and those to validate with, read and hashed.
+    """The images to train with and those to validate with, read and hashed.
 
     Attributes:
         train: to learn from.
         validation: to choose by.
-        unreadable: what is wrong with the pictures that were left out.
+        unreadable: what is wrong with the images that were left out.
 
     """
 
@@ -72,31 +72,31 @@ class TrainingSplits:
     unreadable: Sequence[ImageError]
 
     def to_csv(self) -> str:
-        """Which picture is in which split, as the text of split.csv."""
+        """Which image is in which split, as the text of split.csv."""
         rows = [
             (name, int(label), digest, split)
             for split, inventory in (("train", self.train), ("validation", self.validation))
             for name, label, digest in zip(
-                inventory.pictures.names(),
-                inventory.pictures.labels,
+                inventory.images.names(),
+                inventory.images.labels,
                 inventory.sha256,
                 strict=True,
             )
         ]
-        return _to_csv(rows, self.train.pictures.classes)
+        return _to_csv(rows, self.train.images.classes)
 
 
 def training_splits(
     dataset: Dataset, seed: int, fraction: float, share: float = 1.0
 ) -> TrainingSplits:
-    """Read the pictures to train and validate with; the test split is not touched.
+    """Read the images to train and validate with; the test split is not touched.
 
     Args:
-        dataset: where validation pictures are given, they are taken; else they are carved from
-            the training pictures, or from all of a flat folder.
+        dataset: where validation images are given, they are taken; else they are carved from
+            the training images, or from all of a flat folder.
         seed: of `carve`.
         fraction: share that is carved, in 0-1.
-        share: of the training pictures of each class that is left to learn from, in 0-1; a smaller
+        share: of the training images of each class that is left to learn from, in 0-1; a smaller
             share is a part of a larger one, and validation is the same for all.
 
     Raises:
@@ -105,13 +105,13 @@ def training_splits(
     """
     given = dataset.splits.get("train", dataset.splits.get(FLAT))
     if given is None:
-        raise DataError(f"{dataset.name}: has no training pictures: {', '.join(dataset.splits)}")
+        raise DataError(f"{dataset.name}: has no training images: {', '.join(dataset.splits)}")
     inventory = take_inventory(given)
     if "validation" in dataset.splits:
         other = take_inventory(dataset.splits["validation"])
         splits = TrainingSplits(inventory, other, [*inventory.unreadable, *other.unreadable])
     else:
-        labels = inventory.pictures.labels.tolist()
+        labels = inventory.images.labels.tolist()
         assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
         splits = TrainingSplits(
             inventory.subset([i for i, split in enumerate(assigned) if split == "train"]),
@@ -122,12 +122,12 @@ def training_splits(
         train = splits.train
         # Another seed than the carving's, or the share would be taken off one end of its interval.
         assigned = carve(
-            train.sha256, train.pictures.labels.tolist(), -1 - seed, {"left out": 1 - share}
+            train.sha256, train.images.labels.tolist(), -1 - seed, {"left out": 1 - share}
         )
         kept = [i for i, split in enumerate(assigned) if split == "train"]
         splits = replace(splits, train=train.subset(kept))
-    if not len(splits.train.pictures) or not len(splits.validation.pictures):
-        raise DataError(f"{dataset.name}: too few pictures to train and to validate with")
+    if not len(splits.train.images) or not len(splits.validation.images):
+        raise DataError(f"{dataset.name}: too few images to train and to validate with")
     return splits
 
 
@@ -148,16 +148,16 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
             f"{dataset.name}: comes with splits of its own: {', '.join(dataset.splits)}"
         )
     inventory = take_inventory(dataset.splits[FLAT])
-    assigned = carve(inventory.sha256, inventory.pictures.labels.tolist(), seed, fractions)
+    assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, fractions)
     path = dataset.root / SPLIT_CSV
-    # A picture that cannot be opened is listed too: training will complain of it, not the split.
+    # An image that cannot be opened is listed too: training will complain of it, not the split.
     split_of = dict(
-        zip(inventory.pictures.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
+        zip(inventory.images.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
     )
-    pictures = dataset.splits[FLAT]
+    images = dataset.splits[FLAT]
     rows = [
         (name, int(label), *split_of.get(name, ("", "train")))
-        for name, label in zip(pictures.names(), pictures.labels, strict=True)
+        for name, label in zip(images.names(), images.labels, strict=True)
     ]
     try:
         path.write_text(_to_csv(rows, dataset.classes), encoding="utf-8", newline="")
@@ -187,7 +187,7 @@ def _members(sha256: Sequence[str], labels: Sequence[int]) -> list[list[str]]:
 
 
 def _to_csv(rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]) -> str:
-    """Name, class, SHA-256 and split of each picture."""
+    """Name, class, SHA-256 and split of each image."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["name", "class", "sha256", "split"])

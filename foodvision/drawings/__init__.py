@@ -1,5 +1,5 @@
 """Drawn pizza, steak and sushi: the offline sample."""
 
-from foodvision.drawings.draw import CLASSES, draw_picture, write_drawn
+from foodvision.drawings.draw import CLASSES, draw_image, write_drawn
 
-__all__ = ["CLASSES", "draw_picture", "write_drawn"]
+__all__ = ["CLASSES", "draw_image", "write_drawn"]

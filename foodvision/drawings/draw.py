@@ -1,6 +1,6 @@
 """Pizza, steak and sushi that we draw ourselves: the offline sample. Drawings, no photographs.
 
-A label and a seed go in, a small picture comes out; `write_drawn` makes a folder of them that
+A label and a seed go in, a small image comes out; `write_drawn` makes a folder of them that
 trains a network in minutes without any download. What a network scores here says that the code
 works, and nothing about photographs of food.
 
@@ -36,8 +36,8 @@ Shape = Callable[[Array, Array], Array]
 Paint = Callable[[Array, Array, Array], Array]
 
 
-def draw_picture(label: str, seed: int) -> Image.Image:
-    """Draw one picture: RGB, 96 × 96 pixels.
+def draw_image(label: str, seed: int) -> Image.Image:
+    """Draw one image: RGB, 96 × 96 pixels.
 
     Args:
         label: one of `CLASSES`.
@@ -69,13 +69,13 @@ def write_drawn(
 
     Args:
         out: a folder that does not exist yet, or an empty one.
-        train_per_class: pictures to draw for training, of each class.
+        train_per_class: images to draw for training, of each class.
         test_per_class: the same for the test; their seeds are never used for training.
-        on_progress: called after each picture with the pictures done and their total.
+        on_progress: called after each image with the images done and their total.
 
     Raises:
         FileExistsError: if `out` is there and not empty.
-        ValueError: if more pictures are asked for than there are seeds.
+        ValueError: if more images are asked for than there are seeds.
 
     """
     seeds = {"train": TRAIN_SEEDS[:train_per_class], "test": TEST_SEEDS[:test_per_class]}
@@ -94,21 +94,21 @@ def write_drawn(
                     for number, seed in enumerate(seeds[split])
                 ]
         with ProcessPoolExecutor() as pool:
-            for done, _ in enumerate(pool.map(_write_picture, jobs, chunksize=25), start=1):
+            for done, _ in enumerate(pool.map(_write_image, jobs, chunksize=25), start=1):
                 if on_progress is not None:
                     on_progress(done, len(jobs))
 
 
-def _write_picture(job: tuple[str, int, Path]) -> None:
+def _write_image(job: tuple[str, int, Path]) -> None:
     label, seed, path = job
-    draw_picture(label, seed).save(path, quality=90)
+    draw_image(label, seed).save(path, quality=90)
 
 
-# --- The picture and the light on it -------------------------------------------------------------
+# --- The image and the light on it -------------------------------------------------------------
 
 
 class _Scene:
-    """A picture that things are laid on one by one, and in the end photographed."""
+    """An image that things are laid on one by one, and in the end photographed."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -125,7 +125,7 @@ class _Scene:
         turn: float = 0.0,
         height: float = 1.5,
     ) -> None:
-        """Lay one thing on the picture: its shadow, its colours, the light along its edge.
+        """Lay one thing on the image: its shadow, its colours, the light along its edge.
 
         Args:
             shape: its outline.

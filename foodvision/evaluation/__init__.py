@@ -1,4 +1,4 @@
-"""From a classifier and labelled pictures to numbers and charts."""
+"""From a classifier and labelled images to numbers and charts."""
 
 from foodvision.evaluation.report import Report, evaluate, make_report_folder
 

@@ -1,4 +1,4 @@
-"""How good a classifier is on a data set: numbers, a row for every picture, charts."""
+"""How good a classifier is on a data set: numbers, a row for every image, charts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from foodvision.backends.device import Precision
 from foodvision.classifier import Classifier
-from foodvision.data import Dataset, Pictures, load_dataset, training_splits
+from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.sources import FLAT
 from foodvision.errors import DataError, FoodvisionError, ImageError
 from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ScoredPicture:
+class ScoredImage:
     """One row of predictions.csv."""
 
     name: str
@@ -41,19 +41,19 @@ class Report(Metrics):
     Attributes:
         data: what was evaluated on.
         split: which part of it.
-        unreadable: pictures that could not be opened and are not counted in n.
-        pictures: every scored picture, in the data set's order.
+        unreadable: images that could not be opened and are not counted in n.
+        images: every scored image, in the data set's order.
 
     """
 
     data: str
     split: str
     unreadable: list[str]
-    pictures: list[ScoredPicture]
+    images: list[ScoredImage]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON; without the single pictures."""
-        return {key: value for key, value in asdict(self).items() if key != "pictures"}
+        """Plain types, for JSON; without the single images."""
+        return {key: value for key, value in asdict(self).items() if key != "images"}
 
     def summary(self) -> str:
         """The numbers as lines to read."""
@@ -85,9 +85,9 @@ class Report(Metrics):
         try:
             (folder / "metrics.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
             with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(ScoredPicture.__dataclass_fields__))
+                writer = csv.DictWriter(file, list(ScoredImage.__dataclass_fields__))
                 writer.writeheader()
-                writer.writerows(asdict(picture) for picture in self.pictures)
+                writer.writerows(asdict(image) for image in self.images)
             plot_confusion(self.confusion, self.classes, folder / "confusion.png")
             if history:
                 plot_curves(history, folder / "curves.png")
@@ -110,58 +110,58 @@ def evaluate(
         split: ``train``, ``validation``, ``test`` or ``all``; None for the test split, else all
             of a flat folder. A validation split that the data set lacks is the one that the
             classifier's training carved out.
-        batch_size: pictures at a time; does not change the result.
+        batch_size: images at a time; does not change the result.
         precision: ``float32``; ``bf16``, which is faster on some devices and changes the third
             digit of a log loss; or ``auto``, whichever is fast. Head and softmax are in float32.
 
     Raises:
         DataError: if there is no such split, a class the model does not know, or no readable
-            picture.
+            image.
 
     """
     dataset = load_dataset(data)
     recipe = classifier.metadata.get("recipe") or {}
     if recipe.get("classes") or recipe.get("exclude_classes"):
         log.warning(
-            "the model was trained on %d of %d classes: only their pictures are scored",
+            "the model was trained on %d of %d classes: only their images are scored",
             len(classifier.classes),
             len(dataset.classes),
         )
         known = [name for name in dataset.classes if name in classifier.classes]
         dataset = dataset.restricted(known)
-    name, pictures = _choose(dataset, classifier, split)
-    pictures = pictures.relabelled(classifier.classes)
-    log.info("evaluating on %s of %s: %d pictures", name, dataset.name, len(pictures))
+    name, images = _choose(dataset, classifier, split)
+    images = images.relabelled(classifier.classes)
+    log.info("evaluating on %s of %s: %d images", name, dataset.name, len(images))
 
     running = RunningMetrics(classifier.classes)
-    scored: list[ScoredPicture] = []
+    scored: list[ScoredImage] = []
     unreadable: list[str] = []
     with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=len(pictures), unit="pictures", info="")
-        sources = (example.source for example in pictures)
+        task = bar.add_task("evaluating", total=len(images), unit="images", info="")
+        sources = (example.source for example in images)
         results = classifier.logits(sources, batch_size, precision)
-        for picture, label, logits in zip(pictures.names(), pictures.labels, results, strict=True):
+        for image, label, logits in zip(images.names(), images.labels, results, strict=True):
             bar.advance(task)
             if isinstance(logits, ImageError):
-                unreadable.append(f"{picture}: {logits.reason}")
+                unreadable.append(f"{image}: {logits.reason}")
                 continue
             running.update(logits[None], label[None])
-            scored.append(_scored(picture, int(label), logits, classifier.classes))
+            scored.append(_scored(image, int(label), logits, classifier.classes))
     if unreadable:
         log.warning(
-            "%d of %d pictures cannot be opened and are not scored, the first is %s",
+            "%d of %d images cannot be opened and are not scored, the first is %s",
             len(unreadable),
-            len(pictures),
+            len(images),
             unreadable[0],
         )
     if not scored:
-        raise DataError(f"{data}: none of its {len(pictures)} pictures can be opened")
+        raise DataError(f"{data}: none of its {len(images)} images can be opened")
     return Report(
         **vars(running.result()),
         data=dataset.name,
         split=name,
         unreadable=unreadable,
-        pictures=scored,
+        images=scored,
     )
 
 
@@ -180,14 +180,16 @@ def make_report_folder(folder: str | Path) -> Path:
     return folder
 
 
-def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tuple[str, Pictures]:
+def _choose(
+    dataset: Dataset, classifier: Classifier, split: str | None
+) -> tuple[str, LabelledImages]:
     splits = dataset.splits
     if split is None:
         for name in ("test", FLAT):
             if name in splits:
                 if name == FLAT:
                     log.warning(
-                        "%s has no test split: scoring all of it; pictures that the model was "
+                        "%s has no test split: scoring all of it; images that the model was "
                         "trained on make the result too good",
                         dataset.name,
                     )
@@ -199,12 +201,12 @@ def _choose(dataset: Dataset, classifier: Classifier, split: str | None) -> tupl
     if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
         seed, fraction = recipe["seed"], recipe["validation_fraction"]
         carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
-        return split, (carved.train if split == "train" else carved.validation).pictures
+        return split, (carved.train if split == "train" else carved.validation).images
     raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
 
 
-def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredPicture:
+def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredImage:
     loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
     best = logits[None].argmax(axis=1)
     top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
-    return ScoredPicture(name, classes[label], classes[best[0]], top, loss)
+    return ScoredImage(name, classes[label], classes[best[0]], top, loss)

@@ -18,7 +18,7 @@ from foodvision.errors import DataError
 from foodvision.progress import progress_bar
 
 MAX_RATIO = 20
-"""Unpacked to packed size, at most: pictures hardly shrink, bombs do by a thousand."""
+"""Unpacked to packed size, at most: images hardly shrink, bombs do by a thousand."""
 
 _CHUNK = 1 << 18  # bytes
 

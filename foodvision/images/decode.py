@@ -1,7 +1,7 @@
-"""The one place that opens a picture: path, URL, bytes, file or PIL image in, upright sRGB out.
+"""The one place that opens an image: path, URL, bytes, file or PIL image in, upright sRGB out.
 
 Training, evaluation, prediction and the apps all come through here, so that the same phone photo
-cannot lie on its side in one of them. Whatever is wrong with a picture becomes an `ImageError`.
+cannot lie on its side in one of them. Whatever is wrong with an image becomes an `ImageError`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SUFFIXES = frozenset(
         ".ppm",
     ]
 )
-"""File name endings (lower case) that are taken for pictures when a folder is read."""
+"""File name endings (lower case) that are taken for images when a folder is read."""
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
@@ -56,13 +56,13 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
-    """Open a picture as upright 8-bit sRGB.
+    """Open an image as upright 8-bit sRGB.
 
     The EXIF orientation is applied, an ICC profile converted to sRGB, transparency composited on
     white, 16-bit scaled to 8, and of an animation the first frame is taken.
 
     Args:
-        source: a path, an http(s) URL (at most 50 MB within 30 s), the bytes of a picture file,
+        source: a path, an http(s) URL (at most 50 MB within 30 s), the bytes of an image file,
             a binary file object, or a PIL image.
         min_side: let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its shorter
             side keeps at least this many pixels. None decodes in full.
@@ -71,7 +71,7 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         A PIL image of mode ``RGB``, values 0-255.
 
     Raises:
-        ImageError: with the source and the reason, whatever is wrong with the picture.
+        ImageError: with the source and the reason, whatever is wrong with the image.
 
     """
     name = _name_of(source)
@@ -105,7 +105,7 @@ def _name_of(source: ImageSource) -> str:
         return str(source)
     if isinstance(source, bytes):
         return "<bytes>"
-    return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<picture>")
+    return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<image>")
 
 
 def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
@@ -116,7 +116,7 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_dir():
-            raise ImageError(name, "is a folder, not a picture")
+            raise ImageError(name, "is a folder, not an image")
         if not path.is_file():
             raise ImageError(name, "no such file")
         try:
@@ -165,13 +165,13 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         raise ImageError(
-            name, "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC)"
+            name, "not an image that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC)"
         ) from error
 
 
 def _register_heif(name: str) -> None:
     if not find_spec("pillow_heif"):
-        raise ImageError(name, "HEIC pictures need an extra: pip install 'foodvision[data]'")
+        raise ImageError(name, "HEIC images need an extra: pip install 'foodvision[data]'")
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -210,7 +210,7 @@ def _upright(image: Image.Image) -> Image.Image:
         if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
             return image
         return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block must not cost a picture whose pixels are fine
+    except Exception:  # a damaged EXIF block must not cost an image whose pixels are fine
         return image
 
 
@@ -225,7 +225,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The conversion from an embedded profile to sRGB; None where there is nothing to convert.
 
-    A damaged profile, or one for other channels than the picture has, is ignored as browsers do.
+    A damaged profile, or one for other channels than the image has, is ignored as browsers do.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -1,6 +1,6 @@
-"""From an opened picture to the network's input: one description for every place that needs it.
+"""From an opened image to the network's input: one description for every place that needs it.
 
-`ImageSpec` is part of a model: the same spec prepares pictures in evaluation, prediction and the
+`ImageSpec` is part of a model: the same spec prepares images in evaluation, prediction and the
 apps, and `TrainingTransform` adds training's random choices to it. Everything works on uint8 RGB
 tensors with torchvision's antialiased resize, so that it equals transformers' `ViTImageProcessor`.
 """
@@ -31,13 +31,13 @@ _GREY = 127  # what augmentation fills holes with
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network's input looks like, and how a picture of any size becomes one.
+    """What a network's input looks like, and how an image of any size becomes one.
 
     Attributes:
         size: height and width of the input in pixels; one number for a square.
         resize_mode: ``crop`` scales the shorter side to `resize_size` and cuts out the centre;
             ``squash`` scales both sides, whatever happens to the shape; ``pad`` fits the whole
-            picture in and fills the right and the bottom with 0 (after normalisation).
+            image in and fills the right and the bottom with 0 (after normalisation).
         resize_size: ``crop`` only: pixels of the shorter side before the centre is cut out;
             None for the larger side of `size`.
         interpolation: of the antialiased resize.
@@ -89,25 +89,25 @@ class ImageSpec:
         return replace(self, size=size, resize_size=resize_size)
 
     def open(self, source: ImageSource) -> UInt8[Tensor, "3 h w"]:
-        """Open a picture at the resolution this spec asks for; raises `ImageError`."""
+        """Open an image at the resolution this spec asks for; raises `ImageError`."""
         target = max(self.height, self.width, self.resize_size or 0)
-        picture = open_image(source, min_side=2 * target if self.reduced_decode else None)
+        image = open_image(source, min_side=2 * target if self.reduced_decode else None)
         # np.array copies: torch wants memory that it may write to.
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
-    def prepare(self, picture: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
+    def prepare(self, image: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
         """The evaluation transform: resize as `resize_mode` says, then normalise."""
-        return self.finish(self.view(picture))
+        return self.finish(self.view(image))
 
-    def view(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        """What evaluation sees of a picture, for `finish`; smaller only for ``pad``."""
-        resized = self.resize(picture, *self.resized_size(*picture.shape[-2:]))
+    def view(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
+        """What evaluation sees of an image, for `finish`; smaller only for ``pad``."""
+        resized = self.resize(image, *self.resized_size(*image.shape[-2:]))
         if self.resize_mode == "crop":
             return center_crop(resized, self.height, self.width)
         return resized
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width to which a picture is scaled, before it is cropped or padded.
+        """Height and width to which an image is scaled, before it is cropped or padded.
 
         Rounds down as transformers does (`get_resize_output_image_size` for ``crop``,
         `get_image_size_for_max_height_width` for ``pad``), but never to nothing.
@@ -121,20 +121,20 @@ class ImageSpec:
         long = int(short * max(height, width) / min(height, width))
         return (long, short) if width <= height else (short, long)
 
-    def resize(self, picture: UInt8[Tensor, "3 h w"], height: int, width: int) -> Tensor:
+    def resize(self, image: UInt8[Tensor, "3 h w"], height: int, width: int) -> Tensor:
         """Scale to exactly this height and width, antialiased."""
         mode = InterpolationMode(self.interpolation)
-        return F.resize(picture, [height, width], interpolation=mode, antialias=True)
+        return F.resize(image, [height, width], interpolation=mode, antialias=True)
 
-    def finish(self, picture: UInt8[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 H W"]:
+    def finish(self, image: UInt8[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 H W"]:
         """Normalise, and pad what is smaller than the input on the right and the bottom.
 
-        Of a whole batch, on whatever device it is, or of one picture.
+        Of a whole batch, on whatever device it is, or of one image.
         """
         # Scale and normalisation in one step, as transformers' fused arithmetic has it.
         mean = (torch.tensor(self.mean) * 255).tolist()
         std = (torch.tensor(self.std) * 255).tolist()
-        pixels = F.normalize(picture.to(torch.float32), mean, std)
+        pixels = F.normalize(image.to(torch.float32), mean, std)
         height, width = pixels.shape[-2:]
         return F.pad(pixels, [0, 0, self.width - width, self.height - height])
 
@@ -213,15 +213,15 @@ def _square(size: tuple[int, int]) -> int | tuple[int, int]:
     return size[0] if size[0] == size[1] else size
 
 
-def center_crop(picture: UInt8[Tensor, "3 h w"], height: int, width: int) -> UInt8[Tensor, "3 H W"]:
+def center_crop(image: UInt8[Tensor, "3 h w"], height: int, width: int) -> UInt8[Tensor, "3 H W"]:
     """Cut out the centre, its corner at ``int(d / 2)`` as transformers has it.
 
     torchvision's `CenterCrop` rounds d / 2 to the even neighbour instead: one pixel further at
     d = 3, 7, 11, ...
     """
-    top = int((picture.shape[-2] - height) / 2)
-    left = int((picture.shape[-1] - width) / 2)
-    return F.crop(picture, top, left, height, width)
+    top = int((image.shape[-2] - height) / 2)
+    left = int((image.shape[-1] - width) / 2)
+    return F.crop(image, top, left, height, width)
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,8 @@ class TrainingTransform:
 
     Attributes:
         spec: what the network's input looks like.
-        min_area: the smallest share of the picture that the random region may keep, in 0-1.
-            The region has the input's shape for ``crop``, else the picture's own (each stretched
+        min_area: the smallest share of the image that the random region may keep, in 0-1.
+            The region has the input's shape for ``crop``, else the image's own (each stretched
             by up to 4/3): training and evaluation distort alike. 1 is `ImageSpec.view`.
         flip: probability of a horizontal flip, in 0-1.
         auto_augment: which published policy of random colour and shape changes, if any.
@@ -249,9 +249,9 @@ class TrainingTransform:
     magnitude: int = 9
     erasing: float = 0.0
 
-    def __call__(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        """One random view of the picture, for `ImageSpec.finish`; smaller only for ``pad``."""
-        view = self._region(picture)
+    def __call__(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
+        """One random view of the image, for `ImageSpec.finish`; smaller only for ``pad``."""
+        view = self._region(image)
         if torch.rand(()) < self.flip:
             view = F.horizontal_flip(view)
         if self.auto_augment == "randaugment":
@@ -260,14 +260,14 @@ class TrainingTransform:
             view = v2.TrivialAugmentWide(fill=_GREY)(view)
         return v2.RandomErasing(p=self.erasing, value=_GREY)(view) if self.erasing else view
 
-    def _region(self, picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        spec, (height, width) = self.spec, picture.shape[-2:]
+    def _region(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
+        spec, (height, width) = self.spec, image.shape[-2:]
         if self.min_area == 1:
-            return spec.view(picture)
+            return spec.view(image)
         ratio = spec.width / spec.height if spec.resize_mode == "crop" else width / height
         top, left, h, w = v2.RandomResizedCrop.get_params(
-            picture, scale=[self.min_area, 1.0], ratio=[ratio * 3 / 4, ratio * 4 / 3]
+            image, scale=[self.min_area, 1.0], ratio=[ratio * 3 / 4, ratio * 4 / 3]
         )
-        region = F.crop(picture, top, left, h, w)
+        region = F.crop(image, top, left, h, w)
         target = spec.resized_size(h, w) if spec.resize_mode == "pad" else (spec.height, spec.width)
         return spec.resize(region, *target)

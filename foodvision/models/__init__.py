@@ -1,4 +1,4 @@
-"""Networks: from a batch of prepared pictures to logits."""
+"""Networks: from a batch of prepared images to logits."""
 
 from typing import TypeAlias
 

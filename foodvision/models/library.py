@@ -35,7 +35,7 @@ def network_names() -> list[str]:
 
 @dataclass(frozen=True)
 class TorchvisionConfig:
-    """Which network, for which pictures and classes.
+    """Which network, for which images and classes.
 
     Attributes:
         name: torchvision's, like ``efficientnet_b2``; see `network_names`.
@@ -84,7 +84,7 @@ class TorchvisionNetwork(nn.Module):
         head_name: what torchvision calls the layer in whose place the head is.
 
     Raises:
-        ValueError: if the network cannot take pictures of the config's size.
+        ValueError: if the network cannot take images of the config's size.
 
     """
 
@@ -111,11 +111,11 @@ class TorchvisionNetwork(nn.Module):
             return self.head(self.dropout(y.to(self.head.weight.dtype)))
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
-        """The picture's representation y, which the head classifies."""
+        """The image's representation y, which the head classifies."""
         return self.body(x)
 
     def stages(self) -> list[nn.Module]:
-        """The modules between picture and features in their order.
+        """The modules between image and features in their order.
 
         Every parameter but the head's is in exactly one of them.
         """
@@ -125,7 +125,7 @@ class TorchvisionNetwork(nn.Module):
         return [stage for stage in stages if next(stage.parameters(), None) is not None]
 
     def _check_size(self) -> None:
-        """Run once without arithmetic: nothing else says which pictures are too small for it."""
+        """Run once without arithmetic: nothing else says which images are too small for it."""
         weights = {name: tensor.to("meta") for name, tensor in self.body.state_dict().items()}
         self.body.eval()
         try:
@@ -134,6 +134,6 @@ class TorchvisionNetwork(nn.Module):
                 functional_call(self.body, weights, x)
         except (RuntimeError, TypeError) as error:
             raise ValueError(
-                f"{self.config.name} cannot take pictures of {self.config.input_size} pixels"
+                f"{self.config.name} cannot take images of {self.config.input_size} pixels"
             ) from error
         self.body.train()

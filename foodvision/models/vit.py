@@ -1,10 +1,10 @@
 """The Vision Transformer of "An Image is Worth 16x16 Words" (arXiv 2010.11929).
 
-To be read beside the paper. A batch of pictures x comes in, the logits of K classes go out. Every
+To be read beside the paper. A batch of images x comes in, the logits of K classes go out. Every
 line that is one of the paper's equations 1-4 (section 3.1) or 5-8 (appendix A) carries its number,
 and local variables are the paper's symbols:
 
-    B pictures, C channels, H × W pixels, P × P pixels a patch, N = HW / P² patches,
+    B images, C channels, H × W pixels, P × P pixels a patch, N = HW / P² patches,
     L layers, D hidden size, k heads of D_h = D / k, K classes
 """
 
@@ -180,7 +180,7 @@ class ViT(nn.Module):
             return self.head(y.to(self.head.weight.dtype))
 
     def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
-        """The picture's representation y, which the head classifies."""
+        """The image's representation y, which the head classifies."""
         z = self.embedding(x)  # Eq. 1
         # Eq. 4 reads z_L⁰ alone: the last block makes no other token, which costs nothing in y.
         read = 1 if self.config.pooling == "class_token" else None
@@ -192,7 +192,7 @@ class ViT(nn.Module):
         return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
 
     def stages(self) -> list[nn.Module]:
-        """The modules between picture and features in their order.
+        """The modules between image and features in their order.
 
         Every parameter but the head's is in exactly one of them.
         """
@@ -213,14 +213,14 @@ class ViT(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Pictures to tokens, Eq. 1: z_0 = [x_class; x_p¹E; x_p²E; ...; x_pᴺE] + E_pos.
+    """Images to tokens, Eq. 1: z_0 = [x_class; x_p¹E; x_p²E; ...; x_pᴺE] + E_pos.
 
     E is the linear projection of a flattened patch (P²·C values to D), x_class the learned class
     token and E_pos the learned position embedding of each token.
 
     Departs from the paper: E_pos begins as sines of row and column, not as noise of deviation
     0.02. It is what the paper's own embeddings grow into on much data (Figure 7; section 4.5), and
-    what its authors' later baseline starts from (arXiv 2205.01580). On 1,883 pictures, twelve
+    what its authors' later baseline starts from (arXiv 2205.01580). On 1,883 images, twelve
     epochs end at a validation log loss of 0.78 instead of 0.89 (docs/results.md).
     """
 
@@ -244,7 +244,7 @@ class PatchEmbedding(nn.Module):
         """Tokens z_0.
 
         Raises:
-            ValueError: if the pictures are not of the size the network was built for.
+            ValueError: if the images are not of the size the network was built for.
 
         """
         if x.shape[1:] != (self.config.num_channels, *self.config.input_size):

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 _SIZES = {"ti": "tiny", "s": "small", "b": "base", "l": "large", "h": "huge"}
 
 Logits: TypeAlias = Callable[[Tensor], Tensor]
-"""From pictures of any size (B, 3, H, W) to the library's logits."""
+"""From images of any size (B, 3, H, W) to the library's logits."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Parity:
 
 
 def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
-    """Compare in float32, on two random pictures, at 224 and about 384 pixels.
+    """Compare in float32, on two random images, at 224 and about 384 pixels.
 
     Args:
         models: names like ``vit_b16``.

@@ -1,8 +1,8 @@
-"""Features: what all of a network but its head makes of a picture, computed once and kept on disk.
+"""Features: what all of a network but its head makes of an image, computed once and kept on disk.
 
-They are keyed by the weights, by how pictures are prepared, by precision and versions, and by each
-picture's own bytes. So another seed, another split or a few more pictures cost no more than the
-pictures that are new, and an interrupted computation goes on where it was.
+They are keyed by the weights, by how images are prepared, by precision and versions, and by each
+image's own bytes. So another seed, another split or a few more images cost no more than the
+images that are new, and an interrupted computation goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from foodvision.weights.tensors import sha256_of
 log = logging.getLogger(__name__)
 
 SHARD = 2048
-"""Pictures whose features are written at a time: the most that a power cut costs."""
+"""Images whose features are written at a time: the most that a power cut costs."""
 
 
 class FeatureCache:
-    """A folder of features by the SHA-256 of the picture's bytes, for several processes at once.
+    """A folder of features by the SHA-256 of the image's bytes, for several processes at once.
 
     Each file holds ``sha256``, uint8 of shape (n, 32), and ``features``, float32 of shape (n, D).
     """
@@ -52,7 +52,7 @@ class FeatureCache:
         self.add({})
 
     def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
-        """What is there of these pictures: float32 of shape (D,) by SHA-256."""
+        """What is there of these images: float32 of shape (D,) by SHA-256."""
         found: dict[str, np.ndarray] = {}
         for path in sorted(self.folder.glob("[!.]*.safetensors")):
             try:
@@ -94,7 +94,7 @@ class FeatureCache:
 
 
 class Features:
-    """What a network makes of pictures."""
+    """What a network makes of images."""
 
     def __init__(
         self, network: Network, spec: ImageSpec, precision: Precision, batch_size: int
@@ -103,9 +103,9 @@ class Features:
 
         Args:
             network: in evaluation mode, on the device to compute on.
-            spec: how its pictures are prepared.
+            spec: how its images are prepared.
             precision: bf16 or float32.
-            batch_size: pictures at a time.
+            batch_size: images at a time.
 
         Raises:
             FoodvisionError: if that place cannot be written.
@@ -125,7 +125,7 @@ class Features:
         self.cache = FeatureCache(cache_folder() / "features" / key[:32])
 
     def of(self, inventory: Inventory) -> np.ndarray:
-        """The features of each picture, float32 of shape (n, D).
+        """The features of each image, float32 of shape (n, D).
 
         Raises:
             FoodvisionError: see `compute`.
@@ -138,18 +138,18 @@ class Features:
         """The features by SHA-256: what is not in the cache is computed, and kept there.
 
         Raises:
-            FoodvisionError: if a picture no longer opens, a feature is no finite number, or the
+            FoodvisionError: if an image no longer opens, a feature is no finite number, or the
                 cache cannot be written.
 
         """
         found = self.cache.read(set(inventory.sha256))
         missing = {digest: i for i, digest in enumerate(inventory.sha256) if digest not in found}
         total = len(found) + len(missing)
-        log.info("features of %d pictures, %d of them cached", total, len(found))
+        log.info("features of %d images, %d of them cached", total, len(found))
         new: dict[str, np.ndarray] = {}
         with progress_bar() as bar:
-            task = bar.add_task("features", total=len(missing), unit="pictures", info="")
-            sources = (inventory.pictures[i].source for i in missing.values())
+            task = bar.add_task("features", total=len(missing), unit="images", info="")
+            sources = (inventory.images[i].source for i in missing.values())
             rows = in_batches(self._compute, sources, self.spec, self.device, self.batch_size)
             try:
                 for digest, row in zip(missing, rows, strict=True):

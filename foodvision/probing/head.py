@@ -33,9 +33,9 @@ class Strength:
     Attributes:
         l2: λ in mean cross-entropy + λ/2 · ‖W‖², W for standardised features.
         iterations: of L-BFGS.
-        train_loss: mean cross-entropy on the training pictures, without the penalty.
-        log_loss: on the validation pictures.
-        accuracy: on the validation pictures, in 0-1.
+        train_loss: mean cross-entropy on the training images, without the penalty.
+        log_loss: on the validation images.
+        accuracy: on the validation images, in 0-1.
 
     """
 
@@ -63,7 +63,7 @@ class Head:
         weight: W, float64 of shape (K, D).
         bias: b, float64 of shape (K,).
         tried: every strength that was tried, the strongest first.
-        metrics: on the validation pictures, of the best.
+        metrics: on the validation images, of the best.
 
     """
 
@@ -128,7 +128,7 @@ def fit_head(
                 break
     if best == len(STRENGTHS) - 1:
         log.warning(
-            "the weakest L2 penalty that is tried validates best: with so many pictures, "
+            "the weakest L2 penalty that is tried validates best: with so many images, "
             "fine-tuning may do better"
         )
     return heads[best]

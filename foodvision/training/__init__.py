@@ -1,4 +1,4 @@
-"""From labelled pictures and a recipe to a `Classifier`."""
+"""From labelled images and a recipe to a `Classifier`."""
 
 from foodvision.training.recipe import Recipe, load_recipe
 from foodvision.training.run import TrainingResult, train

@@ -1,4 +1,4 @@
-"""Training and validation pictures as batches of tensors."""
+"""Training and validation images as batches of tensors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from foodvision.data.sources import Pictures
+from foodvision.data.sources import LabelledImages
 from foodvision.images import ImageSpec, TrainingTransform
-from foodvision.training.memory import OpenedPictures
+from foodvision.training.memory import OpenedImages
 from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
 
@@ -48,52 +48,52 @@ class TrainingSampler(Sampler[Position]):
             yield self.epoch, index
 
 
-class TrainingPictures(Dataset[tuple[Tensor, int]]):
-    """A random view of each picture, the same for the same seed, epoch and index."""
+class TrainingImages(Dataset[tuple[Tensor, int]]):
+    """A random view of each image, the same for the same seed, epoch and index."""
 
-    def __init__(self, opened: OpenedPictures, transform: TrainingTransform, seed: int) -> None:
+    def __init__(self, opened: OpenedImages, transform: TrainingTransform, seed: int) -> None:
         self.opened, self.transform, self.seed = opened, transform, seed
 
     def __getitem__(self, position: Position) -> tuple[Tensor, int]:
         epoch, index = position
-        picture, label = self.opened[index]
+        image, label = self.opened[index]
         with seeded(self.seed, SAMPLE, epoch, index):
-            return self.transform(picture), label
+            return self.transform(image), label
 
 
-class ValidationPictures(Dataset[tuple[Tensor, int]]):
-    """Each picture as the finished model will see it."""
+class ValidationImages(Dataset[tuple[Tensor, int]]):
+    """Each image as the finished model will see it."""
 
-    def __init__(self, opened: OpenedPictures) -> None:
+    def __init__(self, opened: OpenedImages) -> None:
         self.opened = opened
 
     def __len__(self) -> int:
         return len(self.opened)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture, label = self.opened[index]
-        return self.opened.spec.prepare(picture), label
+        image, label = self.opened[index]
+        return self.opened.spec.prepare(image), label
 
 
 def training_loader(
-    pictures: Pictures, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
+    images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
 ) -> tuple[DataLoader[tuple[Tensor, int]], TrainingSampler]:
     """Shuffled batches, and the sampler that wants to be told the epoch.
 
-    Pictures are uint8 for `ImageSpec.finish` to finish on the device: a quarter of the bytes, and
+    Images are uint8 for `ImageSpec.finish` to finish on the device: a quarter of the bytes, and
     one operation for a whole batch. Batches are all of one size: what is left at the end of an
     epoch waits for the next one's order, unless that is all, and less than a batch a process.
     """
     transform = TrainingTransform(
         spec, recipe.min_area, recipe.flip, recipe.auto_augment, recipe.magnitude, recipe.erasing
     )
-    sampler = TrainingSampler(len(pictures), recipe.seed)
+    sampler = TrainingSampler(len(images), recipe.seed)
 
     loader = DataLoader(
-        TrainingPictures(OpenedPictures(pictures, spec), transform, recipe.seed),
+        TrainingImages(OpenedImages(images, spec), transform, recipe.seed),
         batch_size=recipe.batch_size,
         sampler=sampler,
-        drop_last=len(pictures) >= recipe.batch_size * num_processes,
+        drop_last=len(images) >= recipe.batch_size * num_processes,
         collate_fn=partial(_collate, spec),
         **_workers(recipe),
     )
@@ -108,11 +108,11 @@ def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor
 
 
 def validation_loader(
-    pictures: Pictures, spec: ImageSpec, recipe: Recipe
+    images: LabelledImages, spec: ImageSpec, recipe: Recipe
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Batches of finished pictures, in their order."""
+    """Batches of finished images, in their order."""
     return DataLoader(
-        ValidationPictures(OpenedPictures(pictures, spec)),
+        ValidationImages(OpenedImages(images, spec)),
         batch_size=recipe.batch_size,
         **_workers(recipe),
     )

@@ -55,7 +55,7 @@ def fit(
         FoodvisionError: if it cannot go on, in one line.
 
     """
-    train, validation = splits.train.pictures, splits.validation.pictures
+    train, validation = splits.train.images, splits.validation.images
     network, spec = start.network, start.spec
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), _workers_alive():
@@ -141,7 +141,7 @@ def _workers_alive() -> Iterator[None]:
         if "DataLoader worker (pid" not in str(error):
             raise
         raise FoodvisionError(
-            "a process that prepares pictures has died, perhaps for want of memory; go on with "
+            "a process that prepares images has died, perhaps for want of memory; go on with "
             "the same command, --resume and --set num_workers=0"
         ) from error
 
@@ -154,12 +154,12 @@ def _plan(
 ) -> str:
     """What is about to be done, and how long it will take, in one line."""
     batch_size = recipe.batch_size * accelerator.num_processes
-    steps = recipe.epochs * max(1, len(splits.train.pictures) // batch_size)
+    steps = recipe.epochs * max(1, len(splits.train.images) // batch_size)
     seconds = steps * seconds_per_step
     return (
-        f"{len(splits.train.pictures):,} training and {len(splits.validation.pictures):,} "
-        f"validation pictures of {len(splits.train.pictures.classes)} classes; "
-        f"{recipe.epochs} epochs, {steps:,} batches of {batch_size} pictures; about "
+        f"{len(splits.train.images):,} training and {len(splits.validation.images):,} "
+        f"validation images of {len(splits.train.images.classes)} classes; "
+        f"{recipe.epochs} epochs, {steps:,} batches of {batch_size} images; about "
         + (f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes")
         + f" on {accelerator.device.type} ({recipe.precision})"
     )

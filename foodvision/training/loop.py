@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from foodvision.backends.device import autocast
-from foodvision.data.sources import Pictures
+from foodvision.data.sources import LabelledImages
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
@@ -35,18 +35,18 @@ from foodvision.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training pictures, and the validation after it.
+    """One pass over the training images, and the validation after it.
 
     Attributes:
         epoch: 1 for the first.
         step: optimiser steps so far.
         train_loss: mean cross-entropy, with mixing, smoothing and class weights as the recipe has
             them: not comparable to log loss.
-        log_loss: on the validation pictures.
-        accuracy: on the validation pictures, in 0-1.
+        log_loss: on the validation images.
+        accuracy: on the validation images, in 0-1.
         learning_rate: of the epoch's last step.
         seconds: the epoch took, validation included; since the resumption, if it was interrupted.
-        images_per_second: training pictures per second, without validation.
+        images_per_second: training images per second, without validation.
 
     """
 
@@ -82,8 +82,8 @@ class Training:
     def __init__(
         self,
         network: Network,
-        train: Pictures,
-        validation: Pictures,
+        train: LabelledImages,
+        validation: LabelledImages,
         spec: ImageSpec,
         recipe: Recipe,
         accelerator: Accelerator,
@@ -91,10 +91,10 @@ class Training:
         """Get ready for the first step.
 
         Args:
-            network: from float32 pictures (B, C, H, W) to logits (B, K); trained in place.
-            train: pictures to learn from.
-            validation: pictures to measure on after each epoch.
-            spec: how pictures are prepared.
+            network: from float32 images (B, C, H, W) to logits (B, K); trained in place.
+            train: images to learn from.
+            validation: images to measure on after each epoch.
+            spec: how images are prepared.
             recipe: everything else; its precision must be decided (bf16 or float32).
             accelerator: device and processes. Autocast is ours: Accelerate's is fixed for a
                 process.
@@ -124,7 +124,7 @@ class Training:
 
     @property
     def batch_size(self) -> int:
-        """Pictures of one batch on all devices together."""
+        """Images of one batch on all devices together."""
         return self.recipe.batch_size * self.accelerator.num_processes
 
     def close(self) -> None:
@@ -183,16 +183,16 @@ class Training:
         validated = ""
         with progress_bar() as bar:
             total = self.recipe.epochs * len(self.loader) * self.batch_size
-            task = bar.add_task("training", total=total, unit="pictures", info="")
+            task = bar.add_task("training", total=total, unit="images", info="")
             while self.epoch < self.recipe.epochs:
                 started, first = time.perf_counter(), self.batch
                 self.sampler.epoch = self.epoch
                 self.sampler.start = self.batch * self.batch_size
                 self._train_mode()
-                for pictures, labels in self.loader:
+                for images, labels in self.loader:
                     rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                     with self.accelerator.accumulate(self.model):
-                        loss = self._learn(pictures, labels)
+                        loss = self._learn(images, labels)
                     self.batch += 1
                     self.losses.append(loss.detach())
                     if not self.accelerator.sync_gradients:
@@ -233,12 +233,12 @@ class Training:
             for stage in self.network.stages():
                 stage.eval()
 
-    def _learn(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
         recipe, accelerator = self.recipe, self.accelerator
         # Mixing, dropout and stochastic depth draw from torch's own generators, all seeded here.
         position = (self.epoch, self.batch, accelerator.process_index)
         torch.manual_seed(seed_for(recipe.seed, STEP, *position))
-        pixels = self.spec.finish(pictures) if pictures.dtype == torch.uint8 else pictures
+        pixels = self.spec.finish(images) if images.dtype == torch.uint8 else images
         pixels, targets = mixed(pixels, labels, recipe, len(self.classes))
         with autocast(recipe.precision, accelerator.device):
             logits = self.model(pixels)
@@ -281,10 +281,10 @@ class Training:
 def mixed(
     pixels: Tensor, labels: Tensor, recipe: Recipe, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Mix the pictures (B, C, H, W) of a batch, or not, as the recipe says.
+    """Mix the images (B, C, H, W) of a batch, or not, as the recipe says.
 
     Returns:
-        Pictures, and targets (B, K) with the share of each class in each picture.
+        Images, and targets (B, K) with the share of each class in each image.
 
     """
     kinds: list[v2.Transform] = []
@@ -310,10 +310,10 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
         own.copy_(buffer)
 
 
-def class_weights(train: Pictures, recipe: Recipe) -> np.ndarray:
-    """The factor of each class in the loss, float32 of shape (K,); their mean over pictures is 1.
+def class_weights(train: LabelledImages, recipe: Recipe) -> np.ndarray:
+    """The factor of each class in the loss, float32 of shape (K,); their mean over images is 1.
 
-    ``balanced`` is n / (K n_c), scikit-learn's, over the classes that have pictures. A network
+    ``balanced`` is n / (K n_c), scikit-learn's, over the classes that have images. A network
     trained with it answers as if all classes were equally common, p_w(c|x) ∝ w_c p(c|x): subtract
     log w_c from its logits to have log loss honest again.
     """
@@ -337,7 +337,7 @@ def weighted_cross_entropy(
         weights: (K,), see `class_weights`.
         label_smoothing: share of each target that is spread over all classes, in 0-1.
 
-    Divided by the number of pictures and not, as `F.cross_entropy` does, by the batch's sum of
+    Divided by the number of images and not, as `F.cross_entropy` does, by the batch's sum of
     weights, which would take the weights of rare classes back in the batches that hold many.
 
     """
@@ -350,7 +350,7 @@ def weighted_cross_entropy(
 def seconds_per_step(
     network: nn.Module, spec: ImageSpec, recipe: Recipe, device: torch.device
 ) -> float:
-    """Time the arithmetic of one batch on blank pictures; leaves the network's weights alone."""
+    """Time the arithmetic of one batch on blank images; leaves the network's weights alone."""
     size = min(recipe.batch_size, 32)
     pixels = torch.zeros(size, len(spec.mean), spec.height, spec.width, device=device)
     network.to(device).eval()

@@ -1,46 +1,47 @@
-"""Pictures that are opened once, where all of them fit into memory."""
+"""Images that are opened once, where all of them fit into memory."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from foodvision.data.sources import Pictures
+from foodvision.data.sources import LabelledImages
 from foodvision.images import ImageSpec
+from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
 
 MEMORY_LIMIT = 2**30
-"""Bytes that the opened pictures of one split may take; where they would take more, each is opened
+"""Bytes that the opened images of one split may take; where they would take more, each is opened
 every time."""
 
 PROBES = 64
+AHEAD = 64
 
 
-class OpenedPictures:
-    """Labelled pictures as uint8 tensors, before any transform; kept where there is room.
+class OpenedImages:
+    """Labelled images as uint8 tensors, before any transform; kept where there is room.
 
     What is kept is one block of bytes, so that worker processes share it and do not copy it.
     """
 
-    def __init__(self, pictures: Pictures, spec: ImageSpec) -> None:
-        self.pictures, self.spec = pictures, spec
+    def __init__(self, images: LabelledImages, spec: ImageSpec) -> None:
+        self.images, self.spec = images, spec
         self._bytes, self._sizes = torch.empty(0, dtype=torch.uint8), torch.empty(0, 2)
         if self._expected_bytes() <= MEMORY_LIMIT:
             self._keep()
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 h w"], int]:
-        """The picture as `ImageSpec.open` gives it, and its label."""
-        label = int(self.pictures.labels[index])
+        """The image as `ImageSpec.open` gives it, and its label."""
+        label = int(self.images.labels[index])
         if not len(self._sizes):
-            return self.spec.open(self.pictures[index].source), label
+            return self.spec.open(self.images[index].source), label
         height, width = self._sizes[index].tolist()
         start = int(self._starts[index])
         pixels = self._bytes[start : start + height * width * 3]
@@ -48,17 +49,19 @@ class OpenedPictures:
 
     def _expected_bytes(self) -> float:
         some = range(0, len(self), max(1, len(self) // PROBES))
-        sizes = [self.spec.open(self.pictures[i].source).numel() for i in some]
+        sizes = [self.spec.open(self.images[i].source).numel() for i in some]
         return len(self) * sum(sizes) / len(sizes)
 
     def _keep(self) -> None:
         content, sizes = bytearray(), []  # one block that grows, at most half as large again
-        with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar() as bar:
-            task = bar.add_task("opening", total=len(self), unit="pictures", info="")
-            for rows in pool.map(self._rows, range(len(self))):
+        with (
+            closing(prefetch(self._rows, range(len(self)), AHEAD)) as opened,
+            progress_bar() as bar,
+        ):
+            task = bar.add_task("opening", total=len(self), unit="images", info="")
+            for rows in opened:
                 content += rows.data
                 if len(content) > MEMORY_LIMIT:  # the probes have missed the large ones
-                    pool.shutdown(cancel_futures=True)
                     return
                 sizes.append(rows.shape[:2])
                 bar.advance(task)
@@ -67,4 +70,4 @@ class OpenedPictures:
         self._starts = 3 * (self._sizes.prod(dim=1).cumsum(0) - self._sizes.prod(dim=1))
 
     def _rows(self, index: int) -> np.ndarray:
-        return self.spec.open(self.pictures[index].source).permute(1, 2, 0).contiguous().numpy()
+        return self.spec.open(self.images[index].source).permute(1, 2, 0).contiguous().numpy()

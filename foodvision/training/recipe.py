@@ -49,7 +49,7 @@ class Recipe(BaseModel):
 
     weights: str | None = None
     """Pretrained weights to begin with (see `read_checkpoint`); none begins from nothing. They
-    bring their network and their way to prepare pictures, and get a new head of zeros unless
+    bring their network and their way to prepare images, and get a new head of zeros unless
     theirs is of the same classes."""
     trainable: Literal["all", "head"] = "all"
     """What is trained: all layers, or the head alone on the weights' features."""
@@ -74,7 +74,7 @@ class Recipe(BaseModel):
     """Probability of skipping the last block's branches; grows linearly from 0 at the first."""
 
     resize_mode: ResizeMode | None = None
-    """How a picture becomes square: crop its centre, squash it or pad it. crop, or the weights'."""
+    """How an image becomes square: crop its centre, squash it or pad it. crop, or the weights'."""
     crop_fraction: float | None = Field(None, gt=0, le=1)
     """Share of the shorter side that `crop` keeps outside of training; below 1, things are as large
     as training's random crops make them (FixRes, arXiv 1906.06423). 1, or the weights'."""
@@ -84,7 +84,7 @@ class Recipe(BaseModel):
     """Decode large JPEGs at a smaller scale, in training and ever after. false, or the weights'
     unless given."""
     min_area: float = Field(0.35, gt=0, le=1)
-    """Smallest share of the picture that a random crop keeps; 1 takes what evaluation sees."""
+    """Smallest share of the image that a random crop keeps; 1 takes what evaluation sees."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip."""
     auto_augment: AutoAugment = "none"
@@ -94,16 +94,16 @@ class Recipe(BaseModel):
     erasing: float = Field(0.0, ge=0, le=1)
     """Probability of erasing a random rectangle."""
     mixup: float = Field(0.0, ge=0)
-    """Mix two pictures of a batch, the share drawn from Beta(mixup, mixup); 0 does not."""
+    """Mix two images of a batch, the share drawn from Beta(mixup, mixup); 0 does not."""
     cutmix: float = Field(0.0, ge=0)
-    """Paste a rectangle of another picture, the share from Beta(cutmix, cutmix); 0 does not."""
+    """Paste a rectangle of another image, the share from Beta(cutmix, cutmix); 0 does not."""
     mix_probability: float = Field(1.0, ge=0, le=1)
     """Share of the batches that are mixed, by one of the two that are on."""
 
     epochs: int = Field(60, gt=0)
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     batch_size: int = Field(64, gt=0)
-    """Pictures of one step, on each device."""
+    """Images of one step, on each device."""
     accumulate: int = Field(1, gt=0)
     """Batches whose gradients are averaged before the weights change."""
     optimizer: Literal["adamw", "muon", "sgd", "lbfgs"] = "adamw"
@@ -144,11 +144,11 @@ class Recipe(BaseModel):
     exclude_classes: tuple[str, ...] = ()
     """Those not to learn."""
     fraction: float = Field(1.0, gt=0, le=1)
-    """Share of each class's training pictures to learn from; validation is the same for all."""
+    """Share of each class's training images to learn from; validation is the same for all."""
     validation_fraction: float = Field(0.15, gt=0, lt=1)
-    """Share of the training pictures that validates where the data has no validation split."""
+    """Share of the training images that validates where the data has no validation split."""
     num_workers: int = Field(0, ge=0)
-    """Processes that prepare pictures; 0 does it between steps. Does not change the result."""
+    """Processes that prepare images; 0 does it between steps. Does not change the result."""
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where the history is logged as well. Does not change the result."""
 
@@ -196,7 +196,7 @@ class Recipe(BaseModel):
         return ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
 
     def image_spec(self) -> ImageSpec:
-        """How a network that begins from nothing wants its pictures, in training and ever after."""
+        """How a network that begins from nothing wants its images, in training and ever after."""
         names = ("resize_mode", "interpolation", "reduced_decode", "image_size", "crop_fraction")
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         size, fraction = given.pop("image_size"), given.pop("crop_fraction")

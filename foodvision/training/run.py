@@ -20,7 +20,7 @@ from accelerate.utils import broadcast_object_list
 
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
 from foodvision.classifier import Classifier
-from foodvision.data import Dataset, Pictures, TrainingSplits, load_dataset, training_splits
+from foodvision.data import Dataset, LabelledImages, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models import Network
@@ -37,7 +37,7 @@ from foodvision.training.trackers import check_trackers
 log = logging.getLogger(__name__)
 
 MAX_UNREADABLE = 0.05
-"""Share of training pictures that may fail to open before a run stops."""
+"""Share of training images that may fail to open before a run stops."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TrainingResult:
     Attributes:
         classifier: of the epoch, or the L2 strength, with the lowest validation log loss.
         history: of every epoch; of every strength where L-BFGS has fitted the head.
-        metrics: of the classifier on the validation pictures: in float32, or where L-BFGS has
+        metrics: of the classifier on the validation images: in float32, or where L-BFGS has
             fitted the head, in the precision of its features.
         folder: where all of it is written.
 
@@ -68,7 +68,7 @@ def train(
     show_groups: bool = False,
     **settings: Any,
 ) -> TrainingResult:
-    """Train a classifier. Never opens a picture of the test split.
+    """Train a classifier. Never opens an image of the test split.
 
     From then on this process keeps the memory that it frees, see `keep_freed_memory`.
 
@@ -145,14 +145,14 @@ def _run(
         with folder.writing():
             folder.write_splits(splits)
         if "test" in dataset.splits:
-            log.info("%s pictures of the test stay closed", f"{len(dataset.splits['test']):,}")
+            log.info("%s images of the test stay closed", f"{len(dataset.splits['test']):,}")
     metadata = _metadata(dataset, splits, chosen, start)
 
     def for_the_user(network: Network) -> Classifier:
         """A copy, the class weights' shift taken out of its logits."""
         copied = copy.deepcopy(network).cpu().requires_grad_()
         with torch.no_grad():
-            copied.head.bias -= torch.tensor(class_weights(splits.train.pictures, chosen)).log()
+            copied.head.bias -= torch.tensor(class_weights(splits.train.images, chosen)).log()
         return Classifier(copied, start.spec, dataset.classes, metadata)
 
     history: list[Epoch] | list[Strength]
@@ -167,7 +167,7 @@ def _run(
 
         history = fit(start, splits, chosen, folder, accelerator, keep, go_on, show_groups)
         classifier = Classifier.load(folder.path, str(accelerator.device.type))
-        metrics = _measure(classifier, splits.validation.pictures)
+        metrics = _measure(classifier, splits.validation.images)
     classifier.metadata["metrics"] = metrics.to_dict()
     if accelerator.is_main_process:
         with folder.writing():
@@ -196,10 +196,10 @@ def _probe(start: Start, splits: TrainingSplits, recipe: Recipe, accelerator: Ac
         accelerator.wait_for_everyone()
     # Every process fits the same: waiting for one of them would have a time limit.
     head = fit_head(
-        (features.of(train), train.pictures.labels),
-        (features.of(validation), validation.pictures.labels),
-        train.pictures.classes,
-        class_weights(train.pictures, recipe),
+        (features.of(train), train.images.labels),
+        (features.of(validation), validation.images.labels),
+        train.images.classes,
+        class_weights(train.images, recipe),
     )
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
@@ -233,8 +233,8 @@ def _metadata(
         "start": start.sha256,
         "data": {
             "name": dataset.name,
-            "train": len(splits.train.pictures),
-            "validation": len(splits.validation.pictures),
+            "train": len(splits.train.images),
+            "validation": len(splits.validation.images),
             "unreadable": len(splits.unreadable),
             "fingerprint": splits.train.fingerprint(),
         },
@@ -244,8 +244,8 @@ def _metadata(
 
 def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
     bad = splits.unreadable
-    total = len(splits.train.pictures) + len(splits.validation.pictures) + len(bad)
-    summary = f"{dataset.name}: {len(bad)} of {total} pictures cannot be opened"
+    total = len(splits.train.images) + len(splits.validation.images) + len(bad)
+    summary = f"{dataset.name}: {len(bad)} of {total} images cannot be opened"
     if len(bad) > MAX_UNREADABLE * total:
         shown = "; ".join(map(str, bad[:3]))
         raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
@@ -253,10 +253,10 @@ def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
         log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
 
 
-def _measure(classifier: Classifier, pictures: Pictures) -> Metrics:
+def _measure(classifier: Classifier, images: LabelledImages) -> Metrics:
     running = RunningMetrics(classifier.classes)
     for label, logits in zip(
-        pictures.labels, classifier.logits(example.source for example in pictures), strict=True
+        images.labels, classifier.logits(example.source for example in images), strict=True
     ):
         if isinstance(logits, ImageError):  # it opened when the run began
             raise logits

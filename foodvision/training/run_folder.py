@@ -140,10 +140,10 @@ class RunFolder:
             )
 
     def write_splits(self, splits: TrainingSplits) -> None:
-        """Write down which picture is in which split, and which cannot be opened.
+        """Write down which image is in which split, and which cannot be opened.
 
         Raises:
-            DataError: if the run began with other pictures.
+            DataError: if the run began with other images.
 
         """
         path, content = self.path / SPLITS, splits.to_csv().encode()

@@ -1,4 +1,4 @@
-"""Where a run begins: a network, and how it wants its pictures."""
+"""Where a run begins: a network, and how it wants its images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Start(NamedTuple):
     network: Network
     """What is not to be trained wants no gradient."""
     spec: ImageSpec
-    """How its pictures are prepared."""
+    """How its images are prepared."""
     sha256: str | None
     """Of the weights as they were read, and of all that is known of them; None without weights."""
 
@@ -83,7 +83,7 @@ def _check(network: Network, recipe: Recipe) -> None:
         raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     if norms and recipe.trainable == "all" and recipe.batch_size == 1:
-        raise RecipeError("batch_size = 1: this network's batch norms want two pictures or more")
+        raise RecipeError("batch_size = 1: this network's batch norms want two images or more")
 
 
 def _is_named(config: NetworkConfig, name: str) -> bool:

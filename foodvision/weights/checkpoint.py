@@ -27,7 +27,7 @@ class Pretrained:
 
     Attributes:
         network: in evaluation mode, on the CPU, in float32.
-        spec: how its pictures are prepared.
+        spec: how its images are prepared.
         classes: K names in the order of the logits; None if the head is new or has no names.
 
     """
@@ -45,7 +45,7 @@ class Checkpoint:
         format: whose words the tensors are named in.
         tensors: by name, in float32; counters are whole numbers.
         config: the network's sizes; its number of classes counts only where there is a head.
-        spec: how its pictures are prepared.
+        spec: how its images are prepared.
         classes: names of its head's classes, as far as they are known.
 
     """

@@ -1,4 +1,4 @@
-"""What timm's config.json says of a Vision Transformer and its pictures."""
+"""What timm's config.json says of a Vision Transformer and its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchvision's published weights: which there are, their file, their pictures and classes."""
+"""torchvision's published weights: which there are, their file, their images and classes."""
 
 from __future__ import annotations
 

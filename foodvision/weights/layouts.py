@@ -99,7 +99,7 @@ class Format:
         return state
 
     def sizes(self, tensors: Mapping[str, Tensor]) -> ViTConfig:
-        """A network's sizes, as far as shapes tell them, for square pictures.
+        """A network's sizes, as far as shapes tell them, for square images.
 
         Shapes say how many heads there are in flax alone; else Table 1 does.
 

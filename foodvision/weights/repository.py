@@ -80,7 +80,7 @@ def read_repository(folder: Path) -> Checkpoint:
 
 
 def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    """Weights and the config.json that describes them; the folder may describe their pictures."""
+    """Weights and the config.json that describes them; the folder may describe their images."""
     if "architecture" in config:
         return _timm(config, tensors)
     classes = _class_names(config)
@@ -121,7 +121,7 @@ def _image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
             return ImageSpec.from_dict(ours["image_spec"])
         return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
     except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"the description of its pictures is damaged ({error})") from error
+        raise ModelError(f"the description of its images is damaged ({error})") from error
 
 
 def _class_names(config: dict[str, Any]) -> tuple[str, ...] | None:

@@ -125,7 +125,7 @@ def _torchvisions(published: WeightsEnum, tensors: dict[str, Tensor]) -> Checkpo
 
 def _assumed(path: Path, format: Format, spec: ImageSpec) -> ImageSpec:
     _logger.info(
-        "%s does not describe its pictures; taken is what %s usually has: %s",
+        "%s does not describe its images; taken is what %s usually has: %s",
         *(path, format.library, spec),
     )
     return spec

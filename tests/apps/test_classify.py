@@ -67,9 +67,9 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = draw_pattern("stripes", 5).convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    picture.save(path, exif=exif)
+    image = draw_pattern("stripes", 5).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(path, exif=exif)
     return path
 
 

@@ -26,7 +26,7 @@ def photo(height: int, width: int, mode: str = "RGB") -> Image.Image:
 
 
 def write_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Pictures that transformers opens as we do, and those that it opens otherwise."""
+    """Images that transformers opens as we do, and those that it opens otherwise."""
     # Differences to 32 px of 1, 3, 7, 11: odd ones are where centre crops disagree.
     sizes = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (35, 32), (32, 39)]
     same, other = [], []
@@ -64,12 +64,12 @@ def test_transformers_pipeline_gives_our_probabilities(
     same, other = write_files(tmp_path)
     assert len(same) + len(other) > 20
     answers = []
-    for path, picture in [*((p, str(p)) for p in same), *((p, open_image(p)) for p in other)]:
-        expected = {row["label"]: row["score"] for row in pipeline(picture)}
+    for path, image in [*((p, str(p)) for p in same), *((p, open_image(p)) for p in other)]:
+        expected = {row["label"]: row["score"] for row in pipeline(image)}
         got = ours.predict(path).probabilities
         assert got == pytest.approx(expected, abs=1e-4), path.name
         answers.append(got["dots"])
-    assert np.std(answers) > 5e-3  # or the network does not look at the picture
+    assert np.std(answers) > 5e-3  # or the network does not look at the image
 
 
 def test_folder_is_what_transformers_itself_writes(tmp_path: Path, classifier: Classifier) -> None:
@@ -153,25 +153,25 @@ def test_prediction(classifier: Classifier, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
-def test_many_pictures_come_in_order_and_bad_ones_cost_no_other(
+def test_many_images_come_in_order_and_bad_ones_cost_no_other(
     classifier: Classifier, batch_size: int
 ) -> None:
-    pictures: list[Image.Image | bytes] = [photo(40 + i, 50) for i in range(10)]
-    pictures[4] = b"broken"
-    pictures[9] = b""
-    answers = list(classifier.predict_many(iter(pictures), batch_size))
-    for i, (picture, answer) in enumerate(zip(pictures, answers, strict=True)):
+    images: list[Image.Image | bytes] = [photo(40 + i, 50) for i in range(10)]
+    images[4] = b"broken"
+    images[9] = b""
+    answers = list(classifier.predict_many(iter(images), batch_size))
+    for i, (image, answer) in enumerate(zip(images, answers, strict=True)):
         if i in (4, 9):
             assert answer.label is None
             assert answer.error
         else:
-            expected = classifier.predict(picture).probabilities
+            expected = classifier.predict(image).probabilities
             assert answer.probabilities == pytest.approx(expected, abs=1e-5)
     with pytest.raises(ImageError):
         classifier.predict(b"broken")
 
 
-def test_pictures_are_taken_as_they_are_needed(classifier: Classifier) -> None:
+def test_images_are_taken_as_they_are_needed(classifier: Classifier) -> None:
     taken = 0
 
     def endless() -> object:

@@ -44,7 +44,7 @@ def mini_zip(train: int = 4, test: int = 2) -> bytes:
 def big_tar(
     missing: str = "", unlisted: str = "", lists: tuple[str, ...] = ("train", "test")
 ) -> bytes:
-    """As the authors': food-101/images and food-101/meta, the lists behind the pictures."""
+    """As the authors': food-101/images and food-101/meta, the lists behind the images."""
     names = [f"{label}/{i}" for label in ("apple_pie", "waffles") for i in range(4)]
     members = {f"images/{name}.jpg": jpeg(i) for i, name in enumerate(names) if name != missing}
     if unlisted:
@@ -146,7 +146,7 @@ def test_big(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (big_tar(missing="waffles/1"), "1 pictures are missing: waffles/1.jpg"),
+        (big_tar(missing="waffles/1"), "1 images are missing: waffles/1.jpg"),
         (big_tar(unlisted="waffles/77"), "waffles/77.jpg is neither for training nor for the test"),
         (big_tar(lists=("train",)), r"no food-101/meta/test.json that can be read"),
         (mini_zip(), r"no food-101/meta/train.json that can be read"),
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written(web: Web, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def food(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Food-101 of 40 + 20 pictures of each of four classes."""
+    """A Food-101 of 40 + 20 images of each of four classes."""
     root = tmp_path_factory.mktemp("food")
     for split, count in (("train", 40), ("test", 20)):
         for number, label in enumerate((*CLASSES, "waffles")):
@@ -235,7 +235,7 @@ def food(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def pictures_of(folder: Path) -> set[str]:
+def images_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")}
 
 
@@ -246,9 +246,9 @@ def test_mini_cut_from_food101(food: Path, tmp_path: Path) -> None:
         "train": dict.fromkeys(CLASSES, 8),
         "test": dict.fromkeys(CLASSES, 4),
     }
-    mini, mini20 = pictures_of(tmp_path / "mini"), pictures_of(tmp_path / "mini20")
+    mini, mini20 = images_of(tmp_path / "mini"), images_of(tmp_path / "mini20")
     assert len(mini) == 3 * (4 + 2)
-    assert mini < mini20 < pictures_of(food)
+    assert mini < mini20 < images_of(food)
     name = min(mini)
     assert (tmp_path / "mini" / name).read_bytes() == (food / name).read_bytes()
 
@@ -256,7 +256,7 @@ def test_mini_cut_from_food101(food: Path, tmp_path: Path) -> None:
 def test_the_seed_decides(food: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         cut_mini(load_dataset(food), tmp_path / name, 0.1, seed)
-    a, b, c = (pictures_of(tmp_path / name) for name in "abc")
+    a, b, c = (images_of(tmp_path / name) for name in "abc")
     assert a == b != c
 
 

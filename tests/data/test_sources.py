@@ -24,7 +24,7 @@ def make(root: Path, *names: str) -> Path:
 
 
 def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    return {split: pictures.counts() for split, pictures in dataset.splits.items()}
+    return {split: images.counts() for split, images in dataset.splits.items()}
 
 
 def test_split_folders(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_train_and_validation_only_holds_validation_out(
 def test_flat_folder_with_what_lies_around(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "a/deep/2.png", "b/1.webp", "b/2.png")
     make(tmp_path, ".ipynb_checkpoints/1.png", "__MACOSX/1.png", "a/.hidden.png", "a/.t/1.png")
-    (tmp_path / "a" / "notes.txt").write_text("not a picture")
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
     (tmp_path / "readme.md").write_text("nor this")
     assert counts(load_dataset(tmp_path)) == {"all": {"a": 2, "b": 2}}
 
@@ -66,7 +66,7 @@ def test_flat_folder_with_what_lies_around(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ((), "no class folders with pictures"),
+        ((), "no class folders with images"),
         (("1.png", "2.png"), "put each class in a folder of its own"),
         (("a/1.png", "a/2.png"), "one class"),
         (("train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"), "both val and valid"),
@@ -82,17 +82,17 @@ def test_layouts_that_make_no_sense(names: tuple[str, ...], reason: str, tmp_pat
 def test_empty_class_folder_is_named(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "b/1.png")
     (tmp_path / "c").mkdir()
-    with pytest.raises(DataError, match="c: no pictures"):
+    with pytest.raises(DataError, match="c: no images"):
         load_dataset(tmp_path)
 
 
-def test_missing_class_and_single_picture_are_warned_of(
+def test_missing_class_and_single_image_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png")
     load_dataset(tmp_path)
-    assert "class b has no picture in test" in caplog.text
-    assert "class b has only one picture" in caplog.text
+    assert "class b has no image in test" in caplog.text
+    assert "class b has only one image" in caplog.text
 
 
 def test_other_folders_beside_the_splits_are_said_to_be_ignored(
@@ -110,15 +110,15 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_classes_travel_by_name(tmp_path: Path) -> None:
     make(tmp_path, "10/1.png", "10/2.png", "2/1.png", "2/2.png", "2/3.png")
-    pictures = load_dataset(tmp_path).splits["all"]
-    relabelled = pictures.relabelled(("2", "10", "x"))
+    images = load_dataset(tmp_path).splits["all"]
+    relabelled = images.relabelled(("2", "10", "x"))
     assert relabelled.counts() == {"2": 3, "10": 2, "x": 0}
     assert {example.source.parent.name: example.label for example in relabelled} == {
         "2": 0,
         "10": 1,
     }
     with pytest.raises(DataError, match="class 2 is not among the model's: 10"):
-        pictures.relabelled(("10",))
+        images.relabelled(("10",))
 
 
 def rows(labels: list[int], encoded: bool = True) -> datasets.Dataset:
@@ -128,8 +128,8 @@ def rows(labels: list[int], encoded: bool = True) -> datasets.Dataset:
     features = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=["steak", "pizza"])}
     )
-    pictures = [{"bytes": buffer.getvalue() + bytes([i]), "path": None} for i in range(len(labels))]
-    return datasets.Dataset.from_dict({"image": pictures, "label": labels}, features=features)
+    images = [{"bytes": buffer.getvalue() + bytes([i]), "path": None} for i in range(len(labels))]
+    return datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
 
 
 @pytest.mark.parametrize("below", ["", "data"])
@@ -155,7 +155,7 @@ def test_parquet_folder_and_glob(below: str, tmp_path: Path) -> None:
 def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
     plain = datasets.Dataset.from_dict(
         {
-            "picture": [{"bytes": b"x", "path": None}] * 3,
+            "image": [{"bytes": b"x", "path": None}] * 3,
             "label": ["tea", "milk", "tea"],
         }
     )
@@ -167,7 +167,7 @@ def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"image": [b"x"], "n": [1]}, "needs one column of pictures and one of labels"),
+        ({"image": [b"x"], "n": [1]}, "needs one column of images and one of labels"),
         ({"x": [{"bytes": b"1", "path": ""}], "label": [3]}, "needs one column"),
     ],
 )
@@ -196,7 +196,7 @@ def test_hub_that_cannot_be_reached_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_listing_reads_no_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_listing_reads_no_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "broken.jpg").write_text("I am a text.")

@@ -9,7 +9,7 @@ import pytest
 
 from foodvision.data import carve, load_dataset, split_folder, take_inventory, training_splits
 from foodvision.errors import DataError
-from tests.conftest import CLASSES, write_pictures
+from tests.conftest import CLASSES, write_images
 
 
 def digests(n: int, prefix: str = "") -> list[str]:
@@ -33,17 +33,17 @@ def test_added_files_move_no_other() -> None:
     assert grown[300:] == split
 
 
-def test_a_share_of_the_training_pictures(tmp_path: Path) -> None:
+def test_a_share_of_the_training_images(tmp_path: Path) -> None:
     """Of each class; smaller shares are parts of larger ones; validation stays."""
     for label in CLASSES:
-        write_pictures(tmp_path / "d", label, range(40))
+        write_images(tmp_path / "d", label, range(40))
     dataset = load_dataset(tmp_path / "d")
     whole, half, tenth = (training_splits(dataset, 3, 0.2, share) for share in (1.0, 0.5, 0.1))
     assert set(tenth.train.sha256) < set(half.train.sha256) < set(whole.train.sha256)
     for share, splits in ((0.5, half), (0.1, tenth)):
         assert splits.validation.sha256 == whole.validation.sha256
-        for label, n in splits.train.pictures.counts().items():
-            expected = share * whole.train.pictures.counts()[label]
+        for label, n in splits.train.images.counts().items():
+            expected = share * whole.train.images.counts()[label]
             assert n == pytest.approx(expected, abs=7)
             assert n > 0
 
@@ -61,13 +61,13 @@ def test_seed_decides_and_repeats() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_small_classes_get_a_stand_in_and_keep_training_pictures(size: int) -> None:
+def test_small_classes_get_a_stand_in_and_keep_training_images(size: int) -> None:
     for seed in range(30):
         split = carve(digests(size, str(seed)), [0] * size, seed, {"validation": 0.15})
         assert 0 < split.count("validation") < size
 
 
-def test_a_single_picture_trains() -> None:
+def test_a_single_image_trains() -> None:
     for seed in range(30):
         assert carve(digests(1), [0], seed, {"validation": 0.9}) == ["train"]
 
@@ -81,17 +81,17 @@ def test_impossible_fractions(fractions: dict[str, float]) -> None:
 def test_training_splits_take_a_given_validation(tmp_path: Path, patterns: Path) -> None:
     shutil.copytree(patterns, tmp_path / "d")
     for label in CLASSES:
-        write_pictures(tmp_path / "d" / "val", label, range(500, 504))
+        write_images(tmp_path / "d" / "val", label, range(500, 504))
     splits = training_splits(load_dataset(tmp_path / "d"), seed=0, fraction=0.2)
-    assert (len(splits.train.pictures), len(splits.validation.pictures)) == (90, 12)
+    assert (len(splits.train.images), len(splits.validation.images)) == (90, 12)
 
 
-def test_unreadable_pictures_are_listed_by_name(tmp_path: Path, patterns: Path) -> None:
+def test_unreadable_images_are_listed_by_name(tmp_path: Path, patterns: Path) -> None:
     root = shutil.copytree(patterns / "train", tmp_path / "d")
     (root / "dots" / "bad.jpg").write_text("I am a text.")
     (root / "dots" / "empty.png").touch()
     inventory = take_inventory(load_dataset(root).splits["all"])
-    assert len(inventory.pictures) == len(inventory.sha256) == 90
+    assert len(inventory.images) == len(inventory.sha256) == 90
     assert [error.source for error in inventory.unreadable] == ["dots/bad.jpg", "dots/empty.png"]
 
 
@@ -116,13 +116,13 @@ def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) ->
     assert len(table) == 91
     splits = load_dataset(root).splits
     assert set(splits) == {"train", "validation", "test"}
-    for split, pictures in splits.items():
-        assert {table[name] for name in pictures.names()} == {split}
+    for split, images in splits.items():
+        assert {table[name] for name in images.names()} == {split}
     again = split_folder(load_dataset(root, follow_split_csv=False), 0, fractions)
     with again.open() as file:
         assert {row["name"]: row["split"] for row in csv.DictReader(file)} == table
 
-    write_pictures(tmp_path / "more", "dots", range(99, 100))
+    write_images(tmp_path / "more", "dots", range(99, 100))
     shutil.copy(tmp_path / "more" / "dots" / "099.png", root / "dots")
     with pytest.raises(DataError, match=r"split\.csv: says nothing of dots/099\.png"):
         load_dataset(root)
@@ -135,5 +135,5 @@ def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
 
 def test_nothing_to_train_with(tmp_path: Path, patterns: Path) -> None:
     shutil.copytree(patterns / "test", tmp_path / "d" / "test")
-    with pytest.raises(DataError, match="no training pictures"):
+    with pytest.raises(DataError, match="no training images"):
         training_splits(load_dataset(tmp_path / "d"), 0, 0.2)

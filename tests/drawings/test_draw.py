@@ -8,35 +8,35 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.drawings.draw import CLASSES, TEST_SEEDS, TRAIN_SEEDS, draw_picture, write_drawn
+from foodvision.drawings.draw import CLASSES, TEST_SEEDS, TRAIN_SEEDS, draw_image, write_drawn
 
 
-def digest(picture: Image.Image) -> str:
-    return hashlib.sha256(picture.tobytes()).hexdigest()
+def digest(image: Image.Image) -> str:
+    return hashlib.sha256(image.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("label", CLASSES)
 def test_same_label_and_seed_same_pixels_whatever_was_drawn_before(label: str) -> None:
-    first = draw_picture(label, 7)
+    first = draw_image(label, 7)
     assert (first.mode, first.size) == ("RGB", (96, 96))
     for other in CLASSES:
-        draw_picture(other, 8)
+        draw_image(other, 8)
     np.random.seed(0)
-    assert digest(draw_picture(label, 7)) == digest(first)
-    assert digest(draw_picture(label, 8)) != digest(first)
+    assert digest(draw_image(label, 7)) == digest(first)
+    assert digest(draw_image(label, 8)) != digest(first)
     assert np.asarray(first).std() > 10
 
 
 def test_unknown_label() -> None:
     with pytest.raises(ValueError, match="cannot draw 'ramen', only pizza, steak, sushi"):
-        draw_picture("ramen", 0)
+        draw_image("ramen", 0)
 
 
 def test_training_never_sees_a_test_seed() -> None:
     assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
 
 
-def test_folder_has_the_counts_asked_for_and_no_picture_twice(tmp_path: Path) -> None:
+def test_folder_has_the_counts_asked_for_and_no_image_twice(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_drawn(tmp_path / "d", 5, 3, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 24) for done in range(1, 25)]
@@ -55,7 +55,7 @@ def test_folder_has_the_counts_asked_for_and_no_picture_twice(tmp_path: Path) ->
         write_drawn(tmp_path / "d", 1, 1)
 
 
-def test_default_test_set_has_600_pictures() -> None:
+def test_default_test_set_has_600_images() -> None:
     import inspect
 
     defaults = inspect.signature(write_drawn).parameters
@@ -72,28 +72,28 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 
 def arrays(seeds: range) -> tuple[np.ndarray, np.ndarray]:
-    pictures = [np.asarray(draw_picture(label, seed)) for label in CLASSES for seed in seeds]
-    return np.stack(pictures), np.repeat(np.arange(3), len(seeds))
+    images = [np.asarray(draw_image(label, seed)) for label in CLASSES for seed in seeds]
+    return np.stack(images), np.repeat(np.arange(3), len(seeds))
 
 
 def test_neither_small_pixels_nor_colours_give_the_class_away() -> None:
     """The whole point of the drawings: a linear model must not do; structure has to be seen."""
     (x, y), (test_x, test_y) = arrays(TRAIN_SEEDS[:150]), arrays(TEST_SEEDS[:100])
 
-    def small(pictures: np.ndarray) -> np.ndarray:
+    def small(images: np.ndarray) -> np.ndarray:
         return np.stack(
             [
                 np.asarray(Image.fromarray(p).resize((32, 32), Image.Resampling.BILINEAR)).ravel()
                 / 255
-                for p in pictures
+                for p in images
             ]
         )
 
-    def colours(pictures: np.ndarray) -> np.ndarray:
+    def colours(images: np.ndarray) -> np.ndarray:
         return np.stack(
             [
                 np.concatenate([np.histogram(p[..., c], 32, (0, 256))[0] for c in range(3)]) / 96**2
-                for p in pictures
+                for p in images
             ]
         )
 

@@ -13,14 +13,14 @@ from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
 
-def test_numbers_are_those_of_the_single_pictures(classifier: Classifier, patterns: Path) -> None:
+def test_numbers_are_those_of_the_single_images(classifier: Classifier, patterns: Path) -> None:
     report = evaluate(classifier, patterns)
     assert (report.split, report.n) == ("test", 30)
-    losses = [picture.log_loss for picture in report.pictures]
+    losses = [image.log_loss for image in report.images]
     assert report.log_loss == pytest.approx(sum(losses) / 30, abs=1e-12)
-    right = sum(picture.true == picture.predicted for picture in report.pictures)
+    right = sum(image.true == image.predicted for image in report.images)
     assert report.accuracy == right / 30
-    first = report.pictures[0]
+    first = report.images[0]
     assert first.name == "test/dots/1000.png"
     answer = classifier.predict(patterns / first.name)
     assert (answer.label, answer.probability) == (first.predicted, pytest.approx(first.probability))
@@ -69,7 +69,7 @@ def test_split_can_be_chosen_and_a_missing_one_is_named(
         evaluate(classifier, patterns, split="validation")
 
 
-def test_unreadable_pictures_are_counted_not_scored(
+def test_unreadable_images_are_counted_not_scored(
     classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = shutil.copytree(patterns / "test", tmp_path / "d")
@@ -79,7 +79,7 @@ def test_unreadable_pictures_are_counted_not_scored(
     assert "dots/bad.jpg" in caplog.text
     for path in root.rglob("*.png"):
         path.write_text("broken")
-    with pytest.raises(DataError, match="none of its 31 pictures can be opened"):
+    with pytest.raises(DataError, match="none of its 31 images can be opened"):
         evaluate(classifier, root)
 
 
@@ -91,7 +91,7 @@ def test_report_folder(classifier: Classifier, patterns: Path, tmp_path: Path) -
     report.save(tmp_path / "report", history)
     saved = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert saved["log_loss"] == report.log_loss
-    assert "pictures" not in saved
+    assert "images" not in saved
     with (tmp_path / "report" / "predictions.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 30
     for name in ("confusion.png", "curves.png"):

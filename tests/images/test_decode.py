@@ -53,7 +53,7 @@ def test_all_eight_orientations_come_out_upright(photo: Image.Image) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_does_not_cost_the_picture(photo: Image.Image) -> None:
+def test_damaged_exif_does_not_cost_the_image(photo: Image.Image) -> None:
     content = encoded(photo, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\xff")
     assert open_image(content).size == photo.size
 
@@ -163,10 +163,10 @@ def test_reduced_decode_keeps_the_shorter_side_above_what_is_asked() -> None:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"I am a text.", "not a picture"),
+        (b"I am a text.", "not an image"),
         (encoded(Image.new("RGB", (200, 200), "red"), "JPEG")[:600], "truncated or damaged"),
         (encoded(Image.effect_noise((99, 99), 50))[:3000], "truncated or damaged"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     ],
 )
 def test_bad_files_name_source_and_reason(content: bytes, reason: str, tmp_path: Path) -> None:

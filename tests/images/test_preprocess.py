@@ -14,7 +14,7 @@ MODES = ("crop", "squash", "pad")
 SIZES = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (7, 300), (200, 3)]
 
 
-def picture(height: int, width: int) -> torch.Tensor:
+def random_image(height: int, width: int) -> torch.Tensor:
     random = np.random.default_rng([height, width])
     return torch.from_numpy(random.integers(0, 256, (3, height, width), np.uint8))
 
@@ -30,13 +30,13 @@ def test_equals_transformers_processor(
     for height, width in SIZES:
         if mode == "pad" and max(height, width) > 24 * min(height, width):
             continue  # transformers resizes these to nothing and fails
-        image = picture(height, width)
+        image = random_image(height, width)
         expected = processor(Image.fromarray(image.permute(1, 2, 0).numpy()), return_tensors="pt")
         assert torch.equal(spec.prepare(image), expected["pixel_values"][0]), (height, width)
 
 
 def test_extreme_shapes_survive_padding() -> None:
-    assert ImageSpec(32, "pad").prepare(picture(1, 500)).shape == (3, 32, 32)
+    assert ImageSpec(32, "pad").prepare(random_image(1, 500)).shape == (3, 32, 32)
 
 
 def test_padding_is_zero_after_normalisation_and_right_and_below() -> None:
@@ -48,7 +48,7 @@ def test_padding_is_zero_after_normalisation_and_right_and_below() -> None:
 def test_resize_size_is_the_shorter_side_before_the_crop() -> None:
     spec = ImageSpec(16, "crop", resize_size=20)
     assert spec.resized_size(40, 80) == (20, 40)
-    assert spec.prepare(picture(40, 80)).shape == (3, 16, 16)
+    assert spec.prepare(random_image(40, 80)).shape == (3, 16, 16)
 
 
 def test_at_another_size_the_same_share_is_cut_away() -> None:
@@ -64,7 +64,7 @@ def test_description_survives_both_files(mode: str) -> None:
     spec = ImageSpec((24, 40), mode, interpolation="bicubic", mean=(0.1, 0.2, 0.3))
     assert ImageSpec.from_dict(spec.to_dict()) == spec
     read = ImageSpec.from_preprocessor_config(spec.to_preprocessor_config())
-    assert read.prepare(picture(50, 70)).equal(spec.prepare(picture(50, 70)))
+    assert read.prepare(random_image(50, 70)).equal(spec.prepare(random_image(50, 70)))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_impossible_specs_are_refused(wrong: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_training_view_without_any_randomness_is_the_evaluation_view(mode: str) -> None:
-    """Whole square picture, no flip: what is left is the same resize and normalisation."""
+    """Whole square image, no flip: what is left is the same resize and normalisation."""
     spec = ImageSpec(32, mode)
     image = torch.full((3, 50, 50), 80, dtype=torch.uint8)
     transform = TrainingTransform(spec, min_area=1.0, flip=0.0)
@@ -98,7 +98,7 @@ def test_training_view_without_any_randomness_is_the_evaluation_view(mode: str) 
 def test_training_views_have_the_input_shape_and_range(mode: str, policy: str) -> None:
     spec = ImageSpec((24, 40), mode)
     transform = TrainingTransform(spec, auto_augment=policy, erasing=1.0)
-    views = [spec.finish(transform(picture(50, 70))) for _ in range(8)]
+    views = [spec.finish(transform(random_image(50, 70))) for _ in range(8)]
     for view in views:
         assert view.shape == (3, 24, 40)
         assert view.dtype == torch.float32
@@ -106,14 +106,14 @@ def test_training_views_have_the_input_shape_and_range(mode: str, policy: str) -
     assert not views[0].equal(views[1])
 
 
-def test_a_batch_is_finished_as_each_of_its_pictures_is() -> None:
+def test_a_batch_is_finished_as_each_of_its_images_is() -> None:
     spec = ImageSpec((24, 40), "pad")
-    batch = torch.stack([picture(20, 40), picture(20, 40)])
+    batch = torch.stack([random_image(20, 40), random_image(20, 40)])
     assert spec.finish(batch).equal(torch.stack([spec.finish(view) for view in batch]))
 
 
 def test_magnitude_is_that_of_randaugment() -> None:
-    image, spec = picture(32, 32), ImageSpec(32)
+    image, spec = random_image(32, 32), ImageSpec(32)
     still = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=0)
     wild = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=30)
     change = {

@@ -152,9 +152,9 @@ def test_logits_are_float32_under_autocast() -> None:
         ("squeezenet1_1", 224, "squeezenet1_1 cannot be used: its last layer is a convolution"),
         ("googlenet", 224, "googlenet cannot be used: in training it answers with more than"),
         ("inception_v3", 299, "inception_v3 cannot be used: in training it answers with more"),
-        ("alexnet", 32, r"alexnet cannot take pictures of \(32, 32\) pixels"),
-        ("maxvit_t", (224, 256), r"maxvit_t cannot take pictures of \(224, 256\) pixels"),
-        ("resnet18", 0, r"resnet18 cannot take pictures of \(0, 0\) pixels"),
+        ("alexnet", 32, r"alexnet cannot take images of \(32, 32\) pixels"),
+        ("maxvit_t", (224, 256), r"maxvit_t cannot take images of \(224, 256\) pixels"),
+        ("resnet18", 0, r"resnet18 cannot take images of \(0, 0\) pixels"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(
@@ -175,7 +175,7 @@ def test_every_network_of_torchvision_is_used_or_refused() -> None:
     }
 
 
-def test_every_published_weights_describe_their_pictures_and_classes() -> None:
+def test_every_published_weights_describe_their_images_and_classes() -> None:
     names = set()
     for weights in published_weights():
         transform, spec = weights.transforms(), image_spec(weights)
@@ -189,17 +189,17 @@ def test_every_published_weights_describe_their_pictures_and_classes() -> None:
 
 
 @pytest.mark.parametrize("size", [(300, 500), (480, 320), (288, 288)])
-def test_pictures_are_prepared_as_published(size: tuple[int, int]) -> None:
+def test_images_are_prepared_as_published(size: tuple[int, int]) -> None:
     weights = EfficientNet_B2_Weights.IMAGENET1K_V1
     spec = image_spec(weights)
     assert spec == ImageSpec(
         288, "crop", 288, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     )
     # Without black and white: where bicubic overshoots those, the two resizes clip otherwise.
-    picture = spec.open(draw_pattern("dots", 1, size)) // 2 + 64
+    image = spec.open(draw_pattern("dots", 1, size)) // 2 + 64
     one_grey_level = 1 / 255 / 0.224  # torchvision's presets resize in float32, we in uint8
     torch.testing.assert_close(
-        spec.prepare(picture), weights.transforms()(picture), rtol=0, atol=1.01 * one_grey_level
+        spec.prepare(image), weights.transforms()(image), rtol=0, atol=1.01 * one_grey_level
     )
 
 
@@ -282,11 +282,11 @@ def test_every_tensor_is_accounted_for(
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5", "swin_t"])
 def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
     classifier = build_torchvision_classifier(name, ImageSpec((64, 96), "pad"))
-    picture = draw_pattern("waves", 2)
+    image = draw_pattern("waves", 2)
     for buffer_name, buffer in classifier.network.named_buffers():
         if buffer_name.endswith("num_batches_tracked"):
             buffer.fill_((1 << 24) + 1)  # more than float32 can count
-    before = classifier.predict(picture)
+    before = classifier.predict(image)
     classifier.save(tmp_path)
     loaded, source = Classifier.load(tmp_path, "cpu"), load_pretrained(str(tmp_path))
     assert loaded.network.config == source.network.config == classifier.network.config
@@ -296,7 +296,7 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
         for state in (loaded.network.state_dict(), source.network.state_dict()):
             assert state[key].dtype == tensor.dtype
             assert torch.equal(state[key], tensor), key
-    assert loaded.predict(picture).probabilities == pytest.approx(before.probabilities, 1e-5)
+    assert loaded.predict(image).probabilities == pytest.approx(before.probabilities, 1e-5)
     new = load_pretrained(str(tmp_path), num_classes=7).network
     assert new(torch.randn(1, 3, 64, 96)).shape == (1, 7)
 
@@ -325,7 +325,7 @@ def test_the_folder_says_what_it_is(tmp_path: Path) -> None:
         ),
         ({"name": "squeezenet1_0"}, "squeezenet1_0 cannot be used: its last layer"),
         ({"name": "resnet34"}, r"the weights lack body\.layer1\.2"),
-        ({"name": "alexnet", "image_size": 8}, r"alexnet cannot take pictures of \(8, 8\) pixels"),
+        ({"name": "alexnet", "image_size": 8}, r"alexnet cannot take images of \(8, 8\) pixels"),
         ({"depth": 18}, "network is damaged .*depth"),
     ],
 )

@@ -245,7 +245,7 @@ def test_unknown_names_are_refused(name: str) -> None:
         ViTConfig.named(name)
 
 
-def test_pictures_of_another_size_are_refused() -> None:
+def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="takes 3 channels"):
         random_vit()(torch.randn(1, 3, 16, 16))
 

@@ -143,7 +143,7 @@ def test_a_probe_is_a_run_like_any_other(
 def test_balanced_weights_leave_a_probes_log_loss_honest(
     patterns: Path, tmp_path: Path, weights: str, cache: Path
 ) -> None:
-    """With one class rare, the answers still have the shares of the pictures."""
+    """With one class rare, the answers still have the shares of the images."""
     data = shutil.copytree(patterns, tmp_path / "d")
     for path in sorted((data / "train" / "dots").iterdir())[8:]:
         path.unlink()
@@ -158,43 +158,43 @@ def test_balanced_weights_leave_a_probes_log_loss_honest(
 
 
 class Counted:
-    """Counts the pictures that go through networks."""
+    """Counts the images that go through networks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.pictures, features = 0, ViT.features
+        self.images, features = 0, ViT.features
 
         def counted(network: ViT, x: torch.Tensor) -> torch.Tensor:
-            self.pictures += len(x)
+            self.images += len(x)
             return features(network, x)
 
         monkeypatch.setattr(ViT, "features", counted)
 
 
-def test_every_picture_goes_through_the_network_once(
+def test_every_image_goes_through_the_network_once(
     patterns: Path, tmp_path: Path, weights: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(patterns, tmp_path / "d")
     counted = Counted(monkeypatch)
     probe(data, tmp_path / "a", weights)
-    assert counted.pictures == 90
+    assert counted.images == 90
     again = probe(data, tmp_path / "b", f"{weights}/", seed=3)  # another split
     assert "beginning with weights, " in again.classifier.describe()
-    assert counted.pictures == 90
+    assert counted.images == 90
     for i in range(4):
         shutil.copy(data / "test" / "dots" / f"{1000 + i}.png", data / "train" / "dots")
     shutil.copy(data / "train/dots/000.png", data / "train/dots/copy.png")
     probe(data, tmp_path / "c", weights)
-    assert counted.pictures == 94
+    assert counted.images == 94
     build_classifier(ImageSpec(32, "squash"), ("a", "b")).save(tmp_path / "other spec")
     probe(data, tmp_path / "d2", str(tmp_path / "other spec"))
-    assert counted.pictures == 94 * 2
+    assert counted.images == 94 * 2
     other = build_classifier()
     other.network.blocks[0].mlp[0].bias.data[0] += 1
     other.save(tmp_path / "other weights")
     probe(data, tmp_path / "e", str(tmp_path / "other weights"))
-    assert counted.pictures == 94 * 3
+    assert counted.images == 94 * 3
     probe(data, tmp_path / "f", weights, precision="bf16")
-    assert counted.pictures == 94 * 4
+    assert counted.images == 94 * 4
 
 
 def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
@@ -205,8 +205,8 @@ def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
     monkeypatch.setattr(features_module, "SHARD", 32)
     features = Features(classifier.network, classifier.spec, "float32", 8)
     expected, compute, calls = features.of(inventory), Features._compute, 0
-    opened = [classifier.spec.open(picture.source) for picture in inventory.pictures]
-    pixels = torch.stack([classifier.spec.prepare(picture) for picture in opened])
+    opened = [classifier.spec.open(image.source) for image in inventory.images]
+    pixels = torch.stack([classifier.spec.prepare(image) for image in opened])
     direct = classifier.network.features(pixels).detach().numpy()
     np.testing.assert_allclose(expected, direct, atol=1e-5, rtol=1e-5)
     shutil.rmtree(cache)
@@ -229,7 +229,7 @@ def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
     assert "is damaged" in caplog.text
     with caplog.at_level(logging.INFO):
         features.of(inventory)
-    assert "features of 90 pictures, 90 of them cached" in caplog.text
+    assert "features of 90 images, 90 of them cached" in caplog.text
     assert features.compute(inventory.subset([])) == {}  # a process without a share
 
 
@@ -241,7 +241,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_before_any_work(
     counted = Counted(monkeypatch)
     with pytest.raises(FoodvisionError, match=r"features cannot be kept \(.*\); mend that, or set"):
         probe(patterns, tmp_path / "r", weights)
-    assert counted.pictures == 0
+    assert counted.images == 0
     cache.unlink()
     train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from rich.console import Console
 
-from foodvision.data import Pictures, load_dataset
+from foodvision.data import LabelledImages, load_dataset
 from foodvision.data.sources import FolderStore
 from foodvision.images import ImageSpec
 from foodvision.models import ViT, ViTConfig
@@ -27,7 +27,7 @@ from foodvision.training.loop import (
     update_average,
     weighted_cross_entropy,
 )
-from foodvision.training.memory import OpenedPictures
+from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import (
     HIDDEN,
     MATRICES,
@@ -160,20 +160,20 @@ def test_drawing_for_a_sample_leaves_the_callers_generator_alone() -> None:
 
 
 def epoch_of(
-    pictures: Pictures, workers: int, epoch: int
+    images: LabelledImages, workers: int, epoch: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     recipe = load_recipe(
         "scratch", SMALL | {"num_workers": workers, "auto_augment": "randaugment", "seed": 4}
     )
-    loader, sampler = training_loader(pictures, ImageSpec(32), recipe)
+    loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = epoch
     torch.rand(workers + epoch)  # whatever was drawn before must not matter
     return [(pixels.clone(), labels.clone()) for pixels, labels in loader]
 
 
 def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
-    pictures = load_dataset(patterns).splits["train"]
-    alone, helped, later = (epoch_of(pictures, *args) for args in ((0, 1), (2, 1), (0, 2)))
+    images = load_dataset(patterns).splits["train"]
+    alone, helped, later = (epoch_of(images, *args) for args in ((0, 1), (2, 1), (0, 2)))
     assert len(alone) == 90 // 16
     for (x, y), (other_x, other_y) in zip(alone, helped, strict=True):
         assert x.equal(other_x)
@@ -182,8 +182,8 @@ def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
 
 
 def test_an_epoch_goes_on_where_it_was_left(patterns: Path) -> None:
-    pictures, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
-    loader, sampler = training_loader(pictures, ImageSpec(32), recipe)
+    images, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
+    loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = 3
     whole = [pixels for pixels, _ in loader]
     sampler.start = 2 * 16
@@ -192,29 +192,29 @@ def test_an_epoch_goes_on_where_it_was_left(patterns: Path) -> None:
     assert all(a.equal(b) for a, b in zip(rest, whole[2:], strict=True))
 
 
-def test_validation_batches_are_every_picture_in_order(patterns: Path) -> None:
-    pictures = load_dataset(patterns).splits["test"]
-    batches = list(validation_loader(pictures, ImageSpec(32), load_recipe("scratch", SMALL)))
-    assert torch.cat([labels for _, labels in batches]).tolist() == pictures.labels.tolist()
+def test_validation_batches_are_every_image_in_order(patterns: Path) -> None:
+    images = load_dataset(patterns).splits["test"]
+    batches = list(validation_loader(images, ImageSpec(32), load_recipe("scratch", SMALL)))
+    assert torch.cat([labels for _, labels in batches]).tolist() == images.labels.tolist()
     spec = ImageSpec(32)
-    assert batches[0][0][3].equal(spec.prepare(spec.open(pictures[3].source)))
+    assert batches[0][0][3].equal(spec.prepare(spec.open(images[3].source)))
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad"])
-def test_kept_pictures_are_those_that_are_opened_anew(
+def test_kept_images_are_those_that_are_opened_anew(
     mode: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several sizes, and whatever the data loader makes of them."""
-    for i, picture in enumerate((patterns / "train").rglob("*.png")):
-        path = tmp_path / picture.parent.name / picture.name
+    for i, image in enumerate((patterns / "train").rglob("*.png")):
+        path = tmp_path / image.parent.name / image.name
         path.parent.mkdir(exist_ok=True)
-        Image.open(picture).resize((30 + i % 7, 50 - i % 5)).save(path)
-    pictures = load_dataset(tmp_path).splits["all"]
+        Image.open(image).resize((30 + i % 7, 50 - i % 5)).save(path)
+    images = load_dataset(tmp_path).splits["all"]
     recipe = load_recipe("scratch", SMALL | {"resize_mode": mode})
     spec = recipe.image_spec()
-    kept = list(training_loader(pictures, spec, recipe)[0])
+    kept = list(training_loader(images, spec, recipe)[0])
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 90 * 30 * 45 * 3)
-    anew = list(training_loader(pictures, spec, recipe)[0])
+    anew = list(training_loader(images, spec, recipe)[0])
     for (x, y), (other_x, other_y) in zip(kept, anew, strict=True):
         assert x.equal(other_x)
         assert y.equal(other_y)
@@ -223,39 +223,39 @@ def test_kept_pictures_are_those_that_are_opened_anew(
 def test_small_data_is_opened_once_and_large_data_every_time(
     patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures, spec = load_dataset(patterns).splits["test"], ImageSpec(32)
+    images, spec = load_dataset(patterns).splits["test"], ImageSpec(32)
     opened: list[object] = []
-    open_picture = ImageSpec.open
+    open_image = ImageSpec.open
 
     def counted(self: ImageSpec, source: Path) -> torch.Tensor:
         opened.append(source)
-        return open_picture(self, source)
+        return open_image(self, source)
 
     monkeypatch.setattr(ImageSpec, "open", counted)
-    small = OpenedPictures(pictures, spec)
+    small = OpenedImages(images, spec)
     opened.clear()
-    assert [small[i][1] for i in range(len(small))] == pictures.labels.tolist()
+    assert [small[i][1] for i in range(len(small))] == images.labels.tolist()
     assert not opened
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 1000)
-    large = OpenedPictures(pictures, spec)
+    large = OpenedImages(images, spec)
     opened.clear()
     assert large[3][0].equal(small[3][0])
-    assert opened == [pictures[3].source]
+    assert opened == [images[3].source]
 
 
-def test_large_pictures_that_the_probes_miss_are_not_kept(
+def test_large_images_that_the_probes_miss_are_not_kept(
     patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = load_dataset(patterns).splits["train"]
+    images = load_dataset(patterns).splits["train"]
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 10_000)
-    monkeypatch.setattr(OpenedPictures, "_expected_bytes", lambda self: 0)
-    opened = OpenedPictures(pictures, ImageSpec(32))
+    monkeypatch.setattr(OpenedImages, "_expected_bytes", lambda self: 0)
+    opened = OpenedImages(images, ImageSpec(32))
     assert len(opened._bytes) == 0
-    assert opened[3][0].equal(ImageSpec(32).open(pictures[3].source))
+    assert opened[3][0].equal(ImageSpec(32).open(images[3].source))
 
 
-def test_mixed_pictures_have_the_shares_their_targets_say() -> None:
-    """Pictures that are their class's number: what is left of each class can be seen."""
+def test_mixed_images_have_the_shares_their_targets_say() -> None:
+    """Images that are their class's number: what is left of each class can be seen."""
     labels = torch.arange(8) % 3
     pixels = labels.float()[:, None, None, None].expand(8, 3, 32, 32).clone()
     torch.manual_seed(0)
@@ -304,11 +304,11 @@ def test_balanced_weights_and_the_shift_that_takes_them_out() -> None:
     """The minimiser of the balanced loss, shifted by −log w, is the true distribution."""
     store = FolderStore(Path(), ["x"] * 100)
     labels = np.array([0] * 80 + [1] * 15 + [2] * 5)
-    pictures = Pictures(store, ("a", "b", "c"), labels)
-    weights = class_weights(pictures, load_recipe("scratch", {"class_weights": "balanced"}))
+    images = LabelledImages(store, ("a", "b", "c"), labels)
+    weights = class_weights(images, load_recipe("scratch", {"class_weights": "balanced"}))
     assert weights == pytest.approx([100 / 240, 100 / 45, 100 / 15])
     assert weights[labels].mean() == pytest.approx(1.0)
-    unused = Pictures(store, ("a", "b", "c", "no picture"), labels)
+    unused = LabelledImages(store, ("a", "b", "c", "no image"), labels)
     recipe = load_recipe("scratch", {"class_weights": "balanced"})
     assert class_weights(unused, recipe)[:3].tolist() == weights.tolist()
     assert np.isfinite(class_weights(unused, recipe)).all()

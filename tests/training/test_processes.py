@@ -14,7 +14,7 @@ from foodvision.training import train
 from tests.training.test_resume import sha256
 from tests.training.test_run import FAST
 
-# Augmentation depends on the picture alone, so the same batches make the same steps.
+# Augmentation depends on the image alone, so the same batches make the same steps.
 SETTINGS = FAST | {"optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 1e9, "ema_decay": 0.9}
 
 
@@ -40,7 +40,7 @@ def test_two_processes_are_one_of_twice_the_batch_size(patterns: Path, tmp_path:
         for run in ("one", "two")
     )
     for ours, theirs in zip(one, two, strict=True):
-        assert abs(ours["log_loss"] - theirs["log_loss"]) < 1e-4  # every picture validates once
+        assert abs(ours["log_loss"] - theirs["log_loss"]) < 1e-4  # every image validates once
         assert abs(ours["train_loss"] - theirs["train_loss"]) < 1e-4
 
     before = sha256(tmp_path / "two")

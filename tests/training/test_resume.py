@@ -196,7 +196,7 @@ def test_nothing_to_resume_and_a_run_in_the_way(
         train(patterns, out=whole, **SETTINGS)
 
 
-def test_other_pictures_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
+def test_other_images_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
     data = shutil.copytree(patterns, tmp_path / "d")
     next((data / "train").rglob("*.png")).unlink()
     with pytest.raises(FoodvisionError, match="data set has changed since this run began"):
@@ -366,7 +366,7 @@ def test_before_the_first_step_and_after_the_last_it_says_how_to_go_on(
     def interrupted(*given: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    data = shutil.copytree(patterns, tmp_path / "my pictures")
+    data = shutil.copytree(patterns, tmp_path / "my images")
     with monkeypatch.context() as patch:
         patch.setattr(run_module, step, interrupted)
         with pytest.raises(RunInterruptedError) as caught:

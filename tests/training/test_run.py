@@ -17,7 +17,7 @@ from foodvision.evaluation import evaluate
 from foodvision.images import decode
 from foodvision.training import TrainingResult, memory, train
 from foodvision.training.loop import Training
-from tests.conftest import CLASSES, write_pictures
+from tests.conftest import CLASSES, write_images
 
 FAST = {
     "image_size": 32,
@@ -127,7 +127,7 @@ def test_no_test_file_is_opened(
     assert not [name for name in opened if str(root / "test") in name]
 
 
-def test_flat_folder_trains_and_validates_on_different_pictures(
+def test_flat_folder_trains_and_validates_on_different_images(
     patterns: Path, tmp_path: Path
 ) -> None:
     train(patterns / "train", out=tmp_path / "r", **(FAST | {"epochs": 1}))
@@ -138,7 +138,7 @@ def test_flat_folder_trains_and_validates_on_different_pictures(
 
 
 def test_balanced_weights_leave_log_loss_honest(patterns: Path, tmp_path: Path) -> None:
-    """On pictures that say nothing, the answer must be the classes' true shares."""
+    """On images that say nothing, the answer must be the classes' true shares."""
     from PIL import Image
 
     root = tmp_path / "noise"
@@ -156,18 +156,18 @@ def test_balanced_weights_leave_log_loss_honest(patterns: Path, tmp_path: Path) 
     assert answer["common"] == pytest.approx(0.75, abs=0.1)
 
 
-def test_unreadable_pictures_are_skipped_listed_and_counted(
+def test_unreadable_images_are_skipped_listed_and_counted(
     patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = shutil.copytree(patterns, tmp_path / "d")
     (root / "train" / "dots" / "bad.jpg").write_text("I am a text.")
     result = train(root, out=tmp_path / "r", **(FAST | {"epochs": 1}))
-    assert "1 of 91 pictures cannot be opened" in caplog.text
+    assert "1 of 91 images cannot be opened" in caplog.text
     assert "train/dots/bad.jpg" in (tmp_path / "r" / "unreadable.csv").read_text()
-    assert "1 pictures could not be opened" in (result.folder / "README.md").read_text()
+    assert "1 images could not be opened" in (result.folder / "README.md").read_text()
     for i in range(6):
         (root / "train" / "dots" / f"bad{i}.jpg").touch()
-    with pytest.raises(DataError, match="7 of 97 pictures cannot be opened"):
+    with pytest.raises(DataError, match="7 of 97 images cannot be opened"):
         train(root, out=tmp_path / "r2", **FAST)
 
 
@@ -175,7 +175,7 @@ def test_a_folder_that_is_not_empty_is_refused_before_any_work(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    monkeypatch.setattr(decode, "open_image", lambda *a, **k: pytest.fail("a picture was opened"))
+    monkeypatch.setattr(decode, "open_image", lambda *a, **k: pytest.fail("an image was opened"))
     with pytest.raises(FoodvisionError, match="is not empty; choose another --out"):
         train(patterns, out=tmp_path, **FAST)
     with pytest.raises(FoodvisionError, match="cannot be written"):
@@ -188,7 +188,7 @@ def test_a_diverging_run_says_so(patterns: Path, tmp_path: Path) -> None:
 
 
 def test_accumulated_batches_are_one_large_batch(patterns: Path, tmp_path: Path) -> None:
-    """Two halves make the step of the whole: 76 pictures in 2 batches of 38, or in 4 of 19."""
+    """Two halves make the step of the whole: 76 images in 2 batches of 38, or in 4 of 19."""
     settings = FAST | {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 1e9}
     train(patterns, out=tmp_path / "a", **(settings | {"batch_size": 38}))
     train(patterns, out=tmp_path / "b", **(settings | {"batch_size": 19, "accumulate": 2}))
@@ -210,7 +210,7 @@ def test_the_last_batches_of_an_epoch_make_a_whole_step(patterns: Path, tmp_path
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
 
 
-def test_some_classes_and_a_share_of_the_pictures(
+def test_some_classes_and_a_share_of_the_images(
     patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     some = {"exclude_classes": ("dots",), "fraction": 0.5, "epochs": 1}
@@ -219,7 +219,7 @@ def test_some_classes_and_a_share_of_the_pictures(
     assert 15 < result.classifier.metadata["data"]["train"] < 40
     report = evaluate(result.classifier, patterns)
     assert report.n == 20
-    assert "trained on 2 of 3 classes: only their pictures" in caplog.text
+    assert "trained on 2 of 3 classes: only their images" in caplog.text
     validation = evaluate(result.classifier, patterns, "validation")
     assert validation.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
     with pytest.raises(FoodvisionError, match=r"fraction is 0.5 in the run"):
@@ -236,7 +236,7 @@ def test_a_model_of_some_classes_is_scored_where_one_of_them_is_missing(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_picture_that_goes_bad_on_the_way_is_one_line(
+def test_a_image_that_goes_bad_on_the_way_is_one_line(
     workers: int, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(patterns, tmp_path / "d")
@@ -295,9 +295,9 @@ def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> N
 
 def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
     for label in ("dots", "stripes"):
-        write_pictures(tmp_path / "d" / "train", label, range(8))
-        write_pictures(tmp_path / "d" / "val", label, range(90, 92))
-        write_pictures(tmp_path / "d" / "test", label, range(80, 82))
+        write_images(tmp_path / "d" / "train", label, range(8))
+        write_images(tmp_path / "d" / "val", label, range(90, 92))
+        write_images(tmp_path / "d" / "test", label, range(80, 82))
     result = train(
         tmp_path / "d",
         out=tmp_path / "r",

@@ -33,7 +33,7 @@ def weights(tmp_path: Path) -> str:
     return str(tmp_path / "weights")
 
 
-def test_the_pictures_and_layers_are_the_weights_and_the_head_is_new(weights: str) -> None:
+def test_the_images_and_layers_are_the_weights_and_the_head_is_new(weights: str) -> None:
     begun = Classifier.load(weights, "cpu")
     settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
     network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
@@ -46,7 +46,7 @@ def test_the_pictures_and_layers_are_the_weights_and_the_head_is_new(weights: st
     assert all(weight.requires_grad for weight in network.parameters())
 
 
-def test_another_resolution_takes_the_pictures_with_it(weights: str) -> None:
+def test_another_resolution_takes_the_images_with_it(weights: str) -> None:
     settings = {"weights": weights, "image_size": 64}
     network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert (spec.size, spec.resize_size) == (64, 80)

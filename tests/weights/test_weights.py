@@ -88,9 +88,7 @@ def test_torchvision_layout_under_another_name(
     with caplog.at_level(logging.INFO):
         loaded = load_pretrained(str(tmp_path / "mine.safetensors"))
     assert loaded.spec == ImageSpec(64, "crop", 73, **IMAGENET)
-    assert (
-        "mine.safetensors does not describe its pictures; taken is what torchvision" in caplog.text
-    )
+    assert "mine.safetensors does not describe its images; taken is what torchvision" in caplog.text
     assert loaded.classes is None
     assert_same(loaded.network, network, 64)
 
@@ -282,7 +280,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         ),
         "hidden size 24 is in no row of Table 1",
     ),
-    "grey pictures": (
+    "grey images": (
         lambda s: s | {"conv_proj.weight": s["conv_proj.weight"][:, :1]},
         r"conv_proj\.weight is of shape \(192, 1, 32, 32\), not \(192, 3, 18, 18\)",
     ),
