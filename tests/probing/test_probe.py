@@ -13,12 +13,12 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision import files
 from foodvision.classifier import Classifier
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
 from foodvision.evaluation import evaluate
+from foodvision.files import atomic
 from foodvision.images import ImageSpec
 from foodvision.models import ViT
 from foodvision.probing import features as features_module
@@ -95,7 +95,7 @@ def test_separable_classes_are_fitted_at_every_strength() -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return files.cache_folder() / "features"
+    return atomic.cache_folder() / "features"
 
 
 @pytest.fixture
