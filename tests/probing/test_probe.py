@@ -20,7 +20,7 @@ from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models import ViT
+from foodvision.models.vit import ViT
 from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
 from foodvision.probing.head import _penalised_loss, fit_head

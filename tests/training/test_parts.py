@@ -18,7 +18,8 @@ from rich.console import Console
 from foodvision.data import LabelledImages, load_dataset
 from foodvision.data.sources import FolderStore
 from foodvision.images import ImageSpec
-from foodvision.models import ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
 from foodvision.training import load_recipe, memory
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.loop import (
