@@ -44,7 +44,8 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     from foodvision.backends.device import keep_freed_memory
     from foodvision.data import load_dataset
     from foodvision.images import ImageSpec
-    from foodvision.models import ViT, ViTConfig
+    from foodvision.models.config import ViTConfig
+    from foodvision.models.vit import ViT
     from foodvision.training import Recipe, load_recipe
     from foodvision.training.loop import Training
 
@@ -76,7 +77,7 @@ def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     from torchvision import transforms
     from torchvision.datasets import ImageFolder
 
-    from foodvision.models.vit import VARIANTS
+    from foodvision.models.config import VARIANTS
 
     variant, size = VARIANTS[case["network"]], case["size"]
     network = vision_transformer.VisionTransformer(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from foodvision.errors import FoodvisionError, ImageError
     from foodvision.evaluation import Report, evaluate
     from foodvision.images import ImageSpec, open_image
-    from foodvision.models import ViT, ViTBuiltin, ViTConfig
+    from foodvision.models.config import ViTConfig
+    from foodvision.models.vit import ViT
+    from foodvision.models.vit_builtin import ViTBuiltin
     from foodvision.training import Recipe, TrainingResult, load_recipe, train
 
 _MODULES = {
@@ -32,9 +34,9 @@ _MODULES = {
     "Recipe": "training",
     "Report": "evaluation",
     "TrainingResult": "training",
-    "ViT": "models",
-    "ViTBuiltin": "models",
-    "ViTConfig": "models",
+    "ViT": "models.vit",
+    "ViTBuiltin": "models.vit_builtin",
+    "ViTConfig": "models.config",
     "evaluate": "evaluation",
     "load_dataset": "data",
     "load_recipe": "training",

@@ -33,17 +33,12 @@ from foodvision.errors import ImageError, ModelError
 from foodvision.files.atomic import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
-from foodvision.models import Network, ViTConfig
-from foodvision.weights import (
-    CONFIG,
-    PREPROCESSOR,
-    TRANSFORMERS,
-    WEIGHTS,
-    find_repository,
-    read_json,
-    read_repository,
-    to_transformers_config,
-)
+from foodvision.models.config import ViTConfig
+from foodvision.models.network import Network
+from foodvision.weights.from_repository import read_repository
+from foodvision.weights.from_transformers import to_transformers_config
+from foodvision.weights.layouts import TRANSFORMERS
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, find_repository, read_json
 
 CARD = "README.md"
 

@@ -11,9 +11,6 @@ and local variables are the paper's symbols:
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -21,133 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-Pooling: TypeAlias = Literal["class_token", "average"]
-
-
-class Variant(NamedTuple):
-    """One row of Table 1."""
-
-    num_layers: int
-    hidden_size: int
-    mlp_size: int
-    num_heads: int
-
-
-VARIANTS = {
-    "ti": Variant(12, 192, 768, 3),  # Ti and S: google-research/vision_transformer, configs
-    "s": Variant(12, 384, 1536, 6),
-    "b": Variant(12, 768, 3072, 12),  # Base, Large, Huge: Table 1
-    "l": Variant(24, 1024, 4096, 16),
-    "h": Variant(32, 1280, 5120, 16),
-}
-PATCH_SIZES = (4, 8, 14, 16, 32)
-
-
-@dataclass(frozen=True)
-class ViTConfig:
-    """The size of a network. The defaults are ViT-B/16 on ImageNet.
-
-    Attributes:
-        image_size: height and width (H, W) of the input in pixels, multiples of P; one number
-            for a square.
-        patch_size: P, pixels of a patch's side.
-        num_layers: L.
-        hidden_size: D, a multiple of k.
-        mlp_size: width of the MLP's hidden layer, 4 D in Table 1.
-        num_heads: k.
-        num_classes: K.
-        num_channels: C.
-        pooling: what the head sees. ``class_token`` is the paper's Eq. 4; ``average`` is the mean
-            over all patches (appendix D.3), with no class token.
-        dropout: probability, after the embedding, the attention and each dense layer of the MLP
-            (the authors' code; B.1 uses 0.1 when training on ImageNet from scratch).
-        attention_dropout: probability, on the attention weights A.
-        stochastic_depth: probability of skipping the last block's branches; earlier blocks'
-            grow linearly from 0. Departs from the paper, which has none: it is what makes small
-            data go further (DeiT, arXiv 2012.12877).
-        layer_norm_eps: 1e-6 in the authors' code.
-
-    Raises:
-        ValueError: if the sizes do not divide.
-
-    """
-
-    image_size: int | tuple[int, int] = 224
-    patch_size: int = 16
-    num_layers: int = 12
-    hidden_size: int = 768
-    mlp_size: int = 3072
-    num_heads: int = 12
-    num_classes: int = 1000
-    num_channels: int = 3
-    pooling: Pooling = "class_token"
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    stochastic_depth: float = 0.0
-    layer_norm_eps: float = 1e-6
-
-    def __post_init__(self) -> None:
-        height, width = self.input_size
-        if (
-            min(height, width) < self.patch_size
-            or height % self.patch_size
-            or width % self.patch_size
-        ):
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
-            )
-        if self.hidden_size % self.num_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
-            )
-        if self.pooling not in ("class_token", "average"):
-            raise ValueError(f"pooling is class_token or average, not {self.pooling!r}")
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """H and W in pixels."""
-        size = self.image_size
-        return (size, size) if isinstance(size, int) else size
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Patches down and across; their product is N."""
-        height, width = self.input_size
-        return height // self.patch_size, width // self.patch_size
-
-    @property
-    def kind(self) -> str:
-        """What kind of network it is, for a sentence."""
-        return "a Vision Transformer (arXiv 2010.11929)"
-
-    @classmethod
-    def named(cls, name: str, **settings: Any) -> ViTConfig:
-        """Table 1's network of a name like ``vit_b16``: variant and patch size.
-
-        Args:
-            name: ``vit_`` with ti, s, b, l or h, and the patch size (16 if none is named).
-            settings: any other field; one that is named here as well wins.
-
-        Raises:
-            ValueError: if there is no such variant or patch size.
-
-        """
-        variant, patch_size = parse_name(name)
-        sizes: dict[str, Any] = VARIANTS[variant]._asdict()
-        if patch_size is not None:
-            sizes["patch_size"] = patch_size
-        return cls(**(sizes | settings))
-
-
-def parse_name(name: str) -> tuple[str, int | None]:
-    """Split ``vit_b16`` into its variant ``b`` and patch size 16 (None where none is named)."""
-    match = re.fullmatch(r"vit_([a-z]+?)(\d+)?", name)
-    if not match or match[1] not in VARIANTS:
-        raise ValueError(f"no network {name!r}: there are vit_{', vit_'.join(VARIANTS)}")
-    patch_size = int(match[2]) if match[2] else None
-    if patch_size is not None and patch_size not in PATCH_SIZES:
-        raise ValueError(f"{name}: patch sizes are {', '.join(map(str, PATCH_SIZES))}")
-    return match[1], patch_size
+from foodvision.models.config import ViTConfig
 
 
 class ViT(nn.Module):

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foodvision.models.vit import PatchEmbedding, ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import PatchEmbedding, ViT
 
 
 class ViTBuiltin(nn.Module):

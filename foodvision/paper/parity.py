@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from foodvision.errors import MissingExtraError, ModelError
-from foodvision.models import ViT, ViTConfig
-from foodvision.models.vit import parse_name
-from foodvision.weights import GOOGLE, read_checkpoint
+from foodvision.models.config import ViTConfig, parse_name
+from foodvision.models.vit import ViT
+from foodvision.weights.layouts import GOOGLE
+from foodvision.weights.source import read_checkpoint
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16")
 TOLERANCE = 1e-4

@@ -25,7 +25,7 @@ from foodvision.data.inventory import Inventory
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files.atomic import cache_folder, replacing
 from foodvision.images import ImageSpec
-from foodvision.models import Network
+from foodvision.models.network import Network
 from foodvision.progress import progress_bar
 from foodvision.weights.tensors import sha256_of
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
-from foodvision.models import Network
+from foodvision.models.network import Network
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Epoch, Training, seconds_per_step
 from foodvision.training.optim import groups_table

@@ -26,7 +26,7 @@ from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.models import Network
+from foodvision.models.network import Network
 from foodvision.progress import progress_bar
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.optim import build_optimizers, set_learning_rate

@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
 
-from foodvision.models import Network
+from foodvision.models.network import Network
 from foodvision.training.recipe import Recipe
 
 

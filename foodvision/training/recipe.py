@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from foodvision.errors import RecipeError
 from foodvision.images.spec import ImageSpec, Interpolation, ResizeMode
-from foodvision.models.vit import Pooling, ViTConfig, parse_name
+from foodvision.models.config import Pooling, ViTConfig, parse_name
 
 CHANGEABLE = ("num_workers", "trackers")
 """Settings that do not change the result: the ones that a resumed run may have anew."""

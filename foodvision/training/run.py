@@ -23,7 +23,7 @@ from foodvision.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.models import Network
+from foodvision.models.network import Network
 from foodvision.plots import plot_curves
 from foodvision.probing.features import Features
 from foodvision.probing.head import Head, Strength, fit_head

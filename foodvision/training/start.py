@@ -11,11 +11,12 @@ from torch import nn
 
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
-from foodvision.models import VARIANTS, Network, NetworkConfig, ViT, ViTConfig
-from foodvision.models.vit import parse_name
+from foodvision.models.config import VARIANTS, ViTConfig, parse_name
+from foodvision.models.network import Network, NetworkConfig
+from foodvision.models.vit import ViT
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
-from foodvision.weights import read_checkpoint
+from foodvision.weights.source import read_checkpoint
 from foodvision.weights.tensors import sha256_of
 
 log = logging.getLogger(__name__)

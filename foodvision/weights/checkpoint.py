@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models import Network, NetworkConfig
+from foodvision.models.network import Network, NetworkConfig
 from foodvision.weights.layouts import HEAD, Format, empty_network
 from foodvision.weights.positions import resize_positions
 from foodvision.weights.prefixes import PrefixFormat

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foodvision.errors import ModelError
-from foodvision.models.vit import ViTConfig
+from foodvision.models.config import ViTConfig
 
 
 def to_transformers_config(config: ViTConfig) -> dict[str, Any]:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
-from foodvision.models import Network, NetworkConfig, TorchvisionNetwork
-from foodvision.models.vit import VARIANTS, ViT, ViTConfig
+from foodvision.models.config import VARIANTS, ViTConfig
+from foodvision.models.library import TorchvisionNetwork
+from foodvision.models.network import Network, NetworkConfig
+from foodvision.models.vit import ViT
 from foodvision.weights.positions import (
     INTERPOLATE_EMBEDDINGS,
     INTERPOLATE_POS_ENCODING,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foodvision.models import NetworkConfig, TorchvisionConfig
+from foodvision.models.library import TorchvisionConfig
+from foodvision.models.network import NetworkConfig
 from foodvision.weights.layouts import OURS, Format, check_tensors, empty_network
 
 

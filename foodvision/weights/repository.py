@@ -1,6 +1,7 @@
 """A model repository: a folder with config.json and model.safetensors, here or on the Hub.
 
-transformers and timm write such folders, and so do we (`Classifier.save`).
+transformers and timm write such folders, and so do we (`Classifier.save`). Nothing here needs
+torch: what a model is can be read without it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from foodvision.errors import ModelError
-from foodvision.images import ImageSpec
-from foodvision.models import NetworkConfig, TorchvisionConfig, ViTConfig
-from foodvision.weights import from_timm
-from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.from_transformers import from_transformers_config
-from foodvision.weights.layouts import HEAD, TIMM, TRANSFORMERS, recognise
-from foodvision.weights.prefixes import own_format
-from foodvision.weights.tensors import read_tensors
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
@@ -64,89 +54,6 @@ def _verify(path: Path) -> None:
             f"{path.name} from the Hub is another file (SHA-256 {found}, not {content.name}) and "
             "is removed; try again"
         )
-
-
-def read_repository(folder: Path) -> Checkpoint:
-    """A folder as transformers, timm or we wrote it.
-
-    Raises:
-        ModelError: if a file is missing or damaged, or says what no network of ours can be.
-
-    """
-    config = read_json(folder / CONFIG)
-    if not (folder / WEIGHTS).exists():
-        raise ModelError(f"not a model folder: it has no {WEIGHTS}")
-    return read_described(folder, config, read_tensors(folder / WEIGHTS))
-
-
-def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    """Weights and the config.json that describes them; the folder may describe their images."""
-    if "architecture" in config:
-        return _timm(config, tensors)
-    classes = _class_names(config)
-    model_type = config.get("model_type")
-    spec = _image_spec(folder, config)
-    if model_type == "foodvision":
-        own = _own_config(config)
-        return Checkpoint(own_format(own), tensors, own, spec, classes)
-    if model_type == "vit":
-        tensors = recognise(tensors)[1]
-        head = tensors.get(TRANSFORMERS.theirs(HEAD[1])[0])
-        num_classes = len(classes) if classes else 1 if head is None else len(head)
-        network = from_transformers_config(config, num_classes)
-        if config.get("qkv_bias") is False:  # the same as biases of zero
-            tensors |= _zero_biases(network)
-        return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
-    raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
-
-
-def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    from_timm.check_architecture(config)
-    spec = from_timm.image_spec(config)
-    return Checkpoint(TIMM, tensors, TIMM.sizes(tensors), spec, from_timm.class_names(config))
-
-
-def _zero_biases(network: ViTConfig) -> dict[str, Tensor]:
-    return {
-        name: torch.zeros(network.hidden_size)
-        for layer in range(network.num_layers)
-        for name in TRANSFORMERS.theirs(f"blocks.{layer}.msa.U_qkv.bias")
-    }
-
-
-def _image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
-    ours = config.get("foodvision") or {}
-    try:
-        if "image_spec" in ours:
-            return ImageSpec.from_dict(ours["image_spec"])
-        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"the description of its images is damaged ({error})") from error
-
-
-def _class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """None where there are none, as in a backbone without a head."""
-    if "id2label" not in config:
-        return None
-    names = config["id2label"]
-    if (
-        not isinstance(names, dict)
-        or set(names) != {str(i) for i in range(len(names))}
-        or not names
-    ):
-        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-    return tuple(str(names[str(i)]) for i in range(len(names)))
-
-
-def _own_config(config: dict[str, Any]) -> NetworkConfig:
-    try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config["network"].items()
-        }
-        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,18 +10,13 @@ from torchvision.models import WeightsEnum
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models import TorchvisionConfig
+from foodvision.models.library import TorchvisionConfig
 from foodvision.weights import from_timm, from_torchvision
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
+from foodvision.weights.from_repository import read_described, read_repository
 from foodvision.weights.layouts import GOOGLE, OURS, TIMM, TRANSFORMERS, Format, recognise
 from foodvision.weights.prefixes import torchvision_format
-from foodvision.weights.repository import (
-    CONFIG,
-    find_repository,
-    read_described,
-    read_json,
-    read_repository,
-)
+from foodvision.weights.repository import CONFIG, find_repository, read_json
 from foodvision.weights.tensors import SUFFIXES, read_tensors
 
 _logger = logging.getLogger(__name__)

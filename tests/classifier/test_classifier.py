@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from foodvision.classifier import Classifier, Prediction
 from foodvision.errors import ImageError, ModelError
 from foodvision.images import ImageSpec, open_image
-from foodvision.models import ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
 from tests.conftest import CLASSES, build_classifier
 
 

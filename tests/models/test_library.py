@@ -18,9 +18,7 @@ from foodvision.classifier import Classifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.models import TorchvisionConfig, TorchvisionNetwork
-from foodvision.models.library import network_names
-from foodvision.weights import load_pretrained
+from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork, network_names
 from foodvision.weights.from_torchvision import (
     class_names,
     image_spec,
@@ -31,6 +29,7 @@ from foodvision.weights.from_torchvision import (
 )
 from foodvision.weights.layouts import empty_network
 from foodvision.weights.prefixes import torchvision_format
+from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
 

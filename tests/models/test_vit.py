@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from foodvision.models import VARIANTS, ViT, ViTConfig
-from foodvision.models.vit import PATCH_SIZES, EncoderBlock, parse_name, sine_positions
+from foodvision.models.config import PATCH_SIZES, VARIANTS, ViTConfig, parse_name
+from foodvision.models.vit import EncoderBlock, ViT, sine_positions
 
 # google-research/vision_transformer and torchvision count the same; 1000 classes, 224 px.
 PARAMETERS = {

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foodvision.models import ViT, ViTBuiltin, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
+from foodvision.models.vit_builtin import ViTBuiltin
 
 
 @pytest.mark.parametrize("pooling", ["class_token", "average"])

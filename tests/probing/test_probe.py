@@ -21,7 +21,7 @@ from foodvision.evaluation import evaluate
 from foodvision.files import atomic
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.models import ViT
+from foodvision.models.vit import ViT
 from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
 from foodvision.probing.head import _penalised_loss, fit_head

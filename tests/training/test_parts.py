@@ -19,7 +19,8 @@ from foodvision.data import LabelledImages, load_dataset
 from foodvision.data.sources import FolderStore
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.models import ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
 from foodvision.training import load_recipe, memory
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.loop import (

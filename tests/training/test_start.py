@@ -16,7 +16,9 @@ from foodvision.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models import TorchvisionConfig, TorchvisionNetwork, ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork
+from foodvision.models.vit import ViT
 from foodvision.training import load_recipe, train
 from foodvision.training.start import starting_point
 from tests.conftest import CLASSES, build_classifier

@@ -17,9 +17,9 @@ from torchvision.models import MobileNet_V3_Small_Weights, ViT_B_32_Weights
 from foodvision.errors import ModelError
 from foodvision.files import download
 from foodvision.images import ImageSpec
-from foodvision.models import ViT
-from foodvision.weights import load_pretrained
+from foodvision.models.vit import ViT
 from foodvision.weights.from_torchvision import published_weights, remote_file
+from foodvision.weights.source import load_pretrained
 from tests.files.web import Web, closed_port, hang_up_after, wrong_bytes
 from tests.models.test_library import assert_same_logits, theirs
 from tests.weights.hub import Hub

@@ -12,10 +12,11 @@ import torchvision
 import transformers
 from torch import Tensor, nn
 
-from foodvision.models import ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
-from foodvision.weights import GOOGLE, TIMM, TORCHVISION, read_repository
-from foodvision.weights.layouts import FORMATS, Format
+from foodvision.weights.from_repository import read_repository
+from foodvision.weights.layouts import FORMATS, GOOGLE, TIMM, TORCHVISION, Format
 from foodvision.weights.tensors import read_tensors
 
 CONFIG = ViTConfig(

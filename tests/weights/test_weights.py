@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models import ViT, ViTConfig
+from foodvision.models.config import ViTConfig
+from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
-from foodvision.weights import GOOGLE, TORCHVISION, load_pretrained
+from foodvision.weights.layouts import GOOGLE, TORCHVISION
+from foodvision.weights.source import load_pretrained
 from tests.conftest import build_classifier
 
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
