@@ -10,12 +10,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from foodvision.images.decode import ImageSource, open_image
 from foodvision.images.spec import ImageSpec
+
+MAX_GROWTH = 16
+"""An intermediate image has at most this many times the pixels of the result; what would need more
+is computed another way, within one grey level."""
 
 
 def open_pixels(source: ImageSource, spec: ImageSpec) -> UInt8[Tensor, "3 h w"]:
@@ -38,8 +43,12 @@ def prepare(pixels: UInt8[Tensor, "3 h w"], spec: ImageSpec) -> Float[Tensor, "3
 
 def view(pixels: UInt8[Tensor, "3 h w"], spec: ImageSpec) -> UInt8[Tensor, "3 H W"]:
     """What evaluation sees of an image, for `finish`; smaller than the input only for ``pad``."""
-    resized = resize(pixels, *spec.resized_size(*pixels.shape[-2:]), spec)
-    return center_crop(resized, spec.height, spec.width) if spec.resize_mode == "crop" else resized
+    height, width = spec.resized_size(*pixels.shape[-2:])
+    if spec.resize_mode != "crop":
+        return resize(pixels, height, width, spec)
+    if height * width > MAX_GROWTH * spec.height * spec.width:
+        return _resized_center(pixels, height, width, spec)
+    return center_crop(resize(pixels, height, width, spec), spec.height, spec.width)
 
 
 def resize(
@@ -47,7 +56,38 @@ def resize(
 ) -> UInt8[Tensor, "3 H W"]:
     """Scale to exactly this height and width, antialiased, with the spec's interpolation."""
     mode = InterpolationMode(spec.interpolation)
+    old_height, old_width = pixels.shape[-2:]
+    # torch resizes the width first; of a tall image of few columns it would hold `old_height` rows.
+    if old_height * width > max(old_height * old_width, MAX_GROWTH * height * width):
+        pixels = F.resize(pixels, [height, old_width], interpolation=mode, antialias=True)
     return F.resize(pixels, [height, width], interpolation=mode, antialias=True)
+
+
+def _resized_center(
+    pixels: UInt8[Tensor, "3 h w"], height: int, width: int, spec: ImageSpec
+) -> UInt8[Tensor, "3 H W"]:
+    """The centre of the image as it would be at `height` × `width`, without computing the rest.
+
+    Pillow resizes a box whose edges lie between pixels, so the samples are where `resize` has
+    them; the values differ by one grey level at most.
+    """
+    scale_y, scale_x = pixels.shape[-2] / height, pixels.shape[-1] / width
+    top, left = int((height - spec.height) / 2), int((width - spec.width) / 2)
+    first, last = top * scale_y, min((top + spec.height) * scale_y, pixels.shape[-2])
+    reach = 3 * max(1.0, scale_y)  # further than any filter
+    start = max(0, int(first - reach))
+    strip = pixels[:, start : int(last + reach) + 1]
+    image = Image.fromarray(strip.permute(1, 2, 0).numpy())
+    resample = Image.Resampling[spec.interpolation.upper()]
+    # One axis at a time: Pillow would choose the order, and torch always resizes the width first.
+    right = min((left + spec.width) * scale_x, image.width)
+    image = image.resize(
+        (spec.width, image.height), resample, (left * scale_x, 0, right, image.height)
+    )
+    image = image.resize(
+        (spec.width, spec.height), resample, (0, first - start, spec.width, last - start)
+    )
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def finish(pixels: UInt8[Tensor, "*batch 3 h w"], spec: ImageSpec) -> Float[Tensor, "*batch 3 H W"]:
