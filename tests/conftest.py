@@ -30,8 +30,8 @@ from PIL import Image  # noqa: E402
 
 from foodvision.classifier import Classifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
-from foodvision.models.config import ViTConfig  # noqa: E402
-from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork  # noqa: E402
+from foodvision.models.config import TorchvisionConfig, ViTConfig  # noqa: E402
+from foodvision.models.library import TorchvisionNetwork  # noqa: E402
 from foodvision.models.vit import ViT  # noqa: E402
 
 CLASSES = ("dots", "stripes", "waves")

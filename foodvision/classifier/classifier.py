@@ -33,11 +33,8 @@ from foodvision.errors import ImageError, ModelError
 from foodvision.files.atomic import replacing
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
-from foodvision.models.config import ViTConfig
 from foodvision.models.network import Network
-from foodvision.weights.from_repository import read_repository
-from foodvision.weights.from_transformers import to_transformers_config
-from foodvision.weights.layouts import TRANSFORMERS
+from foodvision.weights.from_repository import read_repository, repository_content
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, find_repository, read_json
 
 CARD = "README.md"
@@ -174,14 +171,8 @@ class Classifier:
         config, spec = self.network.config, self.spec
         parameters = sum(weight.numel() for weight in self.network.parameters())
         recipe, metrics = self.metadata.get("recipe"), self.metadata.get("metrics")
-        network = config.kind
-        if isinstance(config, ViTConfig):
-            network = (
-                f"ViT of {config.num_layers} layers, hidden size {config.hidden_size}, "
-                f"{config.num_heads} heads, patch {config.patch_size}"
-            )
         lines = [
-            f"network    {network}; {parameters:,} parameters",
+            f"network    {config.description}; {parameters:,} parameters",
             f"images   {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
             f"classes    {len(self.classes)}: {', '.join(self.classes)}",
         ]
@@ -209,27 +200,19 @@ class Classifier:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        network, state = self.network.config, self.network.state_dict()
-        config: dict[str, Any]
-        if isinstance(network, ViTConfig) and network.pooling == "class_token":
-            config = to_transformers_config(network)
-            weights = TRANSFORMERS.write(state, network)
-        else:
-            config = {"model_type": "foodvision", "network": asdict(network)}
-            weights = state
+        config, weights = repository_content(self.network)
         config |= {
             "dtype": "float32",
             "id2label": {str(i): name for i, name in enumerate(self.classes)},
             "label2id": {name: i for i, name in enumerate(self.classes)},
             "foodvision": {"image_spec": self.spec.to_dict(), "calibration": None} | self.metadata,
         }
-        weights = {name: _as_saved(tensor) for name, tensor in weights.items()}
         with replacing(folder / WEIGHTS) as path:
             save_file(weights, path, metadata={"format": "pt"})
         _write_json(folder / CONFIG, config)
         _write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
         parameters = sum(weight.numel() for weight in self.network.parameters())
-        card = model_card(config, network.kind, parameters)
+        card = model_card(config, self.network.config.kind, parameters)
         with replacing(folder / CARD) as path:
             path.write_text(card, encoding="utf-8")
 
@@ -259,12 +242,6 @@ class Classifier:
 
 def _name(source: ImageSource) -> str:
     return str(source) if isinstance(source, str | Path) else "<image>"
-
-
-def _as_saved(tensor: Tensor) -> Tensor:
-    """Float32; whole numbers, such as batch normalisation's counters, stay what they are."""
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,13 +1,57 @@
-"""Which Vision Transformer: the rows of Table 1, and every size and setting of one network.
+"""Which network, for which images and classes: Table 1, and every size and setting of one network.
 
-Plain data without torch, so that a recipe or a model folder is read without loading torch.
+Plain data without torch, so that a recipe or a model folder is read without loading torch;
+`build_network` makes a network of it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import Field, dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+
+@runtime_checkable
+class NetworkConfig(Protocol):
+    """What the config of every network says; a frozen dataclass, to be changed with `replace`.
+
+    Attributes:
+        family: which class of network it is for, ``vit`` or ``torchvision``.
+
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    family: ClassVar[str]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """H and W in pixels."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of network it is, for a sentence."""
+
+    @property
+    def description(self) -> str:
+        """Its kind and sizes, for a list of facts."""
+
+    def is_named(self, name: str) -> bool:
+        """Whether a recipe may call it so."""
+
+    def regularised(
+        self, dropout: float, attention_dropout: float, stochastic_depth: float
+    ) -> NetworkConfig:
+        """The same network with these probabilities.
+
+        Raises:
+            ValueError: naming one above 0 that this network does not have.
+
+        """
+
 
 Pooling: TypeAlias = Literal["class_token", "average"]
 
@@ -74,6 +118,8 @@ class ViTConfig:
     stochastic_depth: float = 0.0
     layer_norm_eps: float = 1e-6
 
+    family: ClassVar[str] = "vit"
+
     def __post_init__(self) -> None:
         height, width = self.input_size
         if (
@@ -108,6 +154,34 @@ class ViTConfig:
         """What kind of network it is, for a sentence."""
         return "a Vision Transformer (arXiv 2010.11929)"
 
+    @property
+    def description(self) -> str:
+        """Its kind and sizes, for a list of facts."""
+        return (
+            f"ViT of {self.num_layers} layers, hidden size {self.hidden_size}, "
+            f"{self.num_heads} heads, patch {self.patch_size}"
+        )
+
+    def is_named(self, name: str) -> bool:
+        """Whether it is Table 1's network of this name; the number of layers may be another one."""
+        try:
+            variant, patch_size = parse_name(name)
+        except ValueError:
+            return False
+        width = self.hidden_size == VARIANTS[variant].hidden_size
+        return width and patch_size in (None, self.patch_size)
+
+    def regularised(
+        self, dropout: float, attention_dropout: float, stochastic_depth: float
+    ) -> ViTConfig:
+        """The same network with these probabilities; see the attributes."""
+        return replace(
+            self,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            stochastic_depth=stochastic_depth,
+        )
+
     @classmethod
     def named(cls, name: str, **settings: Any) -> ViTConfig:
         """Table 1's network of a name like ``vit_b16``: variant and patch size.
@@ -136,3 +210,61 @@ def parse_name(name: str) -> tuple[str, int | None]:
     if patch_size is not None and patch_size not in PATCH_SIZES:
         raise ValueError(f"{name}: patch sizes are {', '.join(map(str, PATCH_SIZES))}")
     return match[1], patch_size
+
+
+@dataclass(frozen=True)
+class TorchvisionConfig:
+    """One of torchvision's classifiers; `TorchvisionNetwork` checks that there is such a network.
+
+    Attributes:
+        name: torchvision's, like ``efficientnet_b2``; see `network_names`.
+        image_size: height and width (H, W) of the input in pixels; one number for a square. Most
+            networks take any size, and are best near that of their published weights.
+        num_classes: K.
+
+    """
+
+    name: str
+    image_size: int | tuple[int, int] = 224
+    num_classes: int = 1000
+
+    family: ClassVar[str] = "torchvision"
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """H and W in pixels."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def kind(self) -> str:
+        """What kind of network it is, for a sentence."""
+        return f"torchvision's {self.name}"
+
+    @property
+    def description(self) -> str:
+        """Its kind, which says its sizes too."""
+        return self.kind
+
+    def is_named(self, name: str) -> bool:
+        """Whether that is torchvision's name for it."""
+        return self.name == name
+
+    def regularised(
+        self, dropout: float, attention_dropout: float, stochastic_depth: float
+    ) -> TorchvisionConfig:
+        """The same network, whose regularisation is torchvision's own.
+
+        Raises:
+            ValueError: naming a probability above 0.
+
+        """
+        settings = {
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "stochastic_depth": stochastic_depth,
+        }
+        for name, value in settings.items():
+            if value:
+                raise ValueError(f"{name} = {value}: {self.kind} has no such setting, only a ViT")
+        return self

@@ -6,7 +6,6 @@ layer alone: taken off, it leaves `features`; put back for K classes, it is `hea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 import torch
@@ -14,6 +13,8 @@ import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from foodvision.models.config import TorchvisionConfig
 
 _REFUSED = {
     "vit_": "is the paper's network, which is our own: ask for it as vit_b16",
@@ -33,46 +34,6 @@ def network_names() -> list[str]:
     return [name for name in names if not name.startswith(tuple(_REFUSED))]
 
 
-@dataclass(frozen=True)
-class TorchvisionConfig:
-    """Which network, for which images and classes.
-
-    Attributes:
-        name: torchvision's, like ``efficientnet_b2``; see `network_names`.
-        image_size: height and width (H, W) of the input in pixels; one number for a square. Most
-            networks take any size, and are best near that of their published weights.
-        num_classes: K.
-
-    Raises:
-        ValueError: if there is no such network (the nearest is named), or it cannot be used here.
-
-    """
-
-    name: str
-    image_size: int | tuple[int, int] = 224
-    num_classes: int = 1000
-
-    def __post_init__(self) -> None:
-        for beginning, reason in _REFUSED.items():
-            if self.name.startswith(beginning):
-                raise ValueError(f"{self.name} {reason}")
-        names = network_names()
-        if self.name not in names:
-            nearest = get_close_matches(self.name, names, n=1, cutoff=0)[0]
-            raise ValueError(f"torchvision has no network {self.name!r}; the nearest is {nearest}")
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """H and W in pixels."""
-        size = self.image_size
-        return (size, size) if isinstance(size, int) else size
-
-    @property
-    def kind(self) -> str:
-        """What kind of network it is, for a sentence."""
-        return f"torchvision's {self.name}"
-
-
 class TorchvisionNetwork(nn.Module):
     """A network of torchvision's with a new head, which is all zeros.
 
@@ -84,12 +45,14 @@ class TorchvisionNetwork(nn.Module):
         head_name: what torchvision calls the layer in whose place the head is.
 
     Raises:
-        ValueError: if the network cannot take images of the config's size.
+        ValueError: if there is no such network (the nearest is named), if it cannot be used here,
+            or if it cannot take images of the config's size.
 
     """
 
     def __init__(self, config: TorchvisionConfig) -> None:
         super().__init__()
+        _check_name(config.name)
         self.config = config
         self.body = torchvision.models.get_model(config.name, weights=None)
         (before, dropout), (self.head_name, last) = list(self.body.named_modules())[-2:]
@@ -126,10 +89,14 @@ class TorchvisionNetwork(nn.Module):
 
     def _check_size(self) -> None:
         """Run once without arithmetic: nothing else says which images are too small for it."""
-        weights = {name: tensor.to("meta") for name, tensor in self.body.state_dict().items()}
+        # In float32, as x is, whatever the user's default was when the body was made.
+        weights = {
+            name: tensor.to("meta", torch.float32 if tensor.is_floating_point() else None)
+            for name, tensor in self.body.state_dict().items()
+        }
         self.body.eval()
         try:
-            x = torch.empty(1, 3, *self.config.input_size, device="meta")
+            x = torch.empty(1, 3, *self.config.input_size, dtype=torch.float32, device="meta")
             with torch.no_grad():
                 functional_call(self.body, weights, x)
         except (RuntimeError, TypeError) as error:
@@ -137,3 +104,13 @@ class TorchvisionNetwork(nn.Module):
                 f"{self.config.name} cannot take images of {self.config.input_size} pixels"
             ) from error
         self.body.train()
+
+
+def _check_name(name: str) -> None:
+    for beginning, reason in _REFUSED.items():
+        if name.startswith(beginning):
+            raise ValueError(f"{name} {reason}")
+    names = network_names()
+    if name not in names:
+        nearest = get_close_matches(name, names, n=1, cutoff=0)[0]
+        raise ValueError(f"torchvision has no network {name!r}; the nearest is {nearest}")

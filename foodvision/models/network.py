@@ -1,14 +1,102 @@
-"""What a `Classifier` holds and training trains, whichever network it is."""
+"""What every network has in common, and how one is built from its config.
+
+A `Classifier` holds a `Network` and training trains it; neither asks which network it is.
+"""
+
+# ruff: noqa: D102
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from foodvision.models.config import ViTConfig
-from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from foodvision.models.config import NetworkConfig
+from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
 
-Network: TypeAlias = ViT | TorchvisionNetwork
-"""What a `Classifier` holds: config, features, head, and stages for training."""
 
-NetworkConfig: TypeAlias = ViTConfig | TorchvisionConfig
+@runtime_checkable
+class Network(Protocol):
+    """A `torch.nn.Module` from images to logits: the stages make features, one linear head logits.
+
+    Attributes:
+        config: which network it is; `build_network` makes another one of it.
+        head: from D features to K logits.
+
+    """
+
+    @property
+    def config(self) -> NetworkConfig: ...
+
+    if TYPE_CHECKING:  # from Python 3.12 on, isinstance() does not find a submodule
+
+        @property
+        def head(self) -> nn.Linear: ...
+
+    def __call__(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Logits, in float32 under autocast too."""
+
+    def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+        """The image's representation, which the head classifies."""
+
+    def stages(self) -> list[nn.Module]:
+        """The modules between image and features in their order."""
+
+    # As in `torch.nn.Module`:
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+    def to(self, device: torch.device) -> Network: ...
+    def cpu(self) -> Network: ...
+    def eval(self) -> Network: ...
+    def requires_grad_(self) -> Network: ...
+
+
+_NETWORKS: dict[str, Callable[[Any], Network]] = {"vit": ViT, "torchvision": TorchvisionNetwork}
+
+
+@torch.inference_mode(False)  # which the user may be in: its weights could never be trained
+def build_network(config: NetworkConfig, empty: bool = False) -> Network:
+    """The network of a config with its first random weights, in training mode and float32.
+
+    Args:
+        config: which network.
+        empty: leave out the weights, which are about to be loaded: they have shapes and no memory,
+            nothing is computed and no random number is drawn.
+
+    Raises:
+        ValueError: if there is no such network, or it cannot take images of the config's size.
+
+    """
+    build = _NETWORKS[config.family]
+    if not empty:
+        return build(config)
+    with _WithoutWeights():
+        return build(config).to(torch.float32)
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """What layers allocate for their weights is on the meta device, in this thread alone.
+
+    ``with torch.device("meta")`` is not reliable: it keeps the list of functions of its first use,
+    which is wrong for good if transformers, as it does while it loads, had replaced one. And
+    accelerate's ``init_empty_weights`` replaces a method of `torch.nn.Module` for all threads.
+    Anything else is left where it is: torchvision's constructors compute with it.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func.__name__ in ("empty", "zeros"):
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)

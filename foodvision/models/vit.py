@@ -104,8 +104,9 @@ class PatchEmbedding(nn.Module):
         self.x_class = nn.Parameter(torch.zeros(1, 1, D)) if with_class_token else None
         self.E_pos = nn.Parameter(torch.zeros(1, N + with_class_token, D))
         self.dropout = nn.Dropout(config.dropout)
-        with torch.no_grad():
-            self.E_pos[:, -N:] = sine_positions(*config.grid, D)
+        if not self.E_pos.is_meta:  # a network about to be loaded computes nothing
+            with torch.no_grad():
+                self.E_pos[:, -N:] = sine_positions(*config.grid, D)
         # Flax's default (LeCun 2012, truncated at two deviations), as the authors' code has it.
         std = self.E.in_features**-0.5 / 0.87962566103423978
         nn.init.trunc_normal_(self.E.weight, std=std, a=-2 * std, b=2 * std)

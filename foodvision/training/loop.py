@@ -348,9 +348,7 @@ def weighted_cross_entropy(
     return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
-def seconds_per_step(
-    network: nn.Module, spec: ImageSpec, recipe: Recipe, device: torch.device
-) -> float:
+def seconds_per_step(network: Any, spec: ImageSpec, recipe: Recipe, device: torch.device) -> float:
     """Time the arithmetic of one batch on blank images; leaves the network's weights alone."""
     size = min(recipe.batch_size, 32)
     pixels = torch.zeros(size, len(spec.mean), spec.height, spec.width, device=device)

@@ -6,14 +6,11 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
-from foodvision.models.config import VARIANTS, ViTConfig, parse_name
-from foodvision.models.network import Network, NetworkConfig
-from foodvision.models.vit import ViT
+from foodvision.models.network import Network, build_network
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.weights.source import read_checkpoint
@@ -46,7 +43,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     """
     if recipe.weights is None:
         with seeded(recipe.seed, INITIAL_WEIGHTS):
-            untrained = ViT(recipe.vit_config(len(classes)))
+            untrained = build_network(recipe.vit_config(len(classes)))
         return Start(untrained, recipe.image_spec(), None)
     try:
         checkpoint = read_checkpoint(recipe.weights)
@@ -70,41 +67,28 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
 
 def _check(network: Network, recipe: Recipe) -> None:
     """Raise RecipeError if it is not what the recipe names, or cannot be trained so."""
-    if recipe.network and not _is_named(network.config, recipe.network):
+    if recipe.network and not network.config.is_named(recipe.network):
         raise RecipeError(
             f"network {recipe.network} is not what {recipe.weights} holds: leave it out, it comes "
             "with the weights"
         )
-    if isinstance(network, ViT):
-        return
-    for name in ("dropout", "attention_dropout", "stochastic_depth"):
-        if value := getattr(recipe, name):
-            raise RecipeError(f"{name} = {value}: only a ViT has it, not {recipe.weights}")
-    if recipe.optimizer == "muon":
+    if recipe.optimizer == "muon" and network.config.family != "vit":
         raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     if norms and recipe.trainable == "all" and recipe.batch_size == 1:
         raise RecipeError("batch_size = 1: this network's batch norms want two images or more")
 
 
-def _is_named(config: NetworkConfig, name: str) -> bool:
-    if not isinstance(config, ViTConfig):
-        return config.name == name
-    try:
-        variant, patch_size = parse_name(name)
-    except ValueError:
-        return False
-    # The number of layers may be another one, as in recipe `scratch`.
-    width = config.hidden_size == VARIANTS[variant].hidden_size
-    return width and patch_size in (None, config.patch_size)
-
-
 def _regularised(network: Network, recipe: Recipe) -> Network:
     """The same weights, with the recipe's dropout and stochastic depth."""
-    if not isinstance(network, ViT):
+    try:
+        config = network.config.regularised(
+            recipe.dropout, recipe.attention_dropout, recipe.stochastic_depth
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    if config == network.config:
         return network
-    names = ("dropout", "attention_dropout", "stochastic_depth")
-    with torch.device("meta"):
-        result = ViT(replace(network.config, **{name: getattr(recipe, name) for name in names}))
+    result = build_network(config, empty=True)
     result.load_state_dict(network.state_dict(), assign=True)
     return result

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.network import Network, NetworkConfig
+from foodvision.models.config import NetworkConfig
+from foodvision.models.network import Network
 from foodvision.weights.layouts import HEAD, Format, empty_network
-from foodvision.weights.positions import resize_positions
 from foodvision.weights.prefixes import PrefixFormat
 
 _logger = logging.getLogger(__name__)
@@ -89,10 +89,7 @@ class Checkpoint:
                 config, spec = replace(config, image_size=image_size), spec.at(image_size)
             except ValueError as error:
                 raise ModelError(str(error)) from error
-            if isinstance(self.format, Format):
-                state["embedding.E_pos"] = resize_positions(
-                    state["embedding.E_pos"], old.grid, config.grid, self.format.resampling
-                )
+            self.format.resize(state, old, config)
         network = empty_network(config)
         network.load_state_dict(state, assign=True)
         return Pretrained(network.eval(), spec, classes)

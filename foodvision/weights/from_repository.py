@@ -1,7 +1,9 @@
-"""From a model repository's files, whoever wrote them, to a `Checkpoint`."""
+"""A model repository's config.json and tensors: to a `Checkpoint`, and from a network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,13 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.config import ViTConfig
-from foodvision.models.library import TorchvisionConfig
-from foodvision.models.network import NetworkConfig
+from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
+from foodvision.models.network import Network
 from foodvision.weights import from_timm
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.from_transformers import from_transformers_config
+from foodvision.weights.from_transformers import from_transformers_config, to_transformers_config
 from foodvision.weights.layouts import HEAD, TIMM, TRANSFORMERS, recognise
-from foodvision.weights.prefixes import own_format
+from foodvision.weights.prefixes import OWN
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, read_json
 from foodvision.weights.tensors import read_tensors
 
@@ -44,7 +45,7 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
     spec = _image_spec(folder, config)
     if model_type == "foodvision":
         own = _own_config(config)
-        return Checkpoint(own_format(own), tensors, own, spec, classes)
+        return Checkpoint(OWN[own.family], tensors, own, spec, classes)
     if model_type == "vit":
         tensors = recognise(tensors)[1]
         head = tensors.get(TRANSFORMERS.theirs(HEAD[1])[0])
@@ -103,3 +104,39 @@ def _own_config(config: dict[str, Any]) -> NetworkConfig:
         return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
+
+
+def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a model repository says of a network: its part of config.json, and its tensors.
+
+    They are transformers' where that can express the network, a `ViT` with a class token; else
+    ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; whole
+    numbers, such as batch normalisation's counters, stay what they are.
+    """
+    config, tensors = _CONTENT[network.config.family](network.config, network.state_dict())
+    return config, {name: _as_saved(tensor) for name, tensor in tensors.items()}
+
+
+def _vit_content(
+    config: ViTConfig, state: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    if config.pooling != "class_token":
+        return _own_content(config, state)
+    return to_transformers_config(config), TRANSFORMERS.write(state, config)
+
+
+def _own_content(
+    config: NetworkConfig, state: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    return {"model_type": "foodvision", "network": asdict(config)}, state
+
+
+_CONTENT: dict[str, Callable[..., tuple[dict[str, Any], Mapping[str, Tensor]]]] = {
+    "vit": _vit_content,
+    "torchvision": _own_content,
+}
+
+
+def _as_saved(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.float() if tensor.is_floating_point() else tensor

@@ -16,16 +16,15 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
-from foodvision.models.config import VARIANTS, ViTConfig
-from foodvision.models.library import TorchvisionNetwork
-from foodvision.models.network import Network, NetworkConfig
-from foodvision.models.vit import ViT
+from foodvision.models.config import VARIANTS, NetworkConfig, ViTConfig
+from foodvision.models.network import Network, build_network
 from foodvision.weights.positions import (
     INTERPOLATE_EMBEDDINGS,
     INTERPOLATE_POS_ENCODING,
     RESAMPLE_ABS_POS_EMBED,
     ZOOM,
     Resampling,
+    resize_positions,
 )
 
 HEAD = ("head.weight", "head.bias")
@@ -100,6 +99,12 @@ class Format:
             state[ours] = (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
         return state
 
+    def resize(self, state: dict[str, Tensor], old: ViTConfig, new: ViTConfig) -> None:
+        """Make the state of a `ViT` that of another resolution's, as the library does it."""
+        state["embedding.E_pos"] = resize_positions(
+            state["embedding.E_pos"], old.grid, new.grid, self.resampling
+        )
+
     def sizes(self, tensors: Mapping[str, Tensor]) -> ViTConfig:
         """A network's sizes, as far as shapes tell them, for square images.
 
@@ -173,23 +178,16 @@ def check_tensors(
 
 
 def empty_network(config: NetworkConfig) -> Network:
-    """A network without memory for weights, which are about to be loaded.
+    """See `build_network`.
 
     Raises:
         ModelError: if there can be no such network.
 
     """
-    if isinstance(config, ViTConfig):
-        with torch.device("meta"):
-            return ViT(config)
-    from accelerate import init_empty_weights  # slow to import
-
-    # RegNet's constructor computes with tensors, and cannot do so on the meta device.
-    with init_empty_weights(include_buffers=False):
-        try:
-            return TorchvisionNetwork(config)
-        except ValueError as error:
-            raise ModelError(str(error)) from error
+    try:
+        return build_network(config, empty=True)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> tuple[Format, dict[str, Tensor]]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from foodvision.models.library import TorchvisionConfig
-from foodvision.models.network import NetworkConfig
+from foodvision.models.config import NetworkConfig, TorchvisionConfig
 from foodvision.weights.layouts import OURS, Format, check_tensors, empty_network
 
 
@@ -53,6 +53,9 @@ class PrefixFormat:
             state[ours] = tensors[self.theirs(ours)[0]].contiguous()
         return state
 
+    def resize(self, state: dict[str, Tensor], old: NetworkConfig, new: NetworkConfig) -> None:
+        """Nothing in it depends on the resolution."""
+
 
 OURS_WITH_BODY = PrefixFormat(body="body.", head="head.")
 """`TorchvisionNetwork.state_dict`."""
@@ -60,9 +63,9 @@ OURS_WITH_BODY = PrefixFormat(body="body.", head="head.")
 
 def torchvision_format(config: TorchvisionConfig) -> PrefixFormat:
     """`state_dict` of torchvision's own network."""
-    return PrefixFormat(body="", head=f"{empty_network(config).head_name}.")
+    network: Any = empty_network(config)
+    return PrefixFormat(body="", head=f"{network.head_name}.")
 
 
-def own_format(config: NetworkConfig) -> Format | PrefixFormat:
-    """The network's own `state_dict`."""
-    return OURS_WITH_BODY if isinstance(config, TorchvisionConfig) else OURS
+OWN: dict[str, Format | PrefixFormat] = {"vit": OURS, "torchvision": OURS_WITH_BODY}
+"""The network's own `state_dict`, by the family of its config."""

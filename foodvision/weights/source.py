@@ -10,7 +10,7 @@ from torchvision.models import WeightsEnum
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.library import TorchvisionConfig
+from foodvision.models.config import TorchvisionConfig
 from foodvision.weights import from_timm, from_torchvision
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
 from foodvision.weights.from_repository import read_described, read_repository

@@ -16,8 +16,8 @@ from foodvision.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models.config import ViTConfig
-from foodvision.models.library import TorchvisionConfig, TorchvisionNetwork
+from foodvision.models.config import TorchvisionConfig, ViTConfig
+from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
 from foodvision.training import load_recipe, train
 from foodvision.training.start import starting_point
