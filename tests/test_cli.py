@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from foodvision import cli
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.data import food101
 from tests.conftest import CLASSES
 from tests.files.web import Web

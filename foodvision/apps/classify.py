@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foodvision import drawings
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -88,11 +88,10 @@ def _title(classes: tuple[str, ...]) -> str:
 def _description(classifier: Classifier) -> str:
     kind, classes = classifier.network.config.kind, ", ".join(classifier.classes)
     text = f"The answer is that of {kind}. It knows only these classes: {classes}"
-    metrics = classifier.metadata.get("metrics")
-    if metrics:
+    if metrics := classifier.info.metrics:
         text += (
-            f". On {metrics['n']} validation images it was right {metrics['accuracy']:.0%} of "
-            f"the time (log loss {metrics['log_loss']:.2f})"
+            f". On {metrics.n} validation images it was right {metrics.accuracy:.0%} of "
+            f"the time (log loss {metrics.log_loss:.2f})"
         )
     return text + "."
 

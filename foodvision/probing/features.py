@@ -20,7 +20,9 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from foodvision.backends.device import Precision, autocast, in_batches
+from foodvision.backends import Precision
+from foodvision.backends.device import autocast
+from foodvision.backends.torch import in_batches
 from foodvision.data.inventory import Inventory
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files.atomic import cache_folder, replacing

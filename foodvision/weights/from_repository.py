@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
-from foodvision.images import ImageSpec
 from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
 from foodvision.models.network import Network
 from foodvision.weights import from_timm
@@ -19,7 +18,7 @@ from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_transformers import from_transformers_config, to_transformers_config
 from foodvision.weights.layouts import HEAD, TIMM, TRANSFORMERS, recognise
 from foodvision.weights.prefixes import OWN
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, read_json
+from foodvision.weights.repository import CONFIG, WEIGHTS, class_names, image_spec, read_json
 from foodvision.weights.tensors import read_tensors
 
 
@@ -40,9 +39,9 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
     """Weights and the config.json that describes them; the folder may describe their images."""
     if "architecture" in config:
         return _timm(config, tensors)
-    classes = _class_names(config)
+    classes = class_names(config)
     model_type = config.get("model_type")
-    spec = _image_spec(folder, config)
+    spec = image_spec(folder, config)
     if model_type == "foodvision":
         own = _own_config(config)
         return Checkpoint(OWN[own.family], tensors, own, spec, classes)
@@ -69,30 +68,6 @@ def _zero_biases(network: ViTConfig) -> dict[str, Tensor]:
         for layer in range(network.num_layers)
         for name in TRANSFORMERS.theirs(f"blocks.{layer}.msa.U_qkv.bias")
     }
-
-
-def _image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
-    ours = config.get("foodvision") or {}
-    try:
-        if "image_spec" in ours:
-            return ImageSpec.from_dict(ours["image_spec"])
-        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"the description of its images is damaged ({error})") from error
-
-
-def _class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """None where there are none, as in a backbone without a head."""
-    if "id2label" not in config:
-        return None
-    names = config["id2label"]
-    if (
-        not isinstance(names, dict)
-        or set(names) != {str(i) for i in range(len(names))}
-        or not names
-    ):
-        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-    return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
 def _own_config(config: dict[str, Any]) -> NetworkConfig:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.errors import ModelError
+from foodvision.images.spec import ImageSpec
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
@@ -72,3 +73,38 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} is no JSON object")
     return content
+
+
+def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
+    """How images are prepared for a model that transformers or foodvision wrote.
+
+    Raises:
+        ModelError: if the description is missing or damaged.
+
+    """
+    ours = config.get("foodvision") or {}
+    try:
+        if "image_spec" in ours:
+            return ImageSpec.from_dict(ours["image_spec"])
+        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelError(f"the description of its images is damaged ({error})") from error
+
+
+def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """Names in the order of the logits; None where there are none, as in a backbone without a head.
+
+    Raises:
+        ModelError: if they are not numbered from 0.
+
+    """
+    if "id2label" not in config:
+        return None
+    names = config["id2label"]
+    if (
+        not isinstance(names, dict)
+        or set(names) != {str(i) for i in range(len(names))}
+        or not names
+    ):
+        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
+    return tuple(str(names[str(i)]) for i in range(len(names)))

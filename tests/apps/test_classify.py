@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import expect, sync_playwright
 
 from foodvision.apps.classify import build_app
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import MissingExtraError
 from tests.conftest import (
     CLASSES,

@@ -13,7 +13,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import describe
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
@@ -25,7 +26,7 @@ from foodvision.models.vit import ViT
 from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
 from foodvision.probing.head import _penalised_loss, fit_head
-from foodvision.training import train
+from foodvision.training.run import train
 from tests.conftest import CLASSES, build_classifier
 from tests.training.test_processes import train_in_two_processes
 
@@ -126,11 +127,11 @@ def test_a_probe_is_a_run_like_any_other(
     for name, tensor in begun.state_dict().items():
         if not name.startswith("head."):
             assert torch.equal(tensor, ended.state_dict()[name]), name
-    recipe = loaded.metadata["recipe"]
-    assert (recipe["weights"], recipe["network"], recipe["optimizer"]) == (weights, None, "lbfgs")
+    recipe = loaded.info.recipe
+    assert (recipe["weights"], recipe["network"], recipe["method"]) == (weights, None, "probe")
     card = (tmp_path / "r/README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
-    assert "which also chose the strength of the head's L2 penalty" in card
+    assert "They also chose the head's L2 penalty" in card
     how = "beginning with weights, the head alone, by L-BFGS"
     assert how in card
     assert how in loaded.describe()
@@ -179,7 +180,7 @@ def test_every_image_goes_through_the_network_once(
     probe(data, tmp_path / "a", weights)
     assert counted.images == 90
     again = probe(data, tmp_path / "b", f"{weights}/", seed=3)  # another split
-    assert "beginning with weights, " in again.classifier.describe()
+    assert "starting from weights, " in describe(again.folder)
     assert counted.images == 90
     for i in range(4):
         shutil.copy(data / "test" / "dots" / f"{1000 + i}.png", data / "train" / "dots")

@@ -6,8 +6,8 @@ import pytest
 
 from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
-from foodvision.training import Recipe, load_recipe
-from foodvision.training.recipe import recipe_names
+from foodvision.training.recipe import Recipe
+from foodvision.training.settings import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -15,7 +15,7 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     import foodvision
 
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
-    wants_weights = 'weights = ""' in text
+    wants_weights = 'method = "scratch"' not in text
     assert isinstance(load_recipe(name, {"weights": "w.npz"} if wants_weights else {}), Recipe)
     if wants_weights:
         with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
@@ -66,7 +66,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
-        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon', 'sgd' or 'lbfgs'"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
         ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .*less than or equal to 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
@@ -82,12 +82,12 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
 @pytest.mark.parametrize(
     ("recipe", "settings", "reason"),
     [
-        ("scratch", {}, "patch_size comes with the weights: leave it out"),
+        ("scratch", {}, "method = 'scratch' takes no weights"),
         ("finetune", {"num_layers": 3}, "num_layers comes with the weights"),
         ("finetune", {"interpolation": "bicubic"}, "interpolation comes with the weights"),
-        ("finetune", {"optimizer": "lbfgs"}, "'lbfgs' is for trainable = 'head'"),
-        ("probe", {"epochs": 3}, "epochs does nothing with optimizer 'lbfgs'"),
-        ("probe", {"weights": None}, "wants weights to take the other layers from"),
+        ("scratch", {"weights": None, "trainable": "head"}, "needs weights to take"),
+        ("probe", {"epochs": 3}, "epochs does nothing with method 'probe'"),
+        ("probe", {"weights": None}, "begins with pretrained weights"),
         ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),
     ],
 )

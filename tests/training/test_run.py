@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from foodvision.images import decode
-from foodvision.training import TrainingResult, memory, train
+from foodvision.training import memory
 from foodvision.training.loop import Training
+from foodvision.training.run import TrainingResult, train
 from tests.conftest import CLASSES, write_images
 
 FAST = {
@@ -216,7 +217,7 @@ def test_some_classes_and_a_share_of_the_images(
     some = {"exclude_classes": ("dots",), "fraction": 0.5, "epochs": 1}
     result = train(patterns, out=tmp_path / "r", **(FAST | some))
     assert set(result.classifier.classes) == set(CLASSES) - {"dots"}
-    assert 15 < result.classifier.metadata["data"]["train"] < 40
+    assert 15 < result.classifier.info.data.train < 40
     report = evaluate(result.classifier, patterns)
     assert report.n == 20
     assert "trained on 2 of 3 classes: only their images" in caplog.text
@@ -286,7 +287,7 @@ def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> N
     """In a process of its own: the shape checks of the tests' own do not compile."""
     short = FAST | {"epochs": 1, "num_layers": 1}
     plain = train(patterns, out=tmp_path / "a", **short)
-    script = f"from foodvision.training import train; train({str(patterns)!r}, "
+    script = f"from foodvision.training.run import train; train({str(patterns)!r}, "
     script += f"out={str(tmp_path / 'b')!r}, device='cpu', compile=True, **{short})"
     subprocess.run([sys.executable, "-c", script], check=True)
     metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
