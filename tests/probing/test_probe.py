@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from foodvision import images
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import describe
 from foodvision.data import load_dataset
@@ -132,7 +133,7 @@ def test_a_probe_is_a_run_like_any_other(
     card = (tmp_path / "r/README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
     assert "They also chose the head's L2 penalty" in card
-    how = "beginning with weights, the head alone, by L-BFGS"
+    how = "starting from weights, the head alone, by L-BFGS"
     assert how in card
     assert how in loaded.describe()
     assert all(weight.requires_grad for weight in result.classifier.network.parameters())
@@ -197,6 +198,26 @@ def test_every_image_goes_through_the_network_once(
     assert counted.images == 94 * 3
     probe(data, tmp_path / "f", weights, precision="bf16")
     assert counted.images == 94 * 4
+
+
+def test_features_are_computed_again_when_the_code_that_opens_images_changes(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder() -> Path:
+        features_module._image_code.cache_clear()
+        classifier = build_classifier()
+        return Features(classifier.network, classifier.spec, "float32", 8).cache.folder
+
+    before = folder()
+    assert folder() == before
+    copied = shutil.copytree(Path(images.__file__).parent, tmp_path / "images")
+    monkeypatch.setattr(images, "__file__", str(copied / "__init__.py"))
+    assert folder() == before
+    with (copied / "decode.py").open("a") as file:
+        file.write("# another way to open an image\n")
+    assert folder() != before
+    monkeypatch.undo()
+    features_module._image_code.cache_clear()
 
 
 def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(

@@ -39,6 +39,12 @@ def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
     assert (recipe.epochs, recipe.learning_rate, recipe.optimizer) == (3, 1e-4, "sgd")
 
 
+@pytest.mark.parametrize("text", ["tensorboard,wandb", '["tensorboard", "wandb"]'])
+def test_lists_are_read_as_names_with_commas_or_as_toml(text: str) -> None:
+    assert load_recipe("scratch", {"trackers": text}).trackers == ("tensorboard", "wandb")
+    assert load_recipe("scratch", {"trackers": "[]", "compile": "true"}).trackers == ()
+
+
 def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
     recipe = load_recipe("scratch", {"network": "vit_b16", "image_size": 224})
     assert (recipe.network, recipe.patch_size) == ("vit_b", 16)
@@ -64,6 +70,12 @@ def test_own_file(tmp_path: Path) -> None:
     ("settings", "reason"),
     [
         ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
+        (
+            {"devise": "cpu"},
+            "unknown setting 'devise': did you mean 'device' \\(an argument of train",
+        ),
+        ({"device": "cpu"}, "'device' is an argument of train, not a setting"),
+        ({"show_groups": "true"}, "'show_groups' is an argument of train"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),

@@ -28,6 +28,7 @@ from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Training
 from foodvision.training.run import train
+from foodvision.training.run_folder import RunFolder
 
 SETTINGS = {
     "image_size": 32,
@@ -196,6 +197,36 @@ def test_nothing_to_resume_and_a_run_in_the_way(
         train(patterns, out=tmp_path / "none", resume=True)
     with pytest.raises(FoodvisionError, match="holds a run; continue it with --resume"):
         train(patterns, out=whole, **SETTINGS)
+
+
+def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(patterns, "photos")
+    short = SETTINGS | {"epochs": 1}
+    weights = train("photos", out="elsewhere", **short).folder
+    fine = {"weights": str(weights), "epochs": 1, "batch_size": 16, "precision": "float32"}
+    tuned = train("photos", **fine)
+    assert train("photos", resume=True).folder == tuned.folder == Path("runs/photos-finetune")
+    train("photos", **short)
+    with pytest.raises(
+        FoodvisionError,
+        match=r"several runs of photos: runs/photos-finetune, runs/photos-scratch; say which",
+    ):
+        train("photos", resume=True)
+    assert train("photos", "finetune", resume=True).folder == tuned.folder
+    assert train("photos", resume=True, out="runs/photos-scratch").history
+
+
+def test_a_new_run_is_kept_out_before_it_claims_the_folder(patterns: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    with (
+        RunFolder(out).locked(),
+        pytest.raises(FoodvisionError, match="another process is training here"),
+    ):
+        train(patterns, out=out, **SETTINGS)
+    assert not (out / "recipe.json").exists()
 
 
 def test_other_images_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
