@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from foodvision.data import LabelledImages, load_dataset
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import open_pixels, resize
 from foodvision.metrics import RunningMetrics
 from foodvision.training import train
 
@@ -75,7 +76,7 @@ def _pixels(images: LabelledImages) -> np.ndarray:
     spec = ImageSpec(32, "squash")
     return np.stack(
         [
-            spec.resize(spec.open(example.source), 32, 32).permute(1, 2, 0).numpy()
+            resize(open_pixels(example.source, spec), 32, 32, spec).permute(1, 2, 0).numpy()
             for example in images
         ]
     )

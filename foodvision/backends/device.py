@@ -21,6 +21,7 @@ from torch import Tensor
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.images import ImageSpec
 from foodvision.images.decode import ImageSource
+from foodvision.images.transforms import open_pixels, prepare
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 Precision: TypeAlias = Literal["auto", "bf16", "float32"]
@@ -100,9 +101,9 @@ def in_batches(
 
     """
 
-    def prepare(source: ImageSource) -> Tensor | ImageError:
+    def prepared(source: ImageSource) -> Tensor | ImageError:
         try:
-            return spec.prepare(spec.open(source))
+            return prepare(open_pixels(source, spec), spec)
         except ImageError as error:
             return error
 
@@ -111,7 +112,7 @@ def in_batches(
         window: deque[Future[Tensor | ImageError]] = deque()
         while True:
             ahead = islice(remaining, 2 * batch_size - len(window))
-            window.extend([pool.submit(prepare, source) for source in ahead])
+            window.extend([pool.submit(prepared, source) for source in ahead])
             if not window:
                 return
             batch = [window.popleft().result() for _ in range(min(batch_size, len(window)))]

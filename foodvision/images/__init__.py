@@ -1,6 +1,9 @@
-"""From bytes to pixels: the one way an image is opened, and the one way it is prepared."""
+"""From bytes to pixels: the one way an image is opened, and the one description of an input.
+
+The operations on tensors are in `images.transforms` and `images.augment`, which need torch.
+"""
 
 from foodvision.images.decode import MAX_PIXELS, SUFFIXES, open_image
-from foodvision.images.preprocess import ImageSpec, TrainingTransform
+from foodvision.images.spec import ImageSpec
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageSpec", "TrainingTransform", "open_image"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageSpec", "open_image"]

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foodvision.data.sources import LabelledImages
-from foodvision.images import ImageSpec, TrainingTransform
+from foodvision.images import ImageSpec
+from foodvision.images.augment import TrainingTransform
+from foodvision.images.transforms import finish, prepare
 from foodvision.training.memory import OpenedImages
 from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
@@ -72,7 +74,7 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.opened[index]
-        return self.opened.spec.prepare(image), label
+        return prepare(image, self.opened.spec), label
 
 
 def training_loader(
@@ -80,7 +82,7 @@ def training_loader(
 ) -> tuple[DataLoader[tuple[Tensor, int]], TrainingSampler]:
     """Shuffled batches, and the sampler that wants to be told the epoch.
 
-    Images are uint8 for `ImageSpec.finish` to finish on the device: a quarter of the bytes, and
+    Images are uint8 for `transforms.finish` to finish on the device: a quarter of the bytes, and
     one operation for a whole batch. Batches are all of one size: what is left at the end of an
     epoch waits for the next one's order, unless that is all, and less than a batch a process.
     """
@@ -103,7 +105,7 @@ def training_loader(
 def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     views, labels = zip(*samples, strict=True)
     if len({view.shape for view in views}) > 1:  # resize_mode pad: made equal by padding
-        views = tuple(spec.finish(view) for view in views)
+        views = tuple(finish(view, spec) for view in views)
     return torch.stack(views), torch.tensor(labels)
 
 

@@ -24,6 +24,7 @@ from foodvision.backends.device import autocast
 from foodvision.data.sources import LabelledImages
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
 from foodvision.progress import progress_bar
@@ -238,7 +239,7 @@ class Training:
         # Mixing, dropout and stochastic depth draw from torch's own generators, all seeded here.
         position = (self.epoch, self.batch, accelerator.process_index)
         torch.manual_seed(seed_for(recipe.seed, STEP, *position))
-        pixels = self.spec.finish(images) if images.dtype == torch.uint8 else images
+        pixels = finish(images, self.spec) if images.dtype == torch.uint8 else images
         pixels, targets = mixed(pixels, labels, recipe, len(self.classes))
         with autocast(recipe.precision, accelerator.device):
             logits = self.model(pixels)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foodvision.data.sources import LabelledImages
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import open_pixels
 from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
 
@@ -38,10 +39,10 @@ class OpenedImages:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 h w"], int]:
-        """The image as `ImageSpec.open` gives it, and its label."""
+        """The image as `open_pixels` gives it, and its label."""
         label = int(self.images.labels[index])
         if not len(self._sizes):
-            return self.spec.open(self.images[index].source), label
+            return open_pixels(self.images[index].source, self.spec), label
         height, width = self._sizes[index].tolist()
         start = int(self._starts[index])
         pixels = self._bytes[start : start + height * width * 3]
@@ -49,7 +50,7 @@ class OpenedImages:
 
     def _expected_bytes(self) -> float:
         some = range(0, len(self), max(1, len(self) // PROBES))
-        sizes = [self.spec.open(self.images[i].source).numel() for i in some]
+        sizes = [open_pixels(self.images[i].source, self.spec).numel() for i in some]
         return len(self) * sum(sizes) / len(sizes)
 
     def _keep(self) -> None:
@@ -70,4 +71,6 @@ class OpenedImages:
         self._starts = 3 * (self._sizes.prod(dim=1).cumsum(0) - self._sizes.prod(dim=1))
 
     def _rows(self, index: int) -> np.ndarray:
-        return self.spec.open(self.images[index].source).permute(1, 2, 0).contiguous().numpy()
+        return (
+            open_pixels(self.images[index].source, self.spec).permute(1, 2, 0).contiguous().numpy()
+        )

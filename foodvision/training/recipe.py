@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foodvision.errors import RecipeError
-from foodvision.images.preprocess import AutoAugment, ImageSpec, Interpolation, ResizeMode
+from foodvision.images.spec import ImageSpec, Interpolation, ResizeMode
 from foodvision.models.config import Pooling, ViTConfig, parse_name
 
 CHANGEABLE = ("num_workers", "trackers")
@@ -87,7 +87,7 @@ class Recipe(BaseModel):
     """Smallest share of the image that a random crop keeps; 1 takes what evaluation sees."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip."""
-    auto_augment: AutoAugment = "none"
+    auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
     """Random colour and shape changes: none, randaugment or trivialaugment."""
     magnitude: int = Field(9, ge=0, le=30)
     """Of randaugment's changes."""

@@ -17,6 +17,7 @@ from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_wei
 from foodvision.classifier import Classifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import TorchvisionConfig
 from foodvision.models.library import TorchvisionNetwork, network_names
 from foodvision.weights.from_torchvision import (
@@ -198,10 +199,10 @@ def test_images_are_prepared_as_published(size: tuple[int, int]) -> None:
         288, "crop", 288, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     )
     # Without black and white: where bicubic overshoots those, the two resizes clip otherwise.
-    image = spec.open(draw_pattern("dots", 1, size)) // 2 + 64
+    image = open_pixels(draw_pattern("dots", 1, size), spec) // 2 + 64
     one_grey_level = 1 / 255 / 0.224  # torchvision's presets resize in float32, we in uint8
     torch.testing.assert_close(
-        spec.prepare(image), weights.transforms()(image), rtol=0, atol=1.01 * one_grey_level
+        prepare(image, spec), weights.transforms()(image), rtol=0, atol=1.01 * one_grey_level
     )
 
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision import files
 from foodvision.classifier import Classifier
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
 from foodvision.evaluation import evaluate
+from foodvision.files import atomic
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.vit import ViT
 from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
@@ -95,7 +96,7 @@ def test_separable_classes_are_fitted_at_every_strength() -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return files.cache_folder() / "features"
+    return atomic.cache_folder() / "features"
 
 
 @pytest.fixture
@@ -205,8 +206,8 @@ def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
     monkeypatch.setattr(features_module, "SHARD", 32)
     features = Features(classifier.network, classifier.spec, "float32", 8)
     expected, compute, calls = features.of(inventory), Features._compute, 0
-    opened = [classifier.spec.open(image.source) for image in inventory.images]
-    pixels = torch.stack([classifier.spec.prepare(image) for image in opened])
+    opened = [open_pixels(image.source, classifier.spec) for image in inventory.images]
+    pixels = torch.stack([prepare(image, classifier.spec) for image in opened])
     direct = classifier.network.features(pixels).detach().numpy()
     np.testing.assert_allclose(expected, direct, atol=1e-5, rtol=1e-5)
     shutil.rmtree(cache)

@@ -18,6 +18,7 @@ from rich.console import Console
 from foodvision.data import LabelledImages, load_dataset
 from foodvision.data.sources import FolderStore
 from foodvision.images import ImageSpec
+from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
 from foodvision.training import load_recipe, memory
@@ -198,7 +199,7 @@ def test_validation_batches_are_every_image_in_order(patterns: Path) -> None:
     batches = list(validation_loader(images, ImageSpec(32), load_recipe("scratch", SMALL)))
     assert torch.cat([labels for _, labels in batches]).tolist() == images.labels.tolist()
     spec = ImageSpec(32)
-    assert batches[0][0][3].equal(spec.prepare(spec.open(images[3].source)))
+    assert batches[0][0][3].equal(prepare(open_pixels(images[3].source, spec), spec))
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad"])
@@ -226,13 +227,12 @@ def test_small_data_is_opened_once_and_large_data_every_time(
 ) -> None:
     images, spec = load_dataset(patterns).splits["test"], ImageSpec(32)
     opened: list[object] = []
-    open_image = ImageSpec.open
 
-    def counted(self: ImageSpec, source: Path) -> torch.Tensor:
+    def counted(source: Path, spec: ImageSpec) -> torch.Tensor:
         opened.append(source)
-        return open_image(self, source)
+        return open_pixels(source, spec)
 
-    monkeypatch.setattr(ImageSpec, "open", counted)
+    monkeypatch.setattr(memory, "open_pixels", counted)
     small = OpenedImages(images, spec)
     opened.clear()
     assert [small[i][1] for i in range(len(small))] == images.labels.tolist()
@@ -252,7 +252,7 @@ def test_large_images_that_the_probes_miss_are_not_kept(
     monkeypatch.setattr(OpenedImages, "_expected_bytes", lambda self: 0)
     opened = OpenedImages(images, ImageSpec(32))
     assert len(opened._bytes) == 0
-    assert opened[3][0].equal(ImageSpec(32).open(images[3].source))
+    assert opened[3][0].equal(open_pixels(images[3].source, ImageSpec(32)))
 
 
 def test_mixed_images_have_the_shares_their_targets_say() -> None:

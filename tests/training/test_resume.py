@@ -48,7 +48,7 @@ import os, signal, sys
 from pathlib import Path
 from foodvision.training import train
 from foodvision.training import checkpoint, fit, loop
-from foodvision import files
+from foodvision.files import atomic
 
 moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -416,7 +416,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same arithmetic on every machine that runs these tests."""
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
-    monkeypatch.setattr("foodvision.classifier.choose_device", choose)
+    monkeypatch.setattr("foodvision.classifier.classifier.choose_device", choose)
 
 
 @pytest.fixture(autouse=True)

@@ -311,4 +311,4 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same arithmetic on every machine that runs these tests."""
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
-    monkeypatch.setattr("foodvision.classifier.choose_device", choose)
+    monkeypatch.setattr("foodvision.classifier.classifier.choose_device", choose)

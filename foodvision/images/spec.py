@@ -1,8 +1,8 @@
-"""From an opened image to the network's input: one description for every place that needs it.
+"""What a network's input looks like, as plain data.
 
-`ImageSpec` is part of a model: the same spec prepares images in evaluation, prediction and the
-apps, and `TrainingTransform` adds training's random choices to it. Everything works on uint8 RGB
-tensors with torchvision's antialiased resize, so that it equals transformers' `ViTImageProcessor`.
+`ImageSpec` is part of a model: the same spec prepares images in training, evaluation, prediction
+and the apps. It is written into config.json and, as a `ViTImageProcessor` of transformers, into
+preprocessor_config.json. `images.transforms` applies it; nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -10,23 +10,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
-from torchvision.transforms.v2 import functional as F
-
 from foodvision.errors import ModelError
-from foodvision.images.decode import ImageSource, open_image
 
 ResizeMode: TypeAlias = Literal["crop", "squash", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
-AutoAugment: TypeAlias = Literal["none", "randaugment", "trivialaugment"]
 
 # Pillow's numbers, which preprocessor_config.json uses.
 _RESAMPLE: dict[str, int] = {"bilinear": 2, "bicubic": 3}
-_GREY = 127  # what augmentation fills holes with
 
 
 @dataclass(frozen=True)
@@ -88,24 +78,6 @@ class ImageSpec:
         resize_size = self.resize_size and round(self.resize_size * ratio)
         return replace(self, size=size, resize_size=resize_size)
 
-    def open(self, source: ImageSource) -> UInt8[Tensor, "3 h w"]:
-        """Open an image at the resolution this spec asks for; raises `ImageError`."""
-        target = max(self.height, self.width, self.resize_size or 0)
-        image = open_image(source, min_side=2 * target if self.reduced_decode else None)
-        # np.array copies: torch wants memory that it may write to.
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-    def prepare(self, image: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
-        """The evaluation transform: resize as `resize_mode` says, then normalise."""
-        return self.finish(self.view(image))
-
-    def view(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        """What evaluation sees of an image, for `finish`; smaller only for ``pad``."""
-        resized = self.resize(image, *self.resized_size(*image.shape[-2:]))
-        if self.resize_mode == "crop":
-            return center_crop(resized, self.height, self.width)
-        return resized
-
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width to which an image is scaled, before it is cropped or padded.
 
@@ -120,23 +92,6 @@ class ImageSpec:
         short = self.resize_size or max(self.height, self.width)
         long = int(short * max(height, width) / min(height, width))
         return (long, short) if width <= height else (short, long)
-
-    def resize(self, image: UInt8[Tensor, "3 h w"], height: int, width: int) -> Tensor:
-        """Scale to exactly this height and width, antialiased."""
-        mode = InterpolationMode(self.interpolation)
-        return F.resize(image, [height, width], interpolation=mode, antialias=True)
-
-    def finish(self, image: UInt8[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 H W"]:
-        """Normalise, and pad what is smaller than the input on the right and the bottom.
-
-        Of a whole batch, on whatever device it is, or of one image.
-        """
-        # Scale and normalisation in one step, as transformers' fused arithmetic has it.
-        mean = (torch.tensor(self.mean) * 255).tolist()
-        std = (torch.tensor(self.std) * 255).tolist()
-        pixels = F.normalize(image.to(torch.float32), mean, std)
-        height, width = pixels.shape[-2:]
-        return F.pad(pixels, [0, 0, self.width - width, self.height - height])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for config.json; `ImageSpec(**...)` reads it back."""
@@ -211,63 +166,3 @@ class ImageSpec:
 
 def _square(size: tuple[int, int]) -> int | tuple[int, int]:
     return size[0] if size[0] == size[1] else size
-
-
-def center_crop(image: UInt8[Tensor, "3 h w"], height: int, width: int) -> UInt8[Tensor, "3 H W"]:
-    """Cut out the centre, its corner at ``int(d / 2)`` as transformers has it.
-
-    torchvision's `CenterCrop` rounds d / 2 to the even neighbour instead: one pixel further at
-    d = 3, 7, 11, ...
-    """
-    top = int((image.shape[-2] - height) / 2)
-    left = int((image.shape[-1] - width) / 2)
-    return F.crop(image, top, left, height, width)
-
-
-@dataclass(frozen=True)
-class TrainingTransform:
-    """`ImageSpec` with training's random choices: region, flip, augmentation, erasing.
-
-    Draws from torch's default generator: the caller seeds it per sample.
-
-    Attributes:
-        spec: what the network's input looks like.
-        min_area: the smallest share of the image that the random region may keep, in 0-1.
-            The region has the input's shape for ``crop``, else the image's own (each stretched
-            by up to 4/3): training and evaluation distort alike. 1 is `ImageSpec.view`.
-        flip: probability of a horizontal flip, in 0-1.
-        auto_augment: which published policy of random colour and shape changes, if any.
-        magnitude: of RandAugment's changes, 0-30 (Cubuk et al., 1909.13719).
-        erasing: probability of erasing a random rectangle, in 0-1 (Zhong et al., 1708.04896).
-
-    """
-
-    spec: ImageSpec
-    min_area: float = 0.35
-    flip: float = 0.5
-    auto_augment: AutoAugment = "none"
-    magnitude: int = 9
-    erasing: float = 0.0
-
-    def __call__(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        """One random view of the image, for `ImageSpec.finish`; smaller only for ``pad``."""
-        view = self._region(image)
-        if torch.rand(()) < self.flip:
-            view = F.horizontal_flip(view)
-        if self.auto_augment == "randaugment":
-            view = v2.RandAugment(magnitude=self.magnitude, fill=_GREY)(view)
-        elif self.auto_augment == "trivialaugment":
-            view = v2.TrivialAugmentWide(fill=_GREY)(view)
-        return v2.RandomErasing(p=self.erasing, value=_GREY)(view) if self.erasing else view
-
-    def _region(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        spec, (height, width) = self.spec, image.shape[-2:]
-        if self.min_area == 1:
-            return spec.view(image)
-        ratio = spec.width / spec.height if spec.resize_mode == "crop" else width / height
-        top, left, h, w = v2.RandomResizedCrop.get_params(
-            image, scale=[self.min_area, 1.0], ratio=[ratio * 3 / 4, ratio * 4 / 3]
-        )
-        region = F.crop(image, top, left, h, w)
-        target = spec.resized_size(h, w) if spec.resize_mode == "pad" else (spec.height, spec.width)
-        return spec.resize(region, *target)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as F
+from transformers import ViTImageProcessor
+
+from foodvision.images import ImageSpec
+from foodvision.images.transforms import center_crop, finish, prepare, resize, view
+
+MODES = ("crop", "squash", "pad")
+# Differences to the target of 0, 1, 3, 7 and 11: where torchvision's own centre crop departs.
+SIZES = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (7, 300), (200, 3)]
+
+
+def random_image(height: int, width: int) -> torch.Tensor:
+    random = np.random.default_rng([height, width])
+    return torch.from_numpy(random.integers(0, 256, (3, height, width), np.uint8))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [32, (24, 40)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_equals_transformers_processor(
+    mode: str, size: int | tuple[int, int], interpolation: str
+) -> None:
+    spec = ImageSpec(size, mode, interpolation=interpolation, mean=(0.4, 0.5, 0.6), std=(0.2,) * 3)
+    processor = ViTImageProcessor(**spec.to_preprocessor_config())
+    for height, width in SIZES:
+        if mode == "pad" and max(height, width) > 24 * min(height, width):
+            continue  # transformers resizes these to nothing and fails
+        image = random_image(height, width)
+        expected = processor(Image.fromarray(image.permute(1, 2, 0).numpy()), return_tensors="pt")
+        target = spec.resized_size(height, width)
+        thin = mode == "crop" and target[0] * target[1] > 16 * spec.height * spec.width
+        one_grey_level = 1.001 / 255 / 0.2 if thin else 0
+        torch.testing.assert_close(
+            prepare(image, spec), expected["pixel_values"][0], rtol=0, atol=one_grey_level
+        )
+
+
+def test_extreme_shapes_survive_padding() -> None:
+    assert prepare(random_image(1, 500), ImageSpec(32, "pad")).shape == (3, 32, 32)
+
+
+def test_padding_is_zero_after_normalisation_and_right_and_below() -> None:
+    prepared = prepare(torch.full((3, 20, 40), 200, dtype=torch.uint8), ImageSpec(32, "pad"))
+    assert (prepared[:, :16] > 0.5).all()
+    assert (prepared[:, 16:] == 0).all()
+
+
+def test_resize_size_is_the_shorter_side_before_the_crop() -> None:
+    spec = ImageSpec(16, "crop", resize_size=20)
+    assert spec.resized_size(40, 80) == (20, 40)
+    assert prepare(random_image(40, 80), spec).shape == (3, 16, 16)
+
+
+def test_a_batch_is_finished_as_each_of_its_images_is() -> None:
+    spec = ImageSpec((24, 40), "pad")
+    batch = torch.stack([random_image(20, 40), random_image(20, 40)])
+    assert finish(batch, spec).equal(torch.stack([finish(one, spec) for one in batch]))
+
+
+THIN = [(700, 3), (3, 700), (1, 5000), (2000, 40), (33, 900), (1100, 64)]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("spec", [ImageSpec(32), ImageSpec((24, 40), "crop", 56)], ids=str)
+def test_a_thin_image_is_seen_as_if_all_of_it_were_resized(
+    spec: ImageSpec, interpolation: str
+) -> None:
+    """Within one grey level: Pillow and torchvision round their filter weights differently."""
+    spec = replace(spec, interpolation=interpolation)
+    for height, width in THIN:
+        pixels, size = random_image(height, width), spec.resized_size(height, width)
+        assert size[0] * size[1] > 16 * spec.height * spec.width
+        expected = center_crop(resize(pixels, *size, spec), spec.height, spec.width)
+        torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=1)
+
+
+def test_other_images_are_resized_whole_bit_for_bit() -> None:
+    spec = ImageSpec(32)
+    for size in [(32 * 16, 32), (7, 112), (90, 60)]:
+        pixels = random_image(*size)
+        resized = F.resize(pixels, list(spec.resized_size(*size)), antialias=True)
+        assert view(pixels, spec).equal(center_crop(resized, 32, 32))
+
+
+@pytest.mark.parametrize("size", [(50_000, 1), (1, 50_000), (9000, 5)])
+def test_squashing_a_thin_image_equals_resizing_it_in_one_pass(size: tuple[int, int]) -> None:
+    spec, pixels = ImageSpec(64, "squash"), random_image(*size)
+    expected = F.resize(pixels, [64, 64], antialias=True)
+    torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=1)
+
+
+def test_no_shape_of_image_takes_much_memory() -> None:
+    """In a process of its own, whose peak is not that of other tests."""
+    code = """
+import resource
+import torch
+from foodvision.images import ImageSpec
+from foodvision.images.augment import TrainingTransform
+from foodvision.images.transforms import prepare
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+prepare(torch.zeros(3, 9, 9, dtype=torch.uint8), ImageSpec(224))
+before = peak()
+for mode in ("crop", "squash", "pad"):
+    spec = ImageSpec(64, mode)
+    for shape in ((20_000, 1), (1, 20_000), (2_000_000, 1), (1, 2_000_000)):
+        pixels = torch.zeros(3, *shape, dtype=torch.uint8)
+        prepare(pixels, spec)
+        TrainingTransform(spec)(pixels)
+print((peak() - before) // 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 150, f"{run.stdout} MiB"
