@@ -159,6 +159,7 @@ class Classifier:
             path.write_text(card, encoding="utf-8")
 
     @classmethod
+    @torch.inference_mode(False)  # or its weights could never be trained
     def load(cls, model: str | Path, device: str = "auto") -> Classifier:
         """Load a folder that foodvision or transformers wrote, or such a repository from the Hub.
 

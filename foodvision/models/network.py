@@ -80,7 +80,7 @@ def build_network(config: NetworkConfig, empty: bool = False) -> Network:
     build = _NETWORKS[config.family]
     if not empty:
         return build(config)
-    with _WithoutWeights():
+    with torch.device("cpu"), _WithoutWeights():
         return build(config).to(torch.float32)
 
 

@@ -56,6 +56,7 @@ class Checkpoint:
     spec: ImageSpec
     classes: tuple[str, ...] | None = None
 
+    @torch.inference_mode(False)
     def build(
         self, num_classes: int | None = None, image_size: int | tuple[int, int] | None = None
     ) -> Pretrained:
@@ -121,7 +122,9 @@ class Checkpoint:
             _logger.info("%s: the hidden layer before the old head is left out", hidden[-1])
         left_out = self._own_head() | set(hidden)
         head = empty_network(config).head
-        zeros = {f"head.{name}": torch.zeros(x.shape) for name, x in head.named_parameters()}
+        zeros = {
+            f"head.{name}": torch.zeros_like(x, device="cpu") for name, x in head.named_parameters()
+        }
         return {
             name: tensor for name, tensor in self.tensors.items() if name not in left_out
         } | self.format.write(zeros, config)

@@ -64,7 +64,7 @@ def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
 
 def _zero_biases(network: ViTConfig) -> dict[str, Tensor]:
     return {
-        name: torch.zeros(network.hidden_size)
+        name: torch.zeros(network.hidden_size, dtype=torch.float32, device="cpu")
         for layer in range(network.num_layers)
         for name in TRANSFORMERS.theirs(f"blocks.{layer}.msa.U_qkv.bias")
     }

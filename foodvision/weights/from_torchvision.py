@@ -124,7 +124,7 @@ def todays_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     for name in [name for name in tensors if name.endswith(".running_mean")]:
         # torch/nn/modules/batchnorm.py, _load_from_state_dict
         counter = name.removesuffix("running_mean") + "num_batches_tracked"
-        tensors.setdefault(counter, torch.tensor(0))
+        tensors.setdefault(counter, torch.tensor(0, device="cpu"))
     if network == "maxvit_t":  # its last layer has no bias, our heads have
-        tensors["classifier.5.bias"] = torch.zeros(len(tensors["classifier.5.weight"]))
+        tensors["classifier.5.bias"] = tensors["classifier.5.weight"].new_zeros(1000)
     return tensors

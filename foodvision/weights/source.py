@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum
 
@@ -42,6 +43,7 @@ def load_pretrained(
         raise ModelError(f"{source}: {error}") from error
 
 
+@torch.inference_mode(False)
 def read_checkpoint(source: str) -> Checkpoint:
     """A Vision Transformer, or another network of torchvision's, that somebody has trained.
 
