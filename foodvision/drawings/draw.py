@@ -12,10 +12,14 @@ them apart. A linear model on the pixels or on the colours stays far behind (a t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import numpy as np
@@ -28,6 +32,7 @@ CLASSES = ("pizza", "steak", "sushi")
 SIDE = 96  # pixels
 TRAIN_SEEDS = range(0, 1_000_000)
 TEST_SEEDS = range(1_000_000, 2_000_000)
+SEEDS = {"train": TRAIN_SEEDS, "test": TEST_SEEDS}
 
 Array = NDArray[Any]
 # x, y in pixels from the middle → signed distance to the outline in pixels, negative inside.
@@ -75,33 +80,74 @@ def write_drawn(
 
     Raises:
         FileExistsError: if `out` is there and not empty.
+        OSError: if an image cannot be written.
         ValueError: if more images are asked for than there are seeds.
 
     """
-    seeds = {"train": TRAIN_SEEDS[:train_per_class], "test": TEST_SEEDS[:test_per_class]}
-    if len(seeds["train"]) < train_per_class or len(seeds["test"]) < test_per_class:
+    counts = {"train": train_per_class, "test": test_per_class}
+    if any(count > len(SEEDS[split]) for split, count in counts.items()):
         raise ValueError(f"there are {len(TRAIN_SEEDS):,} seeds for each class, and no more")
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty")
     with new_folder(out) as unfinished:
-        jobs = []
-        for split in seeds:
+        for split in counts:
             for label in CLASSES:
-                folder = unfinished / split / label
-                folder.mkdir(parents=True)
-                jobs += [
-                    (label, seed, folder / f"{label}-{number:05}.jpg")
-                    for number, seed in enumerate(seeds[split])
-                ]
-        with ProcessPoolExecutor() as pool:
-            for done, _ in enumerate(pool.map(_write_image, jobs, chunksize=25), start=1):
-                if on_progress is not None:
-                    on_progress(done, len(jobs))
+                (unfinished / split / label).mkdir(parents=True)
+        _draw_in_processes(unfinished, counts, on_progress)
 
 
-def _write_image(job: tuple[str, int, Path]) -> None:
-    label, seed, path = job
-    draw_image(label, seed).save(path, quality=90)
+def draw_share(folder: Path, counts: dict[str, int], workers: int, worker: int) -> Iterator[None]:
+    """Draw every image whose number modulo `workers` is `worker`; yield after each.
+
+    Args:
+        folder: has a folder ``SPLIT/CLASS`` for each split and class.
+        counts: images of each class, by split.
+        workers: processes that share the work.
+        worker: 0 to `workers` − 1.
+
+    """
+    jobs = (
+        (label, number, split)
+        for split, count in counts.items()
+        for label in CLASSES
+        for number in range(count)
+    )
+    for label, number, split in islice(jobs, worker, None, workers):
+        path = folder / split / label / f"{label}-{number:05}.jpg"
+        draw_image(label, SEEDS[split][number]).save(path, quality=90)
+        yield
+
+
+def _draw_in_processes(
+    folder: Path, counts: dict[str, int], on_progress: Callable[[int, int], None] | None
+) -> None:
+    """Draw all images in processes that run ``python -m foodvision.drawings``.
+
+    Worker processes of multiprocessing run the caller's script again where they are spawned
+    (macOS, Windows), and fail if it has no ``__main__`` guard.
+    """
+    total = len(CLASSES) * sum(counts.values())
+    workers = max(1, min(os.cpu_count() or 1, total // 25))
+    command = [sys.executable, "-P", "-m", "foodvision.drawings", str(folder)]
+    command += [str(number) for number in (*counts.values(), workers)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)}
+    pipe, worker_pipe = os.pipe()  # gets one byte for each image
+    with ExitStack() as stack, os.fdopen(pipe, "rb", buffering=0) as finished:
+        processes = []
+        with os.fdopen(worker_pipe, "wb") as stdout:
+            for worker in range(workers):
+                process = Popen(
+                    [*command, str(worker)], stdout=stdout, stderr=PIPE, text=True, env=environment
+                )
+                processes.append(stack.enter_context(process))
+                stack.callback(process.kill)
+        for done in range(1, total + 1):
+            if finished.read(1) and on_progress is not None:
+                on_progress(done, total)
+        for process in processes:
+            _, reason = process.communicate()
+            if process.returncode:
+                raise OSError(reason.strip() or "a process that draws was killed")
 
 
 # --- The image and the light on it -------------------------------------------------------------
