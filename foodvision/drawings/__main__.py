@@ -1,4 +1,4 @@
-"""One of the processes in which `write_drawn` draws: its share of the images, a byte for each.
+"""One worker process of `write_drawn`: draws its share and writes a byte to stdout for each image.
 
 python -m foodvision.drawings FOLDER TRAIN_PER_CLASS TEST_PER_CLASS WORKERS WORKER
 """
