@@ -135,7 +135,7 @@ def test_a_probe_is_a_run_like_any_other(
     assert "They also chose the head's L2 penalty" in card
     how = "starting from weights, the head alone, by L-BFGS"
     assert how in card
-    assert how in loaded.describe()
+    assert how in describe(tmp_path / "r")
     assert all(weight.requires_grad for weight in result.classifier.network.parameters())
     first = (tmp_path / "r" / "model.safetensors").read_bytes()
     shutil.rmtree(cache)
