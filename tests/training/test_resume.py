@@ -215,7 +215,7 @@ def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
         match=r"several runs of photos: runs/photos-finetune, runs/photos-scratch; say which",
     ):
         train("photos", resume=True)
-    assert train("photos", "finetune", resume=True).folder == tuned.folder
+    assert train("photos", resume=True, weights=str(weights)).folder == tuned.folder
     assert train("photos", resume=True, out="runs/photos-scratch").history
 
 
