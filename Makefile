@@ -32,6 +32,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/predict_speed.py
 
 clean:
 	rm -rf .venv .uv

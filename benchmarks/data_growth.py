@@ -29,7 +29,7 @@ def main(folder: str, *settings: str) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             chosen = rows.select(range(0, len(rows), len(rows) // size)).select(range(size))
             chosen.to_parquet(f"{temporary}/train-00000-of-00001.parquet")
-            run = [sys.executable, "-c", "from foodvision.cli import main; main()", "train"]
+            run = [sys.executable, "-m", "foodvision", "train"]
             started = time.perf_counter()
             process = subprocess.Popen([*run, temporary, "--out", f"{temporary}/run", *changes])
             _, status, usage = os.wait4(process.pid, 0)

@@ -25,7 +25,7 @@ SETTINGS = {"epochs": 3, "num_workers": 2}
 
 
 def train(out: Path, data: str, *words: str) -> None:
-    run = [sys.executable, "-c", "from foodvision.cli import main; main()", "train", data]
+    run = [sys.executable, "-m", "foodvision", "train", data]
     subprocess.run([*run, "--out", str(out), *words], check=True, capture_output=True)
 
 

@@ -1,7 +1,7 @@
-"""The whole path once, offline: draw images, train on them, measure, show.
+"""The whole path once, offline: draw images, train on them, measure, open the app.
 
-It sets the classifier beside two logistic regressions, on small pixels and on colours, because
-a score on a data set of one's own says nothing until one knows how far a simple model gets.
+Two logistic regressions, on small pixels and on colours, are scored beside the classifier: a score
+on a synthetic dataset means little without the score of a simple model.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ HISTOGRAM_BINS = 32
 
 
 def run_demo(out: Path | None = None, open_app: bool = False, device: str = "auto") -> None:
-    """Train on our drawings, print how good that is, write a report.
+    """Train on drawn images, print the metrics and write a report.
 
     Args:
-        out: folder of the run; the first free one of runs/demo, runs/demo-2, ... if None.
+        out: folder of the run; None for the first unused one of runs/demo, runs/demo-2, …
         open_app: open the app at the end, and block until it is closed.
         device: see `train`.
 
     """
-    log.info("The images of this demo are drawings of ours, not photographs.")
+    log.info("The images of this demo are drawings, not photographs.")
     result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
     report = evaluate(result.classifier, "drawn")
     report.save(result.folder / "report", [epoch.to_dict() for epoch in result.history])
     print(report.summary())
     for name, accuracy, log_loss in baselines():
         print(f"{name}: log loss {log_loss:.4f}, accuracy {accuracy:.1%}")
-    print(f"images of the report: {result.folder / 'report'}")
+    print(f"report in {result.folder / 'report'}")
     print(f"Open the app: foodvision app {result.folder}")
     if open_app:
         from foodvision.apps.classify import launch_app
@@ -50,19 +50,18 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
 
 
 def baselines() -> list[tuple[str, float, float]]:
-    """Name, test accuracy and test log loss of the two logistic regressions on our drawings."""
+    """Name, test accuracy and test log loss of two logistic regressions on the drawings."""
     dataset = load_dataset("drawn")
     pixels = {split: _pixels(images) for split, images in dataset.splits.items()}
     rows = []
-    # Of the strengths 0.01, 1 and 100, each baseline has the one that serves it best.
-    for name, strength, features in (
+    # The best of 0.01, 1 and 100 for each.
+    for name, inverse_penalty, features in (
         ("logistic regression on 32×32 pixels", 0.01, lambda x: x.reshape(len(x), -1) / 255),
         ("logistic regression on colour histograms", 100.0, _histograms),
     ):
-        model = LogisticRegression(C=strength, max_iter=100)
+        model = LogisticRegression(C=inverse_penalty, max_iter=100)
         with warnings.catch_warnings():
-            # Not converging to the last digit does not change what it shows.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # not converging to the last digit is fine here
             model.fit(features(pixels["train"]), dataset.splits["train"].labels)
         running = RunningMetrics(dataset.classes)
         logits = model.predict_log_proba(features(pixels["test"]))
@@ -83,7 +82,7 @@ def _pixels(images: LabelledImages) -> np.ndarray:
 
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:
-    """Share of pixels in each of 32 levels of each channel, shape (n, 96)."""
+    """Share of the pixels at each of 32 levels of each channel, shape (n, 96)."""
     edges = np.linspace(0, 256, HISTOGRAM_BINS + 1)
     return np.stack(
         [

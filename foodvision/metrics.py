@@ -1,7 +1,7 @@
-"""How good a classifier is: multi-class log loss first, then accuracy, calibration and confusion.
+"""Multi-class log loss, accuracy, calibration error and confusion matrix of a classifier.
 
-Logits and labels come in, batch by batch; what is kept are sums, divided once at the end. So no
-number depends on the size or the order of the batches, as a mean of batch means does.
+Logits and labels come in batch by batch; only sums are kept, and divided once at the end. So no
+metric depends on the size or order of the batches, unlike a mean of batch means.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was measured on n images.
+    """Metrics of n images.
 
     Attributes:
-        n: images.
-        log_loss: mean of −log p(true class) in nats; log K for a classifier that knows nothing.
+        n: number of images.
+        log_loss: mean of −log p(true class) in nats; log K for a uniform guess over K classes.
         accuracy: share of images whose most probable class is the true one, in 0-1.
         accuracy_ci95: Wilson's 95 % interval of the accuracy.
-        ece: expected calibration error over 15 equal-width bins of the top probability, in 0-1.
-        classes: names.
-        per_class: for each name n, precision, recall and f1 (0 where undefined).
-        confusion: images by true class (row) and predicted class (column).
+        ece: expected calibration error (Guo et al., 1706.04599) over 15 equal-width bins of the top
+            probability, in 0-1.
+        classes: K names, in the order of the logits.
+        per_class: for each class n, precision, recall and f1 (0 where undefined).
+        confusion: number of images by true class (row) and predicted class (column).
 
     """
 
@@ -42,7 +43,7 @@ class Metrics:
     confusion: list[list[int]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
+        """Plain types for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -60,7 +61,7 @@ class RunningMetrics:
         self.classes = classes
         self._log_loss = 0.0
         self._confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        # Per bin of the top probability: its images, their sum of it, those that were right.
+        # For each bin of the top probability: number of images, sum of probabilities, hits.
         self._bins = np.zeros((3, ECE_BINS))
 
     def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
@@ -71,17 +72,17 @@ class RunningMetrics:
         self._log_loss += log_loss_of_each(logits, labels).sum()
         np.add.at(self._confusion, (labels, predicted), 1)
         confidence = np.exp(log_probabilities.max(axis=1))
-        # Bins (0, 1/15], (1/15, 2/15], ...: a probability of 1 belongs to the last.
+        # Bins (0, 1/15], (1/15, 2/15], ...: a probability of 1 falls into the last.
         bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
         np.add.at(self._bins[0], bins, 1)
         np.add.at(self._bins[1], bins, confidence)
         np.add.at(self._bins[2], bins, predicted == labels)
 
     def result(self) -> Metrics:
-        """The metrics of all batches together.
+        """The metrics of all batches.
 
         Raises:
-            ValueError: if there was no image.
+            ValueError: if no image was added.
 
         """
         n = int(self._confusion.sum())
@@ -113,10 +114,9 @@ class RunningMetrics:
 
 
 def log_loss_of_each(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """−log p(true class) of each image, shape (b,), from float64 logits and never clipped.
+    """−log p(true class) of each image in nats, shape (b,), in float64 and never clipped.
 
-    It stays finite and exact where p itself would round to 0: a confident mistake costs what it
-    costs, not what 1e-15 costs.
+    Computed from logits, it stays finite and exact even where p itself would round to 0.
     """
     log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
     picked: np.ndarray = np.take_along_axis(log_probabilities, np.asarray(labels)[:, None], axis=1)
@@ -124,6 +124,6 @@ def log_loss_of_each(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion (1927); sound near 0 and 1 and for small n."""
+    """Wilson's 95 % score interval of a proportion (1927); valid near 0 and 1 and for small n."""
     interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
     return float(interval.low), float(interval.high)

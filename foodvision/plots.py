@@ -1,4 +1,4 @@
-"""The charts of runs and reports, each one function that writes one image file."""
+"""Charts of runs and reports: each function writes one PNG."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _RED, _BLUE, _GREY = "#c8402f", "#2b5b84", "#8a8a8a"
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss and accuracy after each epoch.
+    """Plot loss and accuracy after each epoch.
 
     Args:
         history: the lines of history.jsonl.
-        path: of the PNG.
+        path: PNG file to write.
 
     """
     epochs = [line["epoch"] for line in history]
@@ -44,12 +44,12 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
-    """The confusion matrix: coloured by the share of each true class, numbered by images.
+    """Draw a confusion matrix: colours show the share of each true class, numbers count images.
 
     Args:
         confusion: images by true class (row) and predicted class (column).
-        classes: their names.
-        path: of the PNG.
+        classes: names, in the order of rows and columns.
+        path: PNG file to write.
 
     """
     counts = np.asarray(confusion)
@@ -71,7 +71,7 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A blank one, in inches; the import is here because most commands draw nothing."""
+    """A blank figure, in inches; matplotlib is imported here because most commands draw nothing."""
     from matplotlib.figure import Figure  # not pyplot: no window, no global state
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The app: upload an image, take one, or pick an example; read what it is and how long it took."""
+"""The classifier's Gradio app: an uploaded image in, probabilities and seconds out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_UPLOAD = "50mb"
 
 
 def build_app(classifier: Classifier) -> gr.Blocks:
-    """The app of a classifier; its API has one endpoint, ``/predict``.
+    """Build the app of a classifier; its API has one endpoint, ``/predict``.
 
     Raises:
         MissingExtraError: if Gradio is not installed.
@@ -41,13 +41,13 @@ def build_app(classifier: Classifier) -> gr.Blocks:
             raise gr.Error(sentence, print_exception=False) from error
         return prediction.probabilities, round(time.perf_counter() - started, 3)
 
-    # The file itself: Gradio would convert the image in its own way (alpha dropped, no colour
-    # profile), and training and app must open it alike.
+    # The file itself: Gradio's own conversion drops alpha and the colour profile, and training and
+    # app must open an image alike.
     upload = gr.Image(type="filepath", image_mode=None, label="Image")
     open_with_gradio = upload.preprocess
 
     def pass_file(payload: Any) -> str | None:
-        """Gradio's own opens every file once, and shows an error without a reason if it cannot."""
+        """Gradio opens each file itself, and if that fails it shows an error without a reason."""
         return payload.path if payload and payload.path else open_with_gradio(payload)
 
     upload.preprocess = pass_file
@@ -76,9 +76,9 @@ def launch_app(
     """Serve the app until it is interrupted.
 
     Args:
-        classifier: that answers.
-        host: address to listen on; ``0.0.0.0`` for everybody on the network.
-        port: None for the first free one from 7860 on.
+        classifier: the model to serve.
+        host: address to listen on; ``0.0.0.0`` accepts connections from the whole network.
+        port: None for the first free port from 7860.
         browser: open a browser window.
 
     """
@@ -95,17 +95,17 @@ def _title(classes: tuple[str, ...]) -> str:
 
 def _description(classifier: Classifier) -> str:
     kind, classes = classifier.network.config.kind, ", ".join(classifier.classes)
-    text = f"The answer is that of {kind}. It knows only these classes: {classes}"
+    text = f"Answers come from {kind}. It knows only these classes: {classes}"
     if metrics := classifier.info.metrics:
         text += (
-            f". On {metrics.n} validation images it was right {metrics.accuracy:.0%} of "
-            f"the time (log loss {metrics.log_loss:.2f})"
+            f". On {metrics.n} validation images, {metrics.accuracy:.0%} of its answers were "
+            f"right (log loss {metrics.log_loss:.2f})"
         )
     return text + "."
 
 
 def _examples(classifier: Classifier) -> list[Path]:
-    """Drawings of ours as examples, for a classifier that knows their classes."""
+    """Drawn images as examples, for a classifier that knows their classes."""
     if not set(drawings.CLASSES) <= set(classifier.classes):
         return []
     folder = Path(tempfile.mkdtemp(prefix="foodvision-examples-"))

@@ -1,5 +1,6 @@
-"""From a classifier and labelled images to numbers and charts."""
+"""Measure a classifier on labelled images, and write the result as numbers and charts."""
 
-from foodvision.evaluation.report import Report, evaluate, make_report_folder
+from foodvision.evaluation.evaluate import evaluate
+from foodvision.evaluation.report import Report, make_report_folder
 
 __all__ = ["Report", "evaluate", "make_report_folder"]

@@ -1,31 +1,21 @@
-"""How good a classifier is on a data set: numbers, a row for every image, charts."""
+"""The result of an evaluation: metrics, one row per image, and the files they are written to."""
 
 from __future__ import annotations
 
 import csv
 import json
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from foodvision.backends import Precision
-from foodvision.classifier.classifier import Classifier
-from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
-from foodvision.data.sources import FLAT
-from foodvision.errors import DataError, FoodvisionError, ImageError
-from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
+from foodvision.errors import FoodvisionError
+from foodvision.metrics import Metrics
 from foodvision.plots import plot_confusion, plot_curves
-from foodvision.progress import progress_bar
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """One row of predictions.csv."""
+    """One row of predictions.csv: class names, top probability in 0-1, log loss in nats."""
 
     name: str
     true: str
@@ -36,13 +26,13 @@ class ScoredImage:
 
 @dataclass(frozen=True)
 class Report(Metrics):
-    """`Metrics` of one split, and what they are made of.
+    """`Metrics` of one split, with the images behind them.
 
     Attributes:
-        data: what was evaluated on.
-        split: which part of it.
-        unreadable: images that could not be opened and are not counted in n.
-        images: every scored image, in the data set's order.
+        data: name of the dataset.
+        split: name of the split.
+        unreadable: images that could not be opened, with the reason; n does not count them.
+        images: every scored image, in the order of the dataset.
 
     """
 
@@ -52,11 +42,11 @@ class Report(Metrics):
     images: list[ScoredImage]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON; without the single images."""
+        """Plain types for JSON, without `images`."""
         return {key: value for key, value in asdict(self).items() if key != "images"}
 
     def summary(self) -> str:
-        """The numbers as lines to read."""
+        """The metrics as text, a line for each class."""
         width = max(map(len, self.classes))
         lines = [
             f"{self.split} of {self.data}: n = {self.n}",
@@ -74,11 +64,14 @@ class Report(Metrics):
         return "\n".join(lines)
 
     def save(self, folder: str | Path, history: list[dict[str, Any]] | None = None) -> None:
-        """Write metrics.json, predictions.csv, confusion.png, and curves.png if there is history.
+        """Write metrics.json, predictions.csv, confusion.png and, given a history, curves.png.
 
         Args:
-            folder: made where it is missing; files of an earlier report are replaced.
+            folder: created if missing; files of an earlier report are replaced.
             history: the lines of the run's history.jsonl.
+
+        Raises:
+            FoodvisionError: if the folder cannot be written.
 
         """
         folder = make_report_folder(folder)
@@ -95,81 +88,11 @@ class Report(Metrics):
             raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def evaluate(
-    classifier: Classifier,
-    data: str | Path,
-    split: str | None = None,
-    batch_size: int = 32,
-    precision: Precision = "float32",
-) -> Report:
-    """Score a classifier.
-
-    Args:
-        classifier: whose class names must include the data set's.
-        data: see `load_dataset`.
-        split: ``train``, ``validation``, ``test`` or ``all``; None for the test split, else all
-            of a flat folder. A validation split that the data set lacks is the one that the
-            classifier's training carved out.
-        batch_size: images at a time; does not change the result.
-        precision: ``float32``; ``bf16``, which is faster on some devices and changes the third
-            digit of a log loss; or ``auto``, whichever is fast. Head and softmax are in float32.
-
-    Raises:
-        DataError: if there is no such split, a class the model does not know, or no readable
-            image.
-
-    """
-    dataset = load_dataset(data)
-    recipe = classifier.info.recipe
-    if recipe.get("classes") or recipe.get("exclude_classes"):
-        log.warning(
-            "the model was trained on %d of %d classes: only their images are scored",
-            len(classifier.classes),
-            len(dataset.classes),
-        )
-        known = [name for name in dataset.classes if name in classifier.classes]
-        dataset = dataset.restricted(known)
-    name, images = _choose(dataset, classifier, split)
-    images = images.relabelled(classifier.classes)
-    log.info("evaluating on %s of %s: %d images", name, dataset.name, len(images))
-
-    running = RunningMetrics(classifier.classes)
-    scored: list[ScoredImage] = []
-    unreadable: list[str] = []
-    with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=len(images), unit="images", info="")
-        sources = (example.source for example in images)
-        results = classifier.logits(sources, batch_size, precision)
-        for image, label, logits in zip(images.names(), images.labels, results, strict=True):
-            bar.advance(task)
-            if isinstance(logits, ImageError):
-                unreadable.append(f"{image}: {logits.reason}")
-                continue
-            running.update(logits[None], label[None])
-            scored.append(_scored(image, int(label), logits, classifier.classes))
-    if unreadable:
-        log.warning(
-            "%d of %d images cannot be opened and are not scored, the first is %s",
-            len(unreadable),
-            len(images),
-            unreadable[0],
-        )
-    if not scored:
-        raise DataError(f"{data}: none of its {len(images)} images can be opened")
-    return Report(
-        **vars(running.result()),
-        data=dataset.name,
-        split=name,
-        unreadable=unreadable,
-        images=scored,
-    )
-
-
 def make_report_folder(folder: str | Path) -> Path:
-    """Make the folder of a report; before the work, so that a slip of the pen loses none.
+    """Create the folder of a report; before the evaluation, so a mistyped path fails first.
 
     Raises:
-        FoodvisionError: if it cannot be made.
+        FoodvisionError: if the folder cannot be created.
 
     """
     folder = Path(folder)
@@ -178,35 +101,3 @@ def make_report_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
     return folder
-
-
-def _choose(
-    dataset: Dataset, classifier: Classifier, split: str | None
-) -> tuple[str, LabelledImages]:
-    splits = dataset.splits
-    if split is None:
-        for name in ("test", FLAT):
-            if name in splits:
-                if name == FLAT:
-                    log.warning(
-                        "%s has no test split: scoring all of it; images that the model was "
-                        "trained on make the result too good",
-                        dataset.name,
-                    )
-                return name, splits[name]
-        raise DataError(f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}")
-    if split in splits:
-        return split, splits[split]
-    recipe = classifier.info.recipe
-    if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
-        seed, fraction = recipe["seed"], recipe["validation_fraction"]
-        carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
-        return split, (carved.train if split == "train" else carved.validation).images
-    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
-
-
-def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredImage:
-    loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
-    best = logits[None].argmax(axis=1)
-    top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
-    return ScoredImage(name, classes[label], classes[best[0]], top, loss)

@@ -125,7 +125,7 @@ def test_client_gets_the_same_answer(served: tuple[Classifier, str], photo: Path
 )
 def test_description_says_what_answers(classifier: Classifier, kind: str) -> None:
     assert build_app(classifier).description == (
-        f"The answer is that of {kind}. It knows only these classes: dots, stripes, waves."
+        f"Answers come from {kind}. It knows only these classes: dots, stripes, waves."
     )
 
 

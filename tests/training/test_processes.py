@@ -21,7 +21,7 @@ SETTINGS = FAST | {"optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 1e9, "
 def train_in_two_processes(data: Path, out: Path, *words: str) -> str:
     run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
     run += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--no-python", sys.executable]
-    command = ["-c", "from foodvision.cli import main; main()", "train", str(data)]
+    command = ["-m", "foodvision", "train", str(data)]
     command += ["--out", str(out), "--device", "cpu", *words]
     ended = subprocess.run([*run, *command], check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -370,8 +370,8 @@ def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
     process = subprocess.Popen(
         [
             sys.executable,
-            "-c",
-            "from foodvision.cli import main; main()",
+            "-m",
+            "foodvision",
             "train",
             str(patterns),
             *settings,

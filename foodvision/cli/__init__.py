@@ -1,0 +1,90 @@
+"""The command line: the list of commands, and the one place where errors end.
+
+Each file of this folder defines the commands of one intention and holds no logic of its own. Heavy
+libraries are imported by the command that needs them: `foodvision --help` imports no torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from foodvision.cli import data, demo, measure, paper, predict, publish, train
+from foodvision.errors import FoodvisionError, RunInterruptedError
+
+app = typer.Typer(
+    name="foodvision",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would double the time of --help
+)
+app.command()(demo.demo)
+app.add_typer(data.app, name="data")
+app.command()(train.train)
+app.command()(measure.evaluate)
+app.command()(measure.info)
+app.command()(predict.predict)
+app.command("app")(publish.open_app)
+app.add_typer(paper.app, name="paper")
+
+
+def main() -> None:
+    """Run the command line: exit 0 on success, 1 with one line on failure, 2 on wrong usage."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    logger, to_stderr = logging.getLogger("foodvision"), logging.StreamHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(to_stderr)
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RunInterruptedError as interrupted:
+        print(f"foodvision: {interrupted}", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(f"foodvision: {_one_line(error)}")
+    finally:
+        logger.removeHandler(to_stderr)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, FoodvisionError):
+        return text
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input/output'}: {error.strerror or text}"
+    # By name and text: torch may not have been imported, and MPS and drivers raise RuntimeError.
+    out_of_memory = isinstance(error, RuntimeError) and "out of memory" in text
+    if out_of_memory or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "not enough memory on the device: use smaller batches (train: --set batch_size=N, "
+            "predict: --batch-size N) or --device cpu"
+        )
+    return f"{type(error).__name__}: {text} (a bug in foodvision; --debug shows the traceback)"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"foodvision {version('foodvision')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """From the paper to a live app: train, measure and serve Vision Transformers."""

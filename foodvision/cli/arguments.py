@@ -1,0 +1,21 @@
+"""The arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Data: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of class folders, Parquet folder or glob, hub:OWNER/NAME, or the name of a "
+        "dataset that 'data get' fetches: drawn, mini, mini20, big.",
+    ),
+]
+Model: TypeAlias = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

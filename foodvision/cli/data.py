@@ -1,0 +1,56 @@
+"""`foodvision data get` and `data split`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foodvision.cli.arguments import Data
+
+app = typer.Typer(help="Fetch and split datasets.", no_args_is_help=True)
+
+
+@app.command()
+def get(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="drawn: drawn pizza, steak and sushi. mini, mini20: photographs of the three, "
+            "10 % and 20 % of Food-101's, as in the course. big: Food-101, all 101 classes, 5 GB "
+            "(DATA hub:ethz/food101 is the same without 'data get').",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write.  [default: data/NAME]")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Cut mini or mini20 from this Food-101 instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the cut from --source.")] = 0,
+) -> None:
+    """Fetch a dataset into a folder; an interrupted download resumes."""
+    from foodvision.data import get_data
+
+    folder = out or Path("data") / name
+    get_data(name, folder, source, seed)
+    print(folder)
+
+
+@app.command()
+def split(
+    data: Data,
+    validation: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+) -> None:
+    """Split a flat folder; writes split.csv and copies nothing."""
+    from foodvision.data import load_dataset, split_folder
+
+    path = split_folder(
+        load_dataset(data, follow_split_csv=False), seed, {"test": test, "validation": validation}
+    )
+    for name, images in load_dataset(data).splits.items():
+        print(f"{name:<11}{len(images):>7,} images")
+    print(path)

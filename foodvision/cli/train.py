@@ -1,0 +1,87 @@
+"""`foodvision train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foodvision.cli.arguments import Data, Device
+
+
+def train(
+    data: Data,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="scratch, probe, finetune, finetune_paper, …, or a TOML file.  [default: "
+            "finetune with --weights, else scratch]"
+        ),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="vit_ti, vit_b16, …")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SRC",
+            help="Start from torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME, a "
+            "model folder, or FILE.npz, .safetensors or .pth.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="File with the classes to learn, one per line."
+        ),
+    ] = None,
+    exclude_classes: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Classes not to learn.")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of the training images to use, 0-1.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.  [default: runs/DATA-RECIPE]")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Resume the interrupted run in --out.")] = False,
+    show_groups: Annotated[
+        bool, typer.Option("--show-groups", help="Print the learning rate of each layer.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier; the test split is not opened."""
+    from foodvision.training.run import train_with
+
+    named = {
+        "network": network,
+        "weights": weights,
+        "classes": classes and _class_names(classes),
+        "exclude_classes": exclude_classes,
+        "fraction": fraction,
+    }
+    settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    settings |= _settings(changes or [])
+    result = train_with(settings, data, recipe, out, device, resume, show_groups)
+    print(f"{result.metrics} (validation)")
+    print(f"Next: foodvision evaluate {result.folder} {data}")
+
+
+def _class_names(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--classes {file}: not a readable UTF-8 text file") from error
+    names = tuple(name for line in lines if (name := line.strip()))
+    if not names:
+        raise typer.BadParameter(f"--classes {file}: contains no class names")
+    return names
+
+
+def _settings(changes: list[str]) -> dict[str, str]:
+    for change in changes:
+        if "=" not in change:
+            raise typer.BadParameter(f"--set {change}: expected KEY=VALUE")
+    return {key.strip(): value.strip() for key, value in (c.split("=", 1) for c in changes)}

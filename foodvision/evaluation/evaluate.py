@@ -1,0 +1,121 @@
+"""Scores a classifier on one split of a dataset: images and labels in, a `Report` out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from foodvision.backends import Precision
+from foodvision.classifier.classifier import Classifier
+from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
+from foodvision.data.sources import FLAT
+from foodvision.errors import DataError, ImageError
+from foodvision.evaluation.report import Report, ScoredImage
+from foodvision.metrics import RunningMetrics, log_loss_of_each
+from foodvision.progress import progress_bar
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    classifier: Classifier,
+    data: str | Path,
+    split: str | None = None,
+    batch_size: int = 32,
+    precision: Precision = "float32",
+) -> Report:
+    """Score a classifier.
+
+    Args:
+        classifier: its class names must include those of the dataset.
+        data: see `load_dataset`.
+        split: ``train``, ``validation``, ``test`` or ``all``. None chooses the test split, or all
+            images of a flat folder. If the dataset has no validation split, ``validation`` is the
+            one that the classifier's training carved out of ``train``.
+        batch_size: images at a time; does not change the result.
+        precision: ``float32``; ``bf16``, which is faster on some devices and changes the third
+            digit of a log loss; or ``auto``, the faster of the two. Head and softmax always run
+            in float32.
+
+    Raises:
+        DataError: if the split does not exist, the model lacks a class, or no image can be opened.
+
+    """
+    dataset = load_dataset(data)
+    recipe = classifier.info.recipe
+    if recipe.get("classes") or recipe.get("exclude_classes"):
+        log.warning(
+            "the model was trained on %d of %d classes: only images of these are scored",
+            len(classifier.classes),
+            len(dataset.classes),
+        )
+        known = [name for name in dataset.classes if name in classifier.classes]
+        dataset = dataset.restricted(known)
+    name, images = _choose(dataset, classifier, split)
+    images = images.relabelled(classifier.classes)
+    log.info("evaluating on %s of %s: %d images", name, dataset.name, len(images))
+
+    running = RunningMetrics(classifier.classes)
+    scored: list[ScoredImage] = []
+    unreadable: list[str] = []
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=len(images), unit="images", info="")
+        sources = (example.source for example in images)
+        results = classifier.logits(sources, batch_size, precision)
+        for image, label, logits in zip(images.names(), images.labels, results, strict=True):
+            bar.advance(task)
+            if isinstance(logits, ImageError):
+                unreadable.append(f"{image}: {logits.reason}")
+                continue
+            running.update(logits[None], label[None])
+            scored.append(_scored(image, int(label), logits, classifier.classes))
+    if unreadable:
+        log.warning(
+            "%d of %d images cannot be opened and are not scored; the first is %s",
+            len(unreadable),
+            len(images),
+            unreadable[0],
+        )
+    if not scored:
+        raise DataError(f"{data}: none of its {len(images)} images can be opened")
+    return Report(
+        **vars(running.result()),
+        data=dataset.name,
+        split=name,
+        unreadable=unreadable,
+        images=scored,
+    )
+
+
+def _choose(
+    dataset: Dataset, classifier: Classifier, split: str | None
+) -> tuple[str, LabelledImages]:
+    splits = dataset.splits
+    if split is None:
+        for name in ("test", FLAT):
+            if name in splits:
+                if name == FLAT:
+                    log.warning(
+                        "%s has no test split: scoring all images; the result is too good if the "
+                        "model was trained on any of them",
+                        dataset.name,
+                    )
+                return name, splits[name]
+        raise DataError(f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}")
+    if split in splits:
+        return split, splits[split]
+    recipe = classifier.info.recipe
+    if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
+        seed, fraction = recipe["seed"], recipe["validation_fraction"]
+        carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
+        return split, (carved.train if split == "train" else carved.validation).images
+    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
+
+
+def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredImage:
+    loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
+    best = logits[None].argmax(axis=1)
+    top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
+    return ScoredImage(name, classes[label], classes[best[0]], top, loss)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from foodvision import cli
+from foodvision.classifier.classifier import Classifier
+
+FAST = [
+    f"--set={change}" for change in ("image_size=32", "num_layers=1", "epochs=1", "batch_size=16")
+]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    def call(*args: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["foodvision", *map(str, args)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)  # as the interpreter does at its end
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path, classifier: Classifier) -> Path:
+    classifier.save(tmp_path / "model")
+    return tmp_path / "model"

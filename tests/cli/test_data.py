@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foodvision.data import food101
+from tests.cli.conftest import Result
+from tests.conftest import CLASSES
+from tests.files.web import Web
+
+
+def test_data_get_fetches_and_without_a_network_says_where_to_put_the_file(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for split in ("train", "test"):
+            for label in CLASSES:
+                file.writestr(f"{split}/{label}/1.jpg", b"x")
+                file.writestr(f"{split}/{label}/2.jpg", b"y")
+    web = Web(buffer.getvalue())
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(food101.RELEASES, "mini20", food101.Release(web.file(), 10**6, 99))
+    done = run("data", "get", "mini20")
+    assert (done.code, done.out.strip(), done.err) == (0, str(Path("data/mini20")), "")
+    assert len(list(Path("data/mini20").glob("*/*/*.jpg"))) == 12
+    web.stop()
+    failed = run("data", "get", "mini20", "--out", "other/mini")
+    assert (failed.code, failed.out, len(failed.err.splitlines())) == (1, "", 1)
+    for part in (web.url, "cannot be reached", web.file().digest, "at other/mini.zip"):
+        assert part in failed.err
+
+
+def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = shutil.copytree(patterns / "train", tmp_path / "d")
+    result = run("data", "split", root, "--test", "0.2")
+    assert result.code == 0, result.err
+    assert (root / "split.csv").exists()
+    assert "test" in result.out

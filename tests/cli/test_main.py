@@ -1,0 +1,161 @@
+"""What all commands share: help, exit codes, one clear line for each error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from foodvision.classifier.classifier import Classifier
+from tests.cli.conftest import Result
+
+
+def test_help_and_version_are_quick_and_import_no_torch() -> None:
+    program = (
+        "import sys; sys.argv = ['foodvision', '--help']\n"
+        "from foodvision.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print('heavy:', {'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules))\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "COVERAGE_RUN"}
+    best = 9.0
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+        )
+        best = min(best, time.perf_counter() - started)
+    assert "heavy: set()" in done.stdout
+    assert "evaluate" in done.stdout
+    assert best < 2.0  # 0.2 s on a quiet machine; the imports are what would slow it down
+
+
+def test_version(run: Callable[..., Result]) -> None:
+    assert run("--version").out.startswith("foodvision 0.")
+
+
+def test_wrong_usage_is_exit_2(run: Callable[..., Result]) -> None:
+    assert run("train").code == 2
+    assert run("nosuch").code == 2
+    assert run("train", "x", "--set", "epochs").code == 2
+
+
+def one_class(tmp_path: Path) -> Path:
+    (tmp_path / "one" / "a").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "one" / "a" / "1.png")
+    return tmp_path / "one"
+
+
+def empty(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+def text_image(tmp_path: Path) -> Path:
+    (tmp_path / "text.jpg").write_text("I am a text.")
+    return tmp_path / "text.jpg"
+
+
+def occupied(tmp_path: Path) -> Path:
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "run"
+
+
+def corrupt(model: Path) -> Path:
+    (model / "model.safetensors").write_bytes(b"x" * 50)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (lambda t, m, p: ["train", t / "nowhere"], "no such folder"),
+        (lambda t, m, p: ["train", empty(t)], "no class folders with images"),
+        (lambda t, m, p: ["train", one_class(t)], "has one class"),
+        (lambda t, m, p: ["train", p, "--set", "epoch=3"], "did you mean 'epochs'"),
+        (lambda t, m, p: ["train", p, "--recipe", "nosuch"], "no recipe 'nosuch'"),
+        (lambda t, m, p: ["train", p, "--network", "vgg"], "no network 'vgg'"),
+        (lambda t, m, p: ["train", p, "--out", occupied(t)], "cannot be written"),
+        (lambda t, m, p: ["train", p, "--out", m], "is not empty"),
+        (lambda t, m, p: ["train", p, "--device", "tpu"], "not on this machine"),
+        (lambda t, m, p: ["evaluate", t / "nowhere", p], "no such model folder"),
+        (lambda t, m, p: ["evaluate", corrupt(m), p], "model.safetensors is damaged"),
+        (lambda t, m, p: ["evaluate", m, p, "--split", "mine"], "has no split mine"),
+        (lambda t, m, p: ["evaluate", m, p, "--out", occupied(t)], "cannot be written"),
+        (lambda t, m, p: ["predict", t / "no.jpg", "--model", m], "no such file"),
+        (lambda t, m, p: ["predict", empty(t), "--model", m], "no images in this folder"),
+        (lambda t, m, p: ["predict", text_image(t), "--model", m], "not an image"),
+        (lambda t, m, p: ["predict", p, "--model", m, "--out", "x.txt"], "must end in .csv"),
+        (lambda t, m, p: ["predict", p, "--model", m, "--out", occupied(t) / "a.csv"], "written"),
+        (lambda t, m, p: ["info", empty(t)], "not a model folder"),
+        (lambda t, m, p: ["app", t / "nowhere"], "no such model folder"),
+        (lambda t, m, p: ["data", "get", "nosuch"], "no data set 'nosuch'"),
+        (lambda t, m, p: ["data", "get", "drawn", "--out", m], "is not empty"),
+        (lambda t, m, p: ["data", "get", "mini", "--out", m], "is not empty"),
+        (lambda t, m, p: ["data", "get", "mini", "--source", t / "nowhere"], "no such folder"),
+        (lambda t, m, p: ["data", "get", "mini20", "--source", p], "has no pizza in train"),
+        (lambda t, m, p: ["data", "get", "big", "--source", p], "only mini, mini20 can"),
+        (lambda t, m, p: ["data", "split", p], "comes with splits"),
+    ],
+)
+def test_the_likely_mistakes_are_one_clear_line(
+    command: Callable[[Path, Path, Path], list[object]],
+    reason: str,
+    run: Callable[..., Result],
+    model: Path,
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*command(tmp_path, model, patterns))
+    assert result.code == 1, result
+    assert reason in result.err
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    assert result.err.startswith("foodvision: ")
+    assert result.out == ""
+
+
+def test_a_bug_is_one_line_too_and_debug_shows_it(
+    run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classifier, "describe", lambda self: 1 / 0)
+    result = run("info", model)
+    assert result.code == 1
+    assert result.err.strip() == (
+        "foodvision: ZeroDivisionError: division by zero "
+        "(a bug in foodvision; --debug shows the traceback)"
+    )
+    with pytest.raises(ZeroDivisionError):
+        run("info", model, "--debug")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ..."),
+        torch.cuda.OutOfMemoryError("Allocation on device 0 would exceed allowed memory."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GiB)."),
+    ],
+    ids=["torch", "torch.cuda", "driver", "mps"],
+)
+def test_out_of_memory_says_what_to_do(
+    error: Exception, run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(self: Classifier) -> str:
+        raise error
+
+    monkeypatch.setattr(Classifier, "describe", describe)
+    result = run("info", model)
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    for part in ("not enough memory", "--set batch_size=N", "--batch-size N", "--device cpu"):
+        assert part in result.err

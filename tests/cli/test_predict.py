@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Result
+from tests.conftest import CLASSES
+
+
+def test_predict_takes_files_folders_globs_and_keeps_going(
+    run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
+) -> None:
+    folder = patterns / "test" / "dots"
+    listed = json.loads(run("predict", folder, "--model", model, "--json").out)
+    assert len(listed) == 10
+    assert set(listed[0]) == {"path", "label", "probability", "probabilities", "sure", "error"}
+    globbed = run("predict", str(patterns / "test" / "*" / "1000.png"), "--model", model)
+    assert len(globbed.out.splitlines()) == 3
+
+    (tmp_path / "bad.jpg").write_text("I am a text.")
+    mixed = run("predict", folder / "1000.png", tmp_path / "bad.jpg", "--model", model, "--json")
+    rows = json.loads(mixed.out)
+    assert (mixed.code, rows[0]["error"], rows[1]["label"]) == (0, None, None)
+    assert "1 of 2 images cannot be opened" in mixed.err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_predict_writes_files(
+    suffix: str, run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"answers.{suffix}"
+    assert run("predict", patterns / "test", "--model", model, "--out", out).code == 0
+    assert len(out.read_text().splitlines()) == 30 + (suffix == "csv")
+
+
+def test_predict_reads_standard_input(model: Path, patterns: Path) -> None:
+    content = (patterns / "test" / "dots" / "1000.png").read_bytes()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "foodvision",
+            "predict",
+            "-",
+            "--model",
+            str(model),
+            "--json",
+            "--device",
+            "cpu",
+        ],
+        input=content,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)[0]["label"] in CLASSES
