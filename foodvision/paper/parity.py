@@ -177,7 +177,7 @@ def _google(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
     The authors' own resize is one line of scipy (vit_jax/checkpoint.py), and done here by it.
     """
     arrays = write_npz(_randomise(ViT(config)), folder / "weights.npz")
-    positions = GOOGLE.theirs("embedding.E_pos")[0]
+    positions = GOOGLE.source_names("embedding.E_pos")[0]
     E_pos = arrays[positions][0]
 
     def logits(x: Tensor) -> Tensor:

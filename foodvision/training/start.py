@@ -47,7 +47,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         return Start(untrained, recipe.image_spec(), None)
     try:
         checkpoint = read_checkpoint(recipe.weights)
-        known = checkpoint.knows(classes) and recipe.class_weights == "none"
+        known = checkpoint.has_head_for(classes) and recipe.class_weights == "none"
         if known and recipe.optimizer != "lbfgs":
             log.info("%s: knows these classes, and keeps its head", recipe.weights)
         pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,23 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
-from foodvision.images import ImageSpec
-from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
 from foodvision.models.network import Network
 from foodvision.weights import from_timm
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.from_transformers import from_transformers_config, to_transformers_config
-from foodvision.weights.layouts import HEAD, TIMM, TRANSFORMERS, recognise
-from foodvision.weights.prefixes import OWN
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, read_json
+from foodvision.weights.from_transformers import (
+    full_names,
+    to_transformers_config,
+)
+from foodvision.weights.layouts import FOODVISION, TIMM, TRANSFORMERS
+from foodvision.weights.repository import (
+    CONFIG,
+    WEIGHTS,
+    class_names,
+    image_spec,
+    network_config,
+    read_json,
+)
+from foodvision.weights.sizes import vit_config
 from foodvision.weights.tensors import read_tensors
 
 
@@ -40,70 +48,32 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
     """Weights and the config.json that describes them; the folder may describe their images."""
     if "architecture" in config:
         return _timm(config, tensors)
-    classes = _class_names(config)
-    model_type = config.get("model_type")
-    spec = _image_spec(folder, config)
-    if model_type == "foodvision":
-        own = _own_config(config)
-        return Checkpoint(OWN[own.family], tensors, own, spec, classes)
-    if model_type == "vit":
-        tensors = recognise(tensors)[1]
-        head = tensors.get(TRANSFORMERS.theirs(HEAD[1])[0])
-        num_classes = len(classes) if classes else 1 if head is None else len(head)
-        network = from_transformers_config(config, num_classes)
-        if config.get("qkv_bias") is False:  # the same as biases of zero
-            tensors |= _zero_biases(network)
-        return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
-    raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+    spec, classes = image_spec(folder, config), class_names(config)
+    if config.get("model_type") == "foodvision":
+        network = network_config(config)
+        return Checkpoint(FOODVISION[network.family], tensors, network, spec, classes)
+    tensors = full_names(tensors)
+    head = tensors.get(TRANSFORMERS.source_names("head.bias")[0])
+    if head is None:  # id2label may be there all the same
+        classes = None
+    network = network_config(config, 1 if head is None else len(head))
+    if config.get("qkv_bias") is False:  # the same as biases of zero
+        tensors |= _zero_biases(network)
+    return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
 
 
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     from_timm.check_architecture(config)
-    spec = from_timm.image_spec(config)
-    return Checkpoint(TIMM, tensors, TIMM.sizes(tensors), spec, from_timm.class_names(config))
+    spec, classes = from_timm.image_spec(config), from_timm.class_names(config)
+    return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)
 
 
-def _zero_biases(network: ViTConfig) -> dict[str, Tensor]:
+def _zero_biases(network: Any) -> dict[str, Tensor]:
     return {
         name: torch.zeros(network.hidden_size, dtype=torch.float32, device="cpu")
         for layer in range(network.num_layers)
-        for name in TRANSFORMERS.theirs(f"blocks.{layer}.msa.U_qkv.bias")
+        for name in TRANSFORMERS.source_names(f"blocks.{layer}.msa.U_qkv.bias")
     }
-
-
-def _image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
-    ours = config.get("foodvision") or {}
-    try:
-        if "image_spec" in ours:
-            return ImageSpec.from_dict(ours["image_spec"])
-        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"the description of its images is damaged ({error})") from error
-
-
-def _class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """None where there are none, as in a backbone without a head."""
-    if "id2label" not in config:
-        return None
-    names = config["id2label"]
-    if (
-        not isinstance(names, dict)
-        or set(names) != {str(i) for i in range(len(names))}
-        or not names
-    ):
-        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-    return tuple(str(names[str(i)]) for i in range(len(names)))
-
-
-def _own_config(config: dict[str, Any]) -> NetworkConfig:
-    try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config["network"].items()
-        }
-        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
 
 
 def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -113,28 +83,13 @@ def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tens
     ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; whole
     numbers, such as batch normalisation's counters, stay what they are.
     """
-    config, tensors = _CONTENT[network.config.family](network.config, network.state_dict())
-    return config, {name: _as_saved(tensor) for name, tensor in tensors.items()}
-
-
-def _vit_content(
-    config: ViTConfig, state: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    if config.pooling != "class_token":
-        return _own_content(config, state)
-    return to_transformers_config(config), TRANSFORMERS.write(state, config)
-
-
-def _own_content(
-    config: NetworkConfig, state: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    return {"model_type": "foodvision", "network": asdict(config)}, state
-
-
-_CONTENT: dict[str, Callable[..., tuple[dict[str, Any], Mapping[str, Tensor]]]] = {
-    "vit": _vit_content,
-    "torchvision": _own_content,
-}
+    config: Any = network.config
+    tensors: Mapping[str, Tensor] = network.state_dict()
+    if config.family == "vit" and config.pooling == "class_token":
+        described, tensors = to_transformers_config(config), TRANSFORMERS.write(tensors, config)
+    else:
+        described = {"model_type": "foodvision", "network": asdict(config)}
+    return described, {name: _as_saved(tensor) for name, tensor in tensors.items()}
 
 
 def _as_saved(tensor: Tensor) -> Tensor:

@@ -10,12 +10,15 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor
-from torchvision.models import WeightsEnum
+from torchvision.models import ViT_B_16_Weights, WeightsEnum
 
 from foodvision.errors import DataError, ModelError
 from foodvision.files.download import RemoteFile, fetch
 from foodvision.images import ImageSpec
+from foodvision.models.config import TorchvisionConfig
 from foodvision.models.library import network_names
+from foodvision.weights.checkpoint import Checkpoint
+from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
 
 
 def find_weights(name: str) -> WeightsEnum:
@@ -109,13 +112,29 @@ def image_spec(weights: WeightsEnum) -> ImageSpec:
     )
 
 
-def class_names(weights: WeightsEnum) -> tuple[str, ...]:
-    """ImageNet's thousand."""
-    return tuple(weights.meta["categories"])
+def usual_spec(size: int) -> ImageSpec:
+    """What torchvision's Vision Transformers use unless their weights say otherwise."""
+    return image_spec(ViT_B_16_Weights.IMAGENET1K_V1).at(size)
 
 
-def todays_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A published file's, as today's `TorchvisionNetwork` names them; files can be years older."""
+def to_checkpoint(weights: WeightsEnum, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """Published weights of a `TorchvisionNetwork`."""
+    spec, classes = image_spec(weights), tuple(weights.meta["categories"])
+    config = TorchvisionConfig(network_name(weights), spec.size, len(classes))
+    tensors = current_tensors(config.name, tensors)
+    return Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, spec, classes)
+
+
+def current_vit_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The names in a `VisionTransformer`; its published files are older than them."""
+    return {
+        re.sub(r"\.mlp\.linear_([12])\.", lambda m: f".mlp.{3 * int(m[1]) - 3}.", name): tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def current_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A published file's tensors as torchvision names them now; the file can be years older."""
     tensors = {
         # densenet.py, _load_state_dict
         re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): tensor

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from foodvision.errors import ModelError
 from foodvision.models.config import ViTConfig
+
+T = TypeVar("T")
 
 
 def to_transformers_config(config: ViTConfig) -> dict[str, Any]:
@@ -60,3 +62,9 @@ def from_transformers_config(config: Mapping[str, Any], num_classes: int) -> ViT
         )
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise ModelError(f"config.json: {error}") from error
+
+
+def full_names(tensors: Mapping[str, T]) -> dict[str, T]:
+    """The names in a `ViTForImageClassification`; a `ViTModel` saved alone lacks their prefix."""
+    alone = "embeddings.patch_embeddings.projection.weight" in tensors
+    return {f"vit.{name}" if alone else name: tensor for name, tensor in tensors.items()}

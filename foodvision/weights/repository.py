@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.errors import ModelError
+from foodvision.images import ImageSpec
+from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
+from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
@@ -72,3 +75,66 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} is no JSON object")
     return content
+
+
+def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
+    """How images are prepared: what we wrote into config.json, or the image processor beside it.
+
+    Raises:
+        ModelError: if neither is there and in order.
+
+    """
+    ours = config.get("foodvision") or {}
+    try:
+        if "image_spec" in ours:
+            return ImageSpec.from_dict(ours["image_spec"])
+        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelError(f"the description of its images is damaged ({error})") from error
+
+
+def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names of the classes, as config.json has them; None if it has none.
+
+    Raises:
+        ModelError: if they are not numbered 0, 1, 2, ...
+
+    """
+    if "id2label" not in config:
+        return None
+    names = config["id2label"]
+    if (
+        not isinstance(names, dict)
+        or set(names) != {str(i) for i in range(len(names))}
+        or not names
+    ):
+        raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def network_config(config: dict[str, Any], num_classes: int | None = None) -> NetworkConfig:
+    """The network that config.json describes, of transformers' format or ours.
+
+    Args:
+        config: the content of config.json.
+        num_classes: K, which transformers' format does not state; None for that of id2label.
+
+    Raises:
+        ModelError: naming a value that is damaged or not supported.
+
+    """
+    model_type = config.get("model_type")
+    if model_type == "vit":
+        if num_classes is None:
+            num_classes = len(class_names(config) or ())
+        return from_transformers_config(config, num_classes)
+    if model_type != "foodvision":
+        raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+    try:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config["network"].items()
+        }
+        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error

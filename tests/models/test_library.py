@@ -20,16 +20,16 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import TorchvisionConfig
 from foodvision.models.library import TorchvisionNetwork, network_names
+from foodvision.models.network import Network, build_network
+from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_torchvision import (
-    class_names,
+    current_tensors,
     image_spec,
     network_name,
     published_weights,
-    todays_tensors,
     weight_name,
 )
-from foodvision.weights.layouts import empty_network
-from foodvision.weights.prefixes import torchvision_format
+from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
 from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
@@ -48,12 +48,11 @@ def theirs(name: str) -> nn.Module:
     return network.eval()
 
 
-def ours(name: str, network: nn.Module, size: int) -> TorchvisionNetwork:
+def ours(name: str, network: nn.Module, size: int) -> Network:
+    tensors = current_tensors(name, network.state_dict())
     config = TorchvisionConfig(name, size)
-    state = torchvision_format(config).read(todays_tensors(name, network.state_dict()), config)
-    loaded = empty_network(config)
-    loaded.load_state_dict(state, assign=True)
-    return loaded.eval()
+    checkpoint = Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, ImageSpec(size))
+    return checkpoint.build().network
 
 
 def assert_same_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size: int) -> None:
@@ -67,7 +66,7 @@ def assert_same_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size
 
 @pytest.mark.parametrize("name", network_names())
 def test_every_network_has_the_published_number_of_parameters(name: str) -> None:
-    network = empty_network(TorchvisionConfig(name))
+    network = build_network(TorchvisionConfig(name), empty=True)
     count = sum(weight.numel() for weight in network.parameters())
     added = 1000 if name == "maxvit_t" else 0  # the bias of our head
     for weights in get_model_weights(name):
@@ -185,7 +184,7 @@ def test_every_published_weights_describe_their_images_and_classes() -> None:
         assert [spec.height, spec.width] == transform.crop_size * 2
         assert [spec.resize_size] == transform.resize_size
         assert transform.antialias
-        assert len(class_names(weights)) == 1000
+        assert len(weights.meta["categories"]) == 1000
         names.add(network_name(weights))
         assert weight_name(weights) == f"{network_name(weights)}/{weights.name}"
     assert {name for name in names if not name.startswith("vit_")} == set(network_names())
@@ -263,10 +262,13 @@ def test_another_head_and_resolution(tmp_path: Path) -> None:
     [
         (lambda s: {n: t for n, t in s.items() if n != "layer1.0.bn1.bias"}, "lack layer1.0.bn1.b"),
         (lambda s: {n: t for n, t in s.items() if n != "fc.bias"}, "lack fc.bias"),
-        (lambda s: s | {"aux.bias": s["fc.bias"]}, "hold what resnet18 has not: aux.bias"),
+        (
+            lambda s: s | {"aux.bias": s["fc.bias"]},
+            "hold aux.bias, which the network",
+        ),
         (
             lambda s: s | {"fc.weight": s["fc.weight"][:5]},
-            r"fc\.weight is of shape \(5, 512\), not \(1000, 512\)",
+            r"fc\.weight has shape \(5, 512\), not \(1000, 512\)",
         ),
         (
             lambda s: s | {"fc.bias": torch.arange(1000)},
