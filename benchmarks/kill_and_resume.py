@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from foodvision.training import load_recipe
+from foodvision.training.settings import load_recipe
 from tests.training.test_resume import KILL, MOMENTS, sha256
 
 SETTINGS = {"epochs": 3, "num_workers": 2}

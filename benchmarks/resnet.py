@@ -20,10 +20,10 @@ from foodvision.backends.device import has_fast_bf16, keep_freed_memory
 from foodvision.data import LabelledImages, load_dataset, training_splits
 from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.training import load_recipe
 from foodvision.training.batches import validation_loader
 from foodvision.training.loop import Training
 from foodvision.training.recipe import Recipe
+from foodvision.training.settings import load_recipe
 
 
 @torch.inference_mode()

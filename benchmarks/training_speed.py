@@ -46,8 +46,9 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     from foodvision.images import ImageSpec
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
-    from foodvision.training import Recipe, load_recipe
     from foodvision.training.loop import Training
+    from foodvision.training.recipe import Recipe
+    from foodvision.training.settings import load_recipe
 
     keep_freed_memory()
     settings = {"batch_size": case["batch"], "precision": precision, "epochs": 1000}

@@ -14,7 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foodvision.classifier import Classifier, Prediction
+    from foodvision.classifier.classifier import Classifier
+    from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
     from foodvision.evaluation import Report, evaluate
@@ -22,26 +23,28 @@ if TYPE_CHECKING:
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
     from foodvision.models.vit_builtin import ViTBuiltin
-    from foodvision.training import Recipe, TrainingResult, load_recipe, train
+    from foodvision.training.recipe import Recipe
+    from foodvision.training.run import TrainingResult, train
+    from foodvision.training.settings import load_recipe
 
 _MODULES = {
-    "Classifier": "classifier",
+    "Classifier": "classifier.classifier",
     "Dataset": "data",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
-    "Prediction": "classifier",
-    "Recipe": "training",
+    "Prediction": "classifier.predict",
+    "Recipe": "training.recipe",
     "Report": "evaluation",
-    "TrainingResult": "training",
+    "TrainingResult": "training.run",
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
     "evaluate": "evaluation",
     "load_dataset": "data",
-    "load_recipe": "training",
+    "load_recipe": "training.settings",
     "open_image": "images",
-    "train": "training",
+    "train": "training.run",
 }
 
 __all__ = [

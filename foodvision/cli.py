@@ -83,6 +83,13 @@ def _one_line(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         return f"{error.filename or 'input/output'}: {error.strerror or text}"
+    # By name and text: torch may not have been imported, and MPS and drivers raise RuntimeError.
+    out_of_memory = isinstance(error, RuntimeError) and "out of memory" in text
+    if out_of_memory or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "not enough memory on the device: use smaller batches (train: --set batch_size=N, "
+            "predict: --batch-size N) or --device cpu"
+        )
     return f"{type(error).__name__}: {text} (a fault of foodvision's; --debug shows where)"
 
 
@@ -202,7 +209,7 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a classifier on a data set; its test split stays closed."""
-    from foodvision.training import train
+    from foodvision.training.run import train_with
 
     named = {
         "network": network,
@@ -213,7 +220,7 @@ def train(
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= _settings(changes or [])
-    result = train(data, recipe, out, device, resume, show_groups, **settings)
+    result = train_with(settings, data, recipe, out, device, resume, show_groups)
     print(f"{result.metrics} (validation)")
     print(f"Next: foodvision evaluate {result.folder} {data}")
 
@@ -254,7 +261,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a classifier: log loss first, then accuracy with its interval, and each class."""
-    from foodvision.classifier import Classifier
+    from foodvision.classifier.classifier import Classifier
     from foodvision.evaluation import evaluate, make_report_folder
 
     if out:
@@ -279,7 +286,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Classify images; an image that cannot be opened costs no other one."""
-    from foodvision.classifier import Classifier
+    from foodvision.classifier.classifier import Classifier
     from foodvision.classifier.predict import find_inputs, write_predictions
 
     sources = find_inputs(inputs)
@@ -290,9 +297,9 @@ def predict(
 @app.command()
 def info(model: Model) -> None:
     """Say what a model is: network, images, classes, training, measured numbers."""
-    from foodvision.classifier import Classifier
+    from foodvision.classifier.info import describe
 
-    print(Classifier.load(model, "cpu").describe())
+    print(describe(model))
 
 
 @app.command(name="app")
@@ -305,7 +312,7 @@ def open_app(
 ) -> None:
     """Open the app of a classifier in the browser."""
     from foodvision.apps.classify import launch_app
-    from foodvision.classifier import Classifier
+    from foodvision.classifier.classifier import Classifier
 
     launch_app(Classifier.load(model, device), host, port, browser)
 

@@ -18,7 +18,7 @@ from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, resize
 from foodvision.metrics import RunningMetrics
-from foodvision.training import train
+from foodvision.training.run import train
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from foodvision.classifier import Classifier  # noqa: E402
+from foodvision.classifier.classifier import Classifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
 from foodvision.models.config import TorchvisionConfig, ViTConfig  # noqa: E402
 from foodvision.models.library import TorchvisionNetwork  # noqa: E402

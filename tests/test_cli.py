@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from PIL import Image
 
 from foodvision import cli
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.data import food101
 from tests.conftest import CLASSES
 from tests.files.web import Web
@@ -294,6 +295,30 @@ def test_a_fault_of_ours_is_one_line_too_and_debug_shows_it(
     )
     with pytest.raises(ZeroDivisionError):
         run("info", model, "--debug")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ..."),
+        torch.cuda.OutOfMemoryError("Allocation on device 0 would exceed allowed memory."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GiB)."),
+    ],
+    ids=["torch", "torch.cuda", "driver", "mps"],
+)
+def test_out_of_memory_says_what_to_do(
+    error: Exception, run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(self: Classifier) -> str:
+        raise error
+
+    monkeypatch.setattr(Classifier, "describe", describe)
+    result = run("info", model)
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    for part in ("not enough memory", "--set batch_size=N", "--batch-size N", "--device cpu"):
+        assert part in result.err
 
 
 def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foodvision import drawings
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -30,26 +30,34 @@ def build_app(classifier: Classifier) -> gr.Blocks:
     except ImportError as error:
         raise MissingExtraError("the app", "app") from error
 
-    def predict(image: str | None) -> tuple[dict[str, float], str]:
+    def predict(image: str | None) -> tuple[dict[str, float], float]:
         if image is None:
             raise gr.Error("Choose an image first.", print_exception=False)
         started = time.perf_counter()
         try:
             prediction = classifier.predict(image)
         except ImageError as error:
-            raise gr.Error(f"This image {error.reason}.", print_exception=False) from error
-        milliseconds = (time.perf_counter() - started) * 1000
-        return prediction.probabilities, f"{milliseconds:.0f} ms"
+            sentence = f"This image cannot be opened: {error.reason}. Choose another one."
+            raise gr.Error(sentence, print_exception=False) from error
+        return prediction.probabilities, round(time.perf_counter() - started, 3)
 
+    # The file itself: Gradio would convert the image in its own way (alpha dropped, no colour
+    # profile), and training and app must open it alike.
+    upload = gr.Image(type="filepath", image_mode=None, label="Image")
+    open_with_gradio = upload.preprocess
+
+    def pass_file(payload: Any) -> str | None:
+        """Gradio's own opens every file once, and shows an error without a reason if it cannot."""
+        return payload.path if payload and payload.path else open_with_gradio(payload)
+
+    upload.preprocess = pass_file
     examples = _examples(classifier)
     return gr.Interface(
         predict,
-        # The file itself and no mode: Gradio would otherwise convert the image its own way
-        # (alpha dropped, no colour profile), and training and app must open it alike.
-        gr.Image(type="filepath", image_mode=None, label="Image"),
+        upload,
         [
             gr.Label(num_top_classes=min(5, len(classifier.classes)), label="It is"),
-            gr.Textbox(label="It took"),
+            gr.Number(label="Prediction time (s)"),
         ],
         title=_title(classifier.classes),
         description=_description(classifier),
@@ -88,11 +96,10 @@ def _title(classes: tuple[str, ...]) -> str:
 def _description(classifier: Classifier) -> str:
     kind, classes = classifier.network.config.kind, ", ".join(classifier.classes)
     text = f"The answer is that of {kind}. It knows only these classes: {classes}"
-    metrics = classifier.metadata.get("metrics")
-    if metrics:
+    if metrics := classifier.info.metrics:
         text += (
-            f". On {metrics['n']} validation images it was right {metrics['accuracy']:.0%} of "
-            f"the time (log loss {metrics['log_loss']:.2f})"
+            f". On {metrics.n} validation images it was right {metrics.accuracy:.0%} of "
+            f"the time (log loss {metrics.log_loss:.2f})"
         )
     return text + "."
 

@@ -1,30 +1,18 @@
-"""What a network runs on."""
+"""Devices and precisions: which there are here, and which are fast."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
-from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from foodvision.errors import FoodvisionError, ImageError
-from foodvision.images import ImageSpec
-from foodvision.images.decode import ImageSource
-from foodvision.images.transforms import open_pixels, prepare
-
-Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
-Precision: TypeAlias = Literal["auto", "bf16", "float32"]
+from foodvision.backends import Precision
+from foodvision.errors import FoodvisionError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -74,53 +62,6 @@ def decide_precision(precision: Precision, device: torch.device) -> Precision:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """Run networks in this precision; their heads stay in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-
-
-@torch.inference_mode()
-def in_batches(
-    compute: Callable[[Tensor], Tensor],
-    sources: Iterable[ImageSource],
-    spec: ImageSpec,
-    device: torch.device,
-    batch_size: int,
-) -> Iterator[np.ndarray | ImageError]:
-    """What a network computes of each image, or what is wrong with the image, in their order.
-
-    Images are decoded in threads, two batches ahead of the network and no more: a million of
-    them take no more memory than a hundred.
-
-    Args:
-        compute: from images (B, C, H, W) to rows (B, D), both on `device`.
-        sources: what `open_image` takes.
-        spec: how an image is prepared.
-        device: of the network.
-        batch_size: images at a time.
-
-    Returns:
-        float32 of shape (D,) for each.
-
-    """
-
-    def prepared(source: ImageSource) -> Tensor | ImageError:
-        try:
-            return prepare(open_pixels(source, spec), spec)
-        except ImageError as error:
-            return error
-
-    remaining = iter(sources)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        window: deque[Future[Tensor | ImageError]] = deque()
-        while True:
-            ahead = islice(remaining, 2 * batch_size - len(window))
-            window.extend([pool.submit(prepared, source) for source in ahead])
-            if not window:
-                return
-            batch = [window.popleft().result() for _ in range(min(batch_size, len(window)))]
-            pixels = [x for x in batch if isinstance(x, Tensor)]
-            rows: Iterator[np.ndarray] = iter(())
-            if pixels:
-                rows = iter(compute(torch.stack(pixels).to(device)).float().cpu().numpy())
-            yield from (x if isinstance(x, ImageError) else next(rows) for x in batch)
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:

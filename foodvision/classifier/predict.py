@@ -7,17 +7,60 @@ import glob
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from foodvision.classifier import Prediction
+import numpy as np
+from scipy.special import softmax
+
 from foodvision.data.sources import images_below
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    Attributes:
+        path: where the image came from.
+        label: the most probable class; None if the image could not be opened.
+        probability: of that class, in 0-1.
+        probabilities: of every class, summing to 1, the most probable first.
+        sure: whether the classifier is sure; None until it is calibrated.
+        error: why the image could not be opened; None if it was.
+
+    """
+
+    path: str
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    sure: bool | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+
+def answer(path: str, logits: np.ndarray, classes: Sequence[str]) -> Prediction:
+    """The prediction that K logits are, for K classes."""
+    probabilities = softmax(logits.astype(np.float64))
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = {classes[i]: float(probabilities[i]) for i in order}
+    label = next(iter(ranked))
+    return Prediction(path, label, ranked[label], ranked)
+
+
+def name_of(source: ImageSource) -> str:
+    """What a prediction calls its image."""
+    return str(source) if isinstance(source, str | Path) else "<image>"
 
 
 def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:

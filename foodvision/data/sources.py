@@ -172,6 +172,7 @@ class Dataset:
         name: short, for the default name of a run.
         classes: names in the order of the labels.
         splits: ``train``, ``validation``, ``test`` as far as they are given, or only ``all``.
+            Of the Hub, further ones under their own names.
         root: the folder, where there is one.
 
     """
@@ -428,26 +429,55 @@ def _from_rows(text: str, short_name: str, /, **options: Any) -> Dataset:
         loaded = datasets.load_dataset(**options)
     except Exception as error:  # pyarrow, fsspec, httpx: each has its own
         raise DataError(f"{text}: cannot be read ({_first_line(error)})") from error
-    splits: dict[str, tuple[ArrowStore, np.ndarray]] = {}
+    found: dict[str, tuple[ArrowStore, np.ndarray]] = {}
     classes: tuple[str, ...] = ()
-    for given, rows in loaded.items():
-        split = _SPLIT_NAMES.get(given, FLAT)
+    for split, rows in _usual_splits(text, loaded, datasets).items():
         image, label = _columns(text, rows.features, datasets)
-        rows = rows.cast_column(image, datasets.Image(decode=False))
-        values = rows.select_columns(label).with_format("numpy")[:][label]
+        column = rows.select_columns(label).with_format("arrow")[:][label]
         if isinstance(rows.features[label], datasets.ClassLabel):
-            classes = tuple(rows.features[label].names)
+            classes, values = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
         else:
-            classes = tuple(sorted(set(classes) | set(map(str, values.tolist()))))
-        splits[split] = (ArrowStore(rows, image, split), values)
-    images = {}
-    for split, (store, values) in splits.items():
-        if values.dtype.kind not in "iu":
-            values = np.array([classes.index(str(value)) for value in values.tolist()])
-        if len(values) and (values.min() < 0 or values.max() >= len(classes)):
+            values = np.array(column.to_pylist(), dtype=object)
+            classes = tuple(sorted({*classes, *values} - {None}))
+        rows = rows.cast_column(image, datasets.Image(decode=False))
+        found[split] = (ArrowStore(rows, image, split), values)
+    images: dict[str, LabelledImages] = {}
+    for split, (store, values) in found.items():
+        if values.dtype == object:
+            number = {name: i for i, name in enumerate(classes)}
+            values = np.array([number.get(value, -1) for value in values])
+        if (values == -1).all():
+            log.warning("%s: %s has no labelled images and is left out", text, split)
+        elif values.min() < 0 or values.max() >= len(classes):
             raise DataError(f"{text}: {split} has images without a label")
-        images[split] = LabelledImages(store, classes, values)
+        else:
+            images[split] = LabelledImages(store, classes, values)
+    if not images:
+        raise DataError(f"{text}: no split has labels")
     return Dataset(short_name, classes, images)
+
+
+def _usual_splits(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str, Any]:
+    """Name the splits as in `Dataset`, without losing rows of those that have other names."""
+    others = [given for given in loaded if given.lower() not in _SPLIT_NAMES]
+    if len(others) == len(loaded):
+        listed = ", ".join(others)
+        if len(others) > 1:
+            log.warning("%s: %s are not train, validation or test: read as one", text, listed)
+        try:
+            return {FLAT: datasets.concatenate_datasets(list(loaded.values()))}
+        except ValueError as error:
+            raise DataError(f"{text}: {listed} differ in columns or classes") from error
+    splits: dict[str, Any] = {}
+    for given, rows in loaded.items():
+        split = _SPLIT_NAMES.get(given.lower(), given)
+        if split in splits:
+            raise DataError(f"{text}: two of its splits are {split}: {', '.join(loaded)}")
+        splits[split] = rows
+    if others:
+        listed = ", ".join(others)
+        log.warning("%s: not train, validation or test, used by name only: %s", text, listed)
+    return splits
 
 
 def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
@@ -461,7 +491,7 @@ def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
     labels = labels or [
         key
         for key, kind in features.items()
-        if key in ("label", "class") and getattr(kind, "dtype", "") == "string"
+        if key in ("label", "class") and getattr(kind, "dtype", "") in ("string", "large_string")
     ]
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
@@ -476,7 +506,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_classes(text: str, dataset: Dataset) -> None:
-    counts = {split: images.counts() for split, images in dataset.splits.items()}
+    usual = (FLAT, *_SPLIT_NAMES.values())
+    counts = {name: images.counts() for name, images in dataset.splits.items() if name in usual}
     reference = counts.get("train") or counts.get(FLAT)
     if reference is None:
         return  # only to be evaluated: the model knows the classes

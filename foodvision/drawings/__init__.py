@@ -1,4 +1,4 @@
-"""Drawn pizza, steak and sushi: the offline sample."""
+"""Drawn pizza, steak and sushi: the dataset that needs no download."""
 
 from foodvision.drawings.draw import CLASSES, draw_image, write_drawn
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from foodvision.backends.device import Precision
-from foodvision.classifier import Classifier
+from foodvision.backends import Precision
+from foodvision.classifier.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.sources import FLAT
 from foodvision.errors import DataError, FoodvisionError, ImageError
@@ -120,7 +120,7 @@ def evaluate(
 
     """
     dataset = load_dataset(data)
-    recipe = classifier.metadata.get("recipe") or {}
+    recipe = classifier.info.recipe
     if recipe.get("classes") or recipe.get("exclude_classes"):
         log.warning(
             "the model was trained on %d of %d classes: only their images are scored",
@@ -197,7 +197,7 @@ def _choose(
         raise DataError(f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}")
     if split in splits:
         return split, splits[split]
-    recipe = classifier.metadata.get("recipe")
+    recipe = classifier.info.recipe
     if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
         seed, fraction = recipe["seed"], recipe["validation_fraction"]
         carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import re
 import shutil
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from foodvision.errors import DataError
 from foodvision.progress import progress_bar
+
+log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between one try and the next."""
@@ -73,18 +78,62 @@ def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator
 
     """
     by_hand, fetched = folder / file.name, folder / f".{file.name}"
-    part = folder / f".{file.name}.part"
-    path = by_hand if by_hand.exists() else fetched
-    missing = 0 if path.exists() else file.max_bytes - _size(part)
-    free = shutil.disk_usage(folder).free
-    if free < missing + spare_bytes:
-        raise DataError(
-            f"{folder}: {file.name} needs {_amount(missing + spare_bytes)} of disk space and "
-            f"{_amount(free)} are free; make room or choose a folder on another disk"
-        )
-    if not path.exists():
-        _Transfer(file, part, by_hand).run()
-        part.rename(path)
+    with _alone(file, folder):
+        if by_hand.exists():
+            _check(file, by_hand, by_hand)
+            yield by_hand
+            return
+        part = folder / f".{file.name}.part"
+        missing = 0 if fetched.exists() else file.max_bytes - _size(part)
+        free = shutil.disk_usage(folder).free
+        if free < missing + spare_bytes:
+            raise DataError(
+                f"{folder}: {file.name} needs {_amount(missing + spare_bytes)} of disk space and "
+                f"{_amount(free)} are free; make room or choose a folder on another disk"
+            )
+        if not fetched.exists():
+            _Transfer(file, part, by_hand).run()
+            part.rename(fetched)
+        _check(file, fetched, by_hand)
+        yield fetched
+        fetched.unlink(missing_ok=True)
+
+
+def fetch(file: RemoteFile, folder: Path) -> Path:
+    """The verified file, which stays in the folder; fetched if it is not there yet.
+
+    Raises:
+        DataError: as `downloaded` does.
+        OSError: likewise.
+
+    """
+    path = folder / file.name
+    if path.exists():  # perhaps in a folder that cannot be written to, for a lock
+        _check(file, path, path)
+        return path
+    with downloaded(file, folder) as fetched:
+        return fetched.replace(path)
+
+
+@contextmanager
+def _alone(file: RemoteFile, folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time fetch a file into a folder; the others wait."""
+    lock = FileLock(folder / f".{file.name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.warning("%s: another process is fetching it; waiting", file.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps a file that others have opened
+            Path(lock.lock_file).unlink()  # before the release: who waits sees that it is gone
+        lock.release()
+
+
+def _check(file: RemoteFile, path: Path, by_hand: Path) -> None:
+    """Raise DataError unless the hash is right; a wrong file that was fetched is removed."""
     found = _digest(path, file.hash_name)[: len(file.digest)]
     if found != file.digest and path == by_hand:
         raise DataError(
@@ -98,21 +147,6 @@ def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator
             f"{file.url}: sent another file ({size:,} bytes, {file.hash_name} {found}), which is "
             f"removed; {_way_out(file, by_hand)}"
         )
-    yield path
-    if path == fetched:
-        path.unlink(missing_ok=True)
-
-
-def fetch(file: RemoteFile, folder: Path) -> Path:
-    """The verified file, which stays in the folder; fetched if it is not there yet.
-
-    Raises:
-        DataError: as `downloaded` does.
-        OSError: likewise.
-
-    """
-    with downloaded(file, folder) as path:
-        return path.replace(folder / file.name)
 
 
 def _way_out(file: RemoteFile, by_hand: Path) -> str:

@@ -24,7 +24,14 @@ from foodvision.errors import ImageError
 ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
 
 MAX_PIXELS = 178_956_970
-"""Largest width × height that is opened: the size at which Pillow itself sees an attack."""
+"""Largest width × height that is opened, as in Pillow; half of it for WebP, whose decoder keeps
+the image four times. Opening takes up to 12 bytes per pixel, so no image takes more than 2 GB."""
+
+MAX_SIDE = 10_000_000
+"""Largest width or height: Pillow keeps an address for each row."""
+
+MAX_PROFILE_BYTES = 8_000_000
+"""A larger ICC profile is ignored; those of printers have 3 MB at most."""
 
 MAX_DOWNLOAD_BYTES = 50_000_000
 MAX_DOWNLOAD_SECONDS = 30.0
@@ -49,6 +56,7 @@ SUFFIXES = frozenset(
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
+_BAND = 1 << 18  # pixels whose conversion stays in the processor's cache
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 # What Pillow warns of is either harmless (a damaged EXIF block) or an error here (a bomb).
@@ -68,26 +76,27 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
             side keeps at least this many pixels. None decodes in full.
 
     Returns:
-        A PIL image of mode ``RGB``, values 0-255.
+        A PIL image of mode ``RGB``, values 0-255; `source` itself if it is one already.
 
     Raises:
         ImageError: with the source and the reason, whatever is wrong with the image.
 
     """
-    name = _name_of(source)
+    name = source_name(source)
     try:
         if isinstance(source, Image.Image):
-            return _to_srgb(source)
+            source.load()
+            return _to_srgb(_upright(source))
         with _open_file(source, name) as file, _identify(file, name) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(name, f"{width}×{height} is over the limit of {MAX_PIXELS} pixels")
+            _check_size(image, name)
             if min_side is not None:
-                image.draft(None, _shrunk_size(width, height, min_side))
+                image.draft(None, _shrunk_size(*image.size, min_side))
             image.load()
-            return _to_srgb(image)
+            return _to_srgb(_upright(image, in_place=True))
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(name, "needs more memory than is free") from error
     except Image.DecompressionBombError as error:
         raise ImageError(name, f"over the limit of {MAX_PIXELS} pixels") from error
     except Exception as error:
@@ -95,17 +104,18 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         raise ImageError(name, f"truncated or damaged ({error})") from error
 
 
-def is_url(source: object) -> bool:
-    """Whether a source is an http(s) address rather than a path."""
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-
-
-def _name_of(source: ImageSource) -> str:
+def source_name(source: ImageSource) -> str:
+    """How a source is called in messages: its path or URL, or ``<bytes>`` and the like."""
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, bytes):
         return "<bytes>"
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<image>")
+
+
+def is_url(source: object) -> bool:
+    """Whether a source is an http(s) address rather than a path."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
 def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
@@ -183,9 +193,34 @@ def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def _check_size(image: Image.Image, name: str) -> None:
+    """Refuse what would take too much memory to decode, before any of it is taken."""
+    width, height = image.size
+    tile = getattr(image, "tag_v2", {})  # TIFF decodes tile by tile, however small the image
+    tile_pixels = tile.get(ExifTags.Base.TileWidth, 0) * tile.get(ExifTags.Base.TileLength, 0)
+    limit = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
+    if max(width * height, tile_pixels) > limit:
+        raise ImageError(name, f"{width}×{height} is over the limit of {limit} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(name, f"{width}×{height} is over the limit of {MAX_SIDE} pixels a side")
+
+
 def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    image = _upright(image)
+    profile = image.info.get("icc_profile", b"")
+    profile = profile if len(profile) <= MAX_PROFILE_BYTES else b""
+    plain = image.mode == "RGB" and not image.has_transparency_data
+    if plain and not (profile and _srgb_transform(profile, "RGB")):
+        return image
+    # Band by band: intermediates (up to 16 bytes a pixel) never exist of the whole image.
+    rows = max(1, _BAND // image.width)
+    converted = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        converted.paste(_band_to_srgb(band, profile), (0, top))
+    return converted
+
+
+def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bit(image)
     alpha = None
@@ -205,13 +240,16 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, in_place: bool = False) -> Image.Image:
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
             return image
-        return ImageOps.exif_transpose(image)
+        if not in_place:
+            return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # a damaged EXIF block must not cost an image whose pixels are fine
-        return image
+        pass
+    return image
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -221,7 +259,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The conversion from an embedded profile to sRGB; None where there is nothing to convert.
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +22,10 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from foodvision.backends.device import Precision, autocast, in_batches
+from foodvision import images
+from foodvision.backends import Precision
+from foodvision.backends.device import autocast
+from foodvision.backends.torch import in_batches
 from foodvision.data.inventory import Inventory
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files.atomic import cache_folder, replacing
@@ -49,7 +54,8 @@ class FeatureCache:
 
         """
         self.folder = folder
-        self.add({})
+        with self._writing():
+            pass
 
     def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
         """What is there of these images: float32 of shape (D,) by SHA-256."""
@@ -69,7 +75,10 @@ class FeatureCache:
         return found
 
     def add(self, found: dict[str, np.ndarray]) -> None:
-        """Write a file more, if there is anything to write.
+        """Write one more file.
+
+        Args:
+            found: float32 of shape (D,) by SHA-256; at least one.
 
         Raises:
             FoodvisionError: if it cannot be written.
@@ -77,14 +86,17 @@ class FeatureCache:
         """
         digests = np.array([list(bytes.fromhex(digest)) for digest in found], dtype=np.uint8)
         name = hashlib.sha256(digests.data).hexdigest()[:16]
+        with self._writing(), replacing(self.folder / f"{name}.safetensors") as path:
+            rows = np.stack(list(found.values()))
+            save_file({"sha256": digests, "features": rows}, path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One process at a time: two may have the same features to write, under the same name."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Two processes may have the same features to write, under the same name.
             with FileLock(self.folder / ".lock"):
-                if found:
-                    with replacing(self.folder / f"{name}.safetensors") as path:
-                        rows = np.stack(list(found.values()))
-                        save_file({"sha256": digests, "features": rows}, path)
+                yield
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise FoodvisionError(
@@ -120,8 +132,8 @@ class Features:
             if not name.startswith("head.")
         }
         config = replace(self.network.config, num_classes=1)
-        made_by = [version(name) for name in ("foodvision", "torch", "torchvision")]
-        key = sha256_of(body, config, self.spec, precision, made_by)
+        made_by = [version(name) for name in ("foodvision", "torch", "torchvision", "pillow")]
+        key = sha256_of(body, config, self.spec, precision, made_by, _image_code())
         self.cache = FeatureCache(cache_folder() / "features" / key[:32])
 
     def of(self, inventory: Inventory) -> np.ndarray:
@@ -165,9 +177,19 @@ class Features:
                         self.cache.add(new)
                         new = {}
             finally:  # Ctrl-C too keeps what is there
-                self.cache.add(new)
+                if new:
+                    self.cache.add(new)
         return found
 
     def _compute(self, pixels: torch.Tensor) -> torch.Tensor:
         with autocast(self.precision, self.device):
             return self.network.features(pixels)
+
+
+@cache
+def _image_code() -> str:
+    """SHA-256 of the code that opens and prepares images: when it changes, features may too."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(images.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -19,7 +19,7 @@ from foodvision.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
-STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(2, -13, -1))
+PENALTIES = tuple(10 ** (exponent / 2) for exponent in range(2, -13, -1))
 """L2 penalties to try: from 10 down to 1e-6, two to a decade."""
 
 PATIENCE = 4
@@ -27,7 +27,7 @@ PATIENCE = 4
 
 
 @dataclass(frozen=True)
-class Strength:
+class PenaltyFit:
     """A head that was fitted with one L2 penalty.
 
     Attributes:
@@ -48,7 +48,7 @@ class Strength:
     @property
     def name(self) -> str:
         """Which one it is."""
-        return f"L2 strength {self.l2:.2g}"
+        return f"L2 penalty {self.l2:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types: a line of history.jsonl."""
@@ -69,7 +69,7 @@ class Head:
 
     weight: np.ndarray
     bias: np.ndarray
-    tried: list[Strength]
+    tried: list[PenaltyFit]
     metrics: Metrics
 
 
@@ -100,10 +100,10 @@ def fit_head(
     x, weights = (features - mean) / scale, class_weights.astype(np.float64)[labels]
     theta = np.zeros(len(classes) * (x.shape[1] + 1))
     heads: list[Head] = []
-    tried: list[Strength] = []
+    tried: list[PenaltyFit] = []
     with progress_bar() as bar:
-        task = bar.add_task("fitting", total=len(STRENGTHS), unit="strengths", info="")
-        for l2 in STRENGTHS:  # each begins where the one before it has ended
+        task = bar.add_task("fitting", total=len(PENALTIES), unit="strengths", info="")
+        for l2 in PENALTIES:  # each begins where the one before it has ended
             # Of separable classes the loss falls with λ: how near is near is a share of it.
             unit, _ = _penalised_loss(theta, x, labels, weights, l2)
             fit = minimize(
@@ -119,14 +119,14 @@ def fit_head(
             running.update(validation[0] @ weight.T + bias - np.log(class_weights), validation[1])
             metrics = running.result()
             loss = float(log_loss_of_each(x @ W.T + b, labels).mean())
-            tried.append(Strength(l2, fit.nit, loss, metrics.log_loss, metrics.accuracy))
+            tried.append(PenaltyFit(l2, fit.nit, loss, metrics.log_loss, metrics.accuracy))
             heads.append(Head(weight, bias, tried, metrics))
             bar.update(task, advance=1, info=f"validation log loss {metrics.log_loss:.3f}")
             losses = [strength.log_loss for strength in tried]
             best = losses.index(min(losses))
             if len(tried) - 1 - best == PATIENCE:
                 break
-    if best == len(STRENGTHS) - 1:
+    if best == len(PENALTIES) - 1:
         log.warning(
             "the weakest L2 penalty that is tried validates best: with so many images, "
             "fine-tuning may do better"

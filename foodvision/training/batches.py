@@ -93,9 +93,9 @@ def training_loader(
 
     loader = DataLoader(
         TrainingImages(OpenedImages(images, spec), transform, recipe.seed),
-        batch_size=recipe.batch_size,
+        batch_size=recipe.batch_size // num_processes,
         sampler=sampler,
-        drop_last=len(images) >= recipe.batch_size * num_processes,
+        drop_last=len(images) >= recipe.batch_size,
         collate_fn=partial(_collate, spec),
         **_workers(recipe),
     )
@@ -110,12 +110,12 @@ def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor
 
 
 def validation_loader(
-    images: LabelledImages, spec: ImageSpec, recipe: Recipe
+    images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
 ) -> DataLoader[tuple[Tensor, int]]:
     """Batches of finished images, in their order."""
     return DataLoader(
         ValidationImages(OpenedImages(images, spec)),
-        batch_size=recipe.batch_size,
+        batch_size=recipe.batch_size // num_processes,
         **_workers(recipe),
     )
 

@@ -1,25 +1,30 @@
-"""The steps of a run: from where it begins, or was stopped, to the last epoch."""
+"""From where a run starts, or was interrupted, to its best model: epoch by epoch, or as a probe.
+
+`fit_network` takes the steps of `Training` and keeps what a resumed run needs; `fit_probe` fits the
+head alone on features that are computed once.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 
-from foodvision.data import TrainingSplits
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
-from foodvision.models.network import Network
+from foodvision.metrics import Metrics
+from foodvision.probing.features import Features
+from foodvision.probing.head import PenaltyFit, fit_head
 from foodvision.training.interruption import StopRequest
-from foodvision.training.loop import Epoch, Training, seconds_per_step
+from foodvision.training.loop import Epoch, Training
+from foodvision.training.loss import class_weights
 from foodvision.training.optim import groups_table
-from foodvision.training.recipe import Recipe
-from foodvision.training.run_folder import RunFolder
-from foodvision.training.start import Start
+from foodvision.training.prepare import Run
 from foodvision.training.trackers import start_trackers
 
 log = logging.getLogger(__name__)
@@ -27,59 +32,60 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 300.0
 """The most that is lost with a machine, however long an epoch is."""
 
+TIMED_SECONDS = 10.0
+"""For so long steps are timed before the time left is said."""
 
-def fit(
-    start: Start,
-    splits: TrainingSplits,
-    recipe: Recipe,
-    folder: RunFolder,
-    accelerator: Accelerator,
-    keep: Callable[[Network], None],
-    go_on: str,
-    show_groups: bool,
-) -> list[Epoch]:
-    """Take all steps that are left.
 
-    Args:
-        start: what to train.
-        splits: what to learn from, and what to choose the best epoch by.
-        recipe: everything else.
-        folder: of the run: what it goes on from, if it was begun, and where its checkpoints go.
-        accelerator: device and processes.
-        keep: called with the network of each epoch that is the best so far.
-        go_on: the command that goes on with this run.
-        show_groups: print the parameter groups first.
+@dataclass(frozen=True)
+class Fitted:
+    """The best model of a run.
 
-    Raises:
-        RunInterruptedError: if Ctrl-C or SIGTERM has stopped it.
-        FoodvisionError: if it cannot go on, in one line.
+    Attributes:
+        classifier: on the run's device.
+        history: of every epoch; of every L2 penalty that a probe tried.
+        metrics: on the validation images; None if they have not been measured at full precision.
 
     """
-    train, validation = splits.train.images, splits.validation.images
-    network, spec = start.network, start.spec
+
+    classifier: Classifier
+    history: list[Epoch] | list[PenaltyFit]
+    metrics: Metrics | None
+
+
+def fit_network(run: Run) -> Fitted:
+    """Take all steps that are left, and return the epoch with the lowest validation log loss.
+
+    Raises:
+        RunInterruptedError: if Ctrl-C or SIGTERM stopped it.
+        FoodvisionError: if it cannot continue, in one line.
+
+    """
+    recipe, folder, accelerator = run.recipe, run.folder, run.accelerator
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _workers_alive():
+    with torch.random.fork_rng(devices=cuda), _worker_failures():
+        training = Training(
+            run.start.network,
+            run.splits.train.images,
+            run.splits.validation.images,
+            run.start.spec,
+            recipe,
+            accelerator,
+        )
         if accelerator.is_main_process:
-            seconds = seconds_per_step(network, spec, recipe, accelerator.device)
-            log.info(_plan(splits, recipe, accelerator, seconds))
-        training = Training(network, train, validation, spec, recipe, accelerator)
-        if show_groups and accelerator.is_main_process:
-            Console(stderr=True).print(groups_table(training.optimizers))
+            log.info(_plan(run, training))
+            if run.show_groups:
+                Console(stderr=True).print(groups_table(training.optimizers))
         history: list[Epoch] = []
         if state := folder.checkpoints.load():
             history = [Epoch(**past) for past in state["history"]]
             training.load_state_dict(state["training"])
-            log.info("going on after step %d", training.step)
+            log.info("resuming after step %d", training.step)
         saved = time.monotonic()
 
-        with (
-            closing(training),
-            start_trackers(accelerator, recipe, folder) as track,
-            StopRequest() as stop,
-        ):
+        with training, start_trackers(accelerator, recipe, folder) as track, StopRequest() as stop:
             for past in history[-1:]:  # the run may have ended before it was tracked
                 track(past)
-            for epoch in training.steps() if not _stale(history, recipe) else ():
+            for epoch in _timed(training) if not _stale(history, recipe.patience) else ():
                 if epoch:
                     history.append(epoch)
                 asked = _asked_to_stop(stop, training)
@@ -87,8 +93,8 @@ def fit(
                 if accelerator.is_main_process and (epoch or asked or due):
                     with folder.writing():
                         # First the model, then the checkpoint that takes it for saved.
-                        if epoch and epoch.log_loss == min(past.log_loss for past in history):
-                            keep(training.result)
+                        if epoch and epoch.log_loss == _lowest(history):
+                            run.export(training.result).save(folder.path)
                         epochs = [past.to_dict() for past in history]
                         folder.checkpoints.save(
                             training.step, {"training": training.state_dict(), "history": epochs}
@@ -101,19 +107,85 @@ def fit(
                 if asked:
                     done = training.epoch
                     where = f"in epoch {done + 1}" if training.batch else f"after epoch {done}"
-                    raise RunInterruptedError(f"stopped {where} of {recipe.epochs}; {go_on}")
-                if _stale(history, recipe):
+                    raise RunInterruptedError(
+                        f"interrupted {where} of {recipe.epochs}; {run.resume_command}"
+                    )
+                if _stale(history, recipe.patience):
                     break
     accelerator.wait_for_everyone()
-    return history
+    if _lowest(history) == float("inf"):
+        raise FoodvisionError(
+            "the validation log loss was not a number in any epoch; lower learning_rate"
+        )
+    classifier = Classifier.load(folder.path, accelerator.device.type)
+    return Fitted(classifier, history, metrics=None)
 
 
-def _stale(history: list[Epoch], recipe: Recipe) -> bool:
+def fit_probe(run: Run) -> Fitted:
+    """Fit the head alone, on features that are computed once.
+
+    Raises:
+        FoodvisionError: if the features cannot be computed or kept.
+
+    """
+    recipe, accelerator, network = run.recipe, run.accelerator, run.start.network
+    train, validation = run.splits.train, run.splits.validation
+    network.to(accelerator.device).eval()
+    batch_size = recipe.batch_size // accelerator.num_processes
+    features = Features(network, run.start.spec, recipe.precision, batch_size)
+    if accelerator.num_processes > 1:  # each computes its share, and finds the others' on disk
+        for inventory in (train, validation):
+            mine = range(
+                accelerator.process_index, len(inventory.sha256), accelerator.num_processes
+            )
+            features.compute(inventory.subset(mine))
+        accelerator.wait_for_everyone()
+    # Every process fits the same: waiting for one of them would have a time limit.
+    head = fit_head(
+        (features.of(train), train.images.labels),
+        (features.of(validation), validation.images.labels),
+        train.images.classes,
+        class_weights(train.images, recipe),
+    )
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(head.weight))
+        network.head.bias.copy_(torch.from_numpy(head.bias))
+    return Fitted(run.export(network).to(accelerator.device.type), head.tried, head.metrics)
+
+
+def best_of(history: Iterable[Epoch] | Iterable[PenaltyFit]) -> Epoch | PenaltyFit:
+    """The one with the lowest validation log loss; one that is not a number is never the best."""
+    return min([*history], key=lambda past: (past.log_loss != past.log_loss, past.log_loss))
+
+
+def _lowest(history: list[Epoch]) -> float:
+    return min(
+        (past.log_loss for past in history if past.log_loss == past.log_loss), default=float("inf")
+    )
+
+
+def _stale(history: list[Epoch], patience: int) -> bool:
     """Whether the recipe's patience is at its end."""
-    if not recipe.patience or not history:
+    if not patience or not history:
         return False
-    best = min(history, key=lambda past: past.log_loss)
-    return len(history) - best.epoch >= recipe.patience
+    best = best_of(history)
+    assert isinstance(best, Epoch)
+    return len(history) - best.epoch >= patience
+
+
+def _timed(training: Training) -> Iterator[Epoch | None]:
+    """The steps; after the first few, the time that is left is said in one line."""
+    started, first = 0.0, 0
+    said = not training.accelerator.is_main_process
+    for epoch in training.steps():
+        if not started:  # the first step also allocates and compiles: not timed
+            started, first = time.monotonic(), training.step
+        elif not said and (epoch or time.monotonic() - started > TIMED_SECONDS):
+            seconds = (time.monotonic() - started) / (training.step - first)
+            left = seconds * (training.total_steps - training.step)
+            log.info("about %s left", f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} minutes")
+            said = True
+        yield epoch
 
 
 def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
@@ -129,8 +201,8 @@ def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
 
 
 @contextmanager
-def _workers_alive() -> Iterator[None]:
-    """What happens in worker processes, as errors of this one."""
+def _worker_failures() -> Iterator[None]:
+    """Turn failures of DataLoader workers into errors of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -141,25 +213,17 @@ def _workers_alive() -> Iterator[None]:
         if "DataLoader worker (pid" not in str(error):
             raise
         raise FoodvisionError(
-            "a process that prepares images has died, perhaps for want of memory; go on with "
-            "the same command, --resume and --set num_workers=0"
+            "a process that prepares images died, perhaps for lack of memory; resume with the same "
+            "command, --resume and --set num_workers=0"
         ) from error
 
 
-def _plan(
-    splits: TrainingSplits,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    seconds_per_step: float,
-) -> str:
-    """What is about to be done, and how long it will take, in one line."""
-    batch_size = recipe.batch_size * accelerator.num_processes
-    steps = recipe.epochs * max(1, len(splits.train.images) // batch_size)
-    seconds = steps * seconds_per_step
+def _plan(run: Run, training: Training) -> str:
+    """What is about to be done, in one line."""
+    train, validation = run.splits.train.images, run.splits.validation.images
     return (
-        f"{len(splits.train.images):,} training and {len(splits.validation.images):,} "
-        f"validation images of {len(splits.train.images.classes)} classes; "
-        f"{recipe.epochs} epochs, {steps:,} batches of {batch_size} images; about "
-        + (f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes")
-        + f" on {accelerator.device.type} ({recipe.precision})"
+        f"{len(train):,} training and {len(validation):,} validation images of "
+        f"{len(train.classes)} classes; {run.recipe.epochs} epochs, {training.total_steps:,} steps "
+        f"of {run.recipe.batch_size * run.recipe.accumulate} images on "
+        f"{run.accelerator.device.type} ({run.recipe.precision})"
     )

@@ -9,16 +9,15 @@ from __future__ import annotations
 import copy
 import math
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
-from torchvision.transforms import v2
+from torch import Tensor
 
 from foodvision.backends.device import autocast
 from foodvision.data.sources import LabelledImages
@@ -29,7 +28,8 @@ from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
 from foodvision.progress import progress_bar
 from foodvision.training.batches import training_loader, validation_loader
-from foodvision.training.optim import build_optimizers, set_learning_rate
+from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
+from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
 from foodvision.training.randomness import STEP, seed_for
 from foodvision.training.recipe import Recipe
 
@@ -107,7 +107,7 @@ class Training:
         self.model, self.loader, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
             loader,
-            validation_loader(validation, spec, recipe),
+            validation_loader(validation, spec, recipe, accelerator.num_processes),
             *build_optimizers(network, recipe),
         )
         self.network = accelerator.unwrap_model(self.model)
@@ -124,15 +124,23 @@ class Training:
         return self.average or self.network
 
     @property
-    def batch_size(self) -> int:
-        """Images of one batch on all devices together."""
-        return self.recipe.batch_size * self.accelerator.num_processes
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.recipe.epochs * math.ceil(len(self.loader) / self.recipe.accumulate)
 
-    def close(self) -> None:
-        """End the worker processes, which a traceback that holds the loaders would keep alive."""
-        for loader in (self.loader, self.validation_loader):
-            if iterator := getattr(loader, "base_dataloader", loader)._iterator:
-                iterator._shutdown_workers()
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        """Let go of the loaders, so that their worker processes end, even if a step has failed."""
+        traceback.clear_frames(frames)
+        del self.loader, self.validation_loader
+        self.accelerator.free_memory()
 
     def state_dict(self) -> dict[str, Any]:
         """All that the steps to come depend on, as tensors and plain types.
@@ -160,7 +168,7 @@ class Training:
         if state["processes"] != self.accelerator.num_processes:
             raise FoodvisionError(
                 f"this run has {state['processes']} processes, not "
-                f"{self.accelerator.num_processes}: go on with as many"
+                f"{self.accelerator.num_processes}: resume with as many"
             )
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.losses = list(state["losses"].to(self.accelerator.device))
@@ -179,16 +187,15 @@ class Training:
             FoodvisionError: if the loss is no longer a number.
 
         """
-        steps_per_epoch = math.ceil(len(self.loader) / self.recipe.accumulate)
-        steps = self.recipe.epochs * steps_per_epoch
+        steps, batch_size = self.total_steps, self.recipe.batch_size
         validated = ""
         with progress_bar() as bar:
-            total = self.recipe.epochs * len(self.loader) * self.batch_size
+            total = self.recipe.epochs * len(self.loader) * batch_size
             task = bar.add_task("training", total=total, unit="images", info="")
             while self.epoch < self.recipe.epochs:
                 started, first = time.perf_counter(), self.batch
                 self.sampler.epoch = self.epoch
-                self.sampler.start = self.batch * self.batch_size
+                self.sampler.start = self.batch * batch_size
                 self._train_mode()
                 for images, labels in self.loader:
                     rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
@@ -200,10 +207,10 @@ class Training:
                         continue
                     self.step += 1
                     if self.step % 5 == 0:  # reading the loss waits for the device
+                        done = self.epoch * len(self.loader) + self.batch
                         bar.update(
                             task,
-                            completed=(self.epoch * len(self.loader) + self.batch)
-                            * self.batch_size,
+                            completed=done * batch_size,
                             info=f"epoch {self.epoch + 1}/{self.recipe.epochs} "
                             f"· loss {loss:.3f}{validated}",
                         )
@@ -222,7 +229,7 @@ class Training:
                     accuracy=metrics.accuracy,
                     learning_rate=rate,
                     seconds=time.perf_counter() - started,
-                    images_per_second=(self.batch - first) * self.batch_size / seconds,
+                    images_per_second=(self.batch - first) * batch_size / seconds,
                 )
                 self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
                 yield epoch
@@ -230,7 +237,7 @@ class Training:
     def _train_mode(self) -> None:
         """Dropout, and batch norms that learn; in what is not trained, neither."""
         self.model.train()
-        if self.recipe.trainable == "head":
+        if self.recipe.trains_head_alone:
             for stage in self.network.stages():
                 stage.eval()
 
@@ -277,88 +284,3 @@ class Training:
             logits, labels = self.accelerator.gather_for_metrics((logits, labels))
             running.update(logits.float().cpu().numpy() - shift, labels.cpu().numpy())
         return running.result()
-
-
-def mixed(
-    pixels: Tensor, labels: Tensor, recipe: Recipe, num_classes: int
-) -> tuple[Tensor, Tensor]:
-    """Mix the images (B, C, H, W) of a batch, or not, as the recipe says.
-
-    Returns:
-        Images, and targets (B, K) with the share of each class in each image.
-
-    """
-    kinds: list[v2.Transform] = []
-    if recipe.mixup:
-        kinds.append(v2.MixUp(alpha=recipe.mixup, num_classes=num_classes))
-    if recipe.cutmix:
-        kinds.append(v2.CutMix(alpha=recipe.cutmix, num_classes=num_classes))
-    if kinds and float(torch.rand(())) < recipe.mix_probability:
-        return kinds[int(torch.randint(len(kinds), ()))](pixels, labels)
-    return pixels, F.one_hot(labels, num_classes).to(pixels.dtype)
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights a little towards the network's; take over its buffers.
-
-    Early on the average forgets faster, as TensorFlow's ExponentialMovingAverage has it: the
-    first weights are worth little.
-    """
-    share = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
-    for own, buffer in zip(average.buffers(), network.buffers(), strict=True):
-        own.copy_(buffer)
-
-
-def class_weights(train: LabelledImages, recipe: Recipe) -> np.ndarray:
-    """The factor of each class in the loss, float32 of shape (K,); their mean over images is 1.
-
-    ``balanced`` is n / (K n_c), scikit-learn's, over the classes that have images. A network
-    trained with it answers as if all classes were equally common, p_w(c|x) ∝ w_c p(c|x): subtract
-    log w_c from its logits to have log loss honest again.
-    """
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    if recipe.class_weights == "none":
-        return np.ones(len(counts), dtype=np.float32)
-    present = counts > 0
-    weights = np.ones(len(counts), dtype=np.float32)
-    weights[present] = len(train) / (present.sum() * counts[present])
-    return weights
-
-
-def weighted_cross_entropy(
-    logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float
-) -> Tensor:
-    """Mean over the batch of the cross-entropy, each class's share of it times w_class.
-
-    Args:
-        logits: (B, K).
-        targets: (B, K), rows that sum to 1.
-        weights: (K,), see `class_weights`.
-        label_smoothing: share of each target that is spread over all classes, in 0-1.
-
-    Divided by the number of images and not, as `F.cross_entropy` does, by the batch's sum of
-    weights, which would take the weights of rare classes back in the batches that hold many.
-
-    """
-    weighted = targets * weights
-    spread = weighted.sum(dim=1, keepdim=True) / targets.shape[1]
-    smoothed = torch.lerp(weighted, spread.expand_as(weighted), label_smoothing)
-    return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-
-
-def seconds_per_step(network: Any, spec: ImageSpec, recipe: Recipe, device: torch.device) -> float:
-    """Time the arithmetic of one batch on blank images; leaves the network's weights alone."""
-    size = min(recipe.batch_size, 32)
-    pixels = torch.zeros(size, len(spec.mean), spec.height, spec.width, device=device)
-    network.to(device).eval()
-    for _ in range(2):  # the first one warms up
-        started = time.perf_counter()
-        with autocast(recipe.precision, device):
-            loss = network(pixels).sum()
-        loss.backward()
-        loss.item()  # waits for the device
-        seconds = time.perf_counter() - started
-    network.zero_grad()
-    return seconds * recipe.batch_size / size

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from rich.table import Table
 from torch import nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
@@ -119,3 +120,16 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     if recipe.schedule == "linear":
         return 1 - done
     return (1 + math.cos(math.pi * done)) / 2
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights a little towards the network's; take over its buffers.
+
+    Early on the average forgets faster, as TensorFlow's ExponentialMovingAverage has it: the
+    first weights are worth little.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
+    for own, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        own.copy_(buffer)

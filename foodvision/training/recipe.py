@@ -1,28 +1,20 @@
 """What to train and how: every setting of a run, with its meaning, in one place.
 
-A recipe is a TOML file (those that ship are in `foodvision/recipes`); single settings are changed
-on top of it. The result is written into the model, so that a run can be read and repeated.
+`foodvision.training.settings` makes a `Recipe` from a TOML file and single changes. It is written
+into the model, so that a run can be read and repeated.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from foodvision.errors import RecipeError
+from foodvision.backends import Precision
 from foodvision.images.spec import ImageSpec, Interpolation, ResizeMode
-from foodvision.models.config import Pooling, ViTConfig, parse_name
+from foodvision.models.config import Pooling, ViTConfig
 
-CHANGEABLE = ("num_workers", "trackers")
-"""Settings that do not change the result: the ones that a resumed run may have anew."""
-
-FROM_NOTHING: dict[str, Any] = {
+SCRATCH_DEFAULTS: dict[str, Any] = {
     "network": "vit_ti",
     "patch_size": 8,
     "image_size": 64,
@@ -32,14 +24,21 @@ FROM_NOTHING: dict[str, Any] = {
     "interpolation": "bilinear",
     "reduced_decode": False,
 }
-"""What weights bring with them, and what it is where there are none."""
+"""What pretrained weights bring with them, and its value when training from scratch."""
 
-OF_A_PROBE = {
-    *("weights", "network", "trainable", "optimizer", "image_size", "reduced_decode", "batch_size"),
-    *("precision", "class_weights", "seed", "classes", "exclude_classes", "fraction"),
-    "validation_fraction",
+PROBE_SETTINGS = {
+    *("method", "weights", "network", "image_size", "reduced_decode", "batch_size", "precision"),
+    *("class_weights", "seed", "classes", "exclude_classes", "fraction", "validation_fraction"),
 }
-"""All settings that the optimiser lbfgs looks at."""
+"""All settings that a probe uses."""
+
+
+def _split(value: Any) -> Any:
+    """Names separated by commas, as the command line has them; a TOML list as well."""
+    if not isinstance(value, str):
+        return value
+    names = (name.strip(" \"'") for name in value.strip("[] ").split(","))
+    return tuple(name for name in names if name)
 
 
 class Recipe(BaseModel):
@@ -47,12 +46,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    method: Literal["scratch", "finetune", "probe"]
+    """Train from scratch; train pretrained weights further, epoch by epoch; or fit the head alone
+    on features that are computed once, by L-BFGS, with the L2 penalty that validates best. finetune
+    if weights are given, else scratch."""
     weights: str | None = None
-    """Pretrained weights to begin with (see `read_checkpoint`); none begins from nothing. They
-    bring their network and their way to prepare images, and get a new head of zeros unless
-    theirs is of the same classes."""
+    """Pretrained weights to begin with (see `read_checkpoint`). They bring their network and the
+    preparation of their images, and get a new head of zeros unless theirs has the same classes."""
     trainable: Literal["all", "head"] = "all"
-    """What is trained: all layers, or the head alone on the weights' features."""
+    """What `finetune` trains: all layers, or the head alone."""
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
     vit_ti, or the weights', which must be of the one that is named."""
@@ -103,13 +105,12 @@ class Recipe(BaseModel):
     epochs: int = Field(60, gt=0)
     """Passes over the training images."""
     batch_size: int = Field(64, gt=0)
-    """Images of one step, on each device."""
+    """Images of one batch, on all devices together."""
     accumulate: int = Field(1, gt=0)
     """Batches whose gradients are averaged before the weights change."""
-    optimizer: Literal["adamw", "muon", "sgd", "lbfgs"] = "adamw"
-    """AdamW; Muon for the encoder's matrices and AdamW for the rest; SGD with momentum 0.9 (the
-    paper's for fine-tuning); or, for the head alone, L-BFGS on features that are computed once,
-    with the L2 strength that validates best: it knows neither epochs nor a learning rate."""
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    """AdamW; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9 (the
+    paper's for fine-tuning)."""
     learning_rate: float = Field(1e-3, gt=0)
     """At the end of the warm-up."""
     layer_decay: float = Field(1.0, gt=0, le=1)
@@ -132,16 +133,16 @@ class Recipe(BaseModel):
     It warms up: after step t it is no more than (1 + t) / (10 + t)."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a lower validation log loss; 0 never stops early."""
-    precision: Literal["auto", "bf16", "float32"] = "auto"
+    precision: Precision = "auto"
     """Of the training step: bf16 autocast wherever the device computes it fast."""
     compile: bool = False
     """Let torch.compile write fused kernels for the network first; wants a C++ compiler."""
 
     seed: int = Field(0, ge=0)
     """Of everything random."""
-    classes: tuple[str, ...] = ()
+    classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Those to learn, of the data set's; none for all."""
-    exclude_classes: tuple[str, ...] = ()
+    exclude_classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Those not to learn."""
     fraction: float = Field(1.0, gt=0, le=1)
     """Share of each class's training images to learn from; validation is the same for all."""
@@ -149,169 +150,62 @@ class Recipe(BaseModel):
     """Share of the training images that validates where the data has no validation split."""
     num_workers: int = Field(0, ge=0)
     """Processes that prepare images; 0 does it between steps. Does not change the result."""
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    trackers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_split)] = ()
     """Where the history is logged as well. Does not change the result."""
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill in what is not given, and refuse what weights leave no place for."""
+        """Fill in what the method leaves open, and refuse what it leaves no place for."""
         given = {name: value for name, value in values.items() if value is not None}
-        if "weights" not in given:
-            if given.get("trainable") == "head":
-                raise ValueError("trainable = 'head' wants weights to take the other layers from")
-            given = FROM_NOTHING | given
-        elif not given["weights"]:
+        method = given.setdefault("method", "finetune" if "weights" in given else "scratch")
+        if method == "scratch":
+            if "weights" in given:
+                raise ValueError(
+                    "method = 'scratch' takes no weights: leave them out, or choose a recipe that "
+                    "begins with weights, such as probe or finetune"
+                )
+            return SCRATCH_DEFAULTS | given
+        if not given.get("weights"):
             raise ValueError(
                 "this recipe begins with pretrained weights: give --weights, such as "
                 "torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME or a file"
             )
-        else:
-            for name in (*FROM_NOTHING, "num_layers"):
-                if name in given and name not in ("image_size", "network", "reduced_decode"):
-                    raise ValueError(
-                        f"{name} comes with the weights: leave it out, and take a recipe that "
-                        "begins with weights, such as probe or finetune"
-                    )
+        for name in (*SCRATCH_DEFAULTS, "num_layers"):
+            if name in given and name not in ("image_size", "network", "reduced_decode"):
+                raise ValueError(f"{name} comes with the weights: leave it out")
         return given
 
     @model_validator(mode="after")
     def _is_used(self) -> Recipe:
-        """Refuse what the optimiser would ignore, or cannot do."""
+        """Refuse settings that the method would ignore, or cannot apply."""
+        if self.method == "probe":
+            for name, field in Recipe.model_fields.items():
+                if name not in PROBE_SETTINGS and getattr(self, name) != field.default:
+                    raise ValueError(f"{name} does nothing with method 'probe'")
+        if self.trainable == "head" and self.method == "scratch":
+            raise ValueError("trainable = 'head' needs weights to take the other layers from")
         if self.optimizer == "muon" and self.trainable == "head":
             raise ValueError("optimizer = 'muon' is for the matrices of a ViT's blocks")
-        if self.optimizer == "lbfgs":
-            if self.trainable != "head":
-                raise ValueError("optimizer = 'lbfgs' is for trainable = 'head'")
-            for name, field in Recipe.model_fields.items():
-                if name not in OF_A_PROBE and getattr(self, name) != field.default:
-                    raise ValueError(f"{name} does nothing with optimizer 'lbfgs'")
         return self
 
+    @property
+    def trains_head_alone(self) -> bool:
+        """Whether the layers below the head stay as the weights have them."""
+        return self.method == "probe" or self.trainable == "head"
+
     def vit_config(self, num_classes: int) -> ViTConfig:
-        """The sizes of a network that begins from nothing, for this many classes."""
+        """The sizes of a network to train from scratch, for this many classes."""
         names = ["patch_size", "image_size", "pooling", "dropout", "attention_dropout"]
         names += ["stochastic_depth", *(["num_layers"] if self.num_layers else [])]
         settings = {name: getattr(self, name) for name in names}
         return ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
 
     def image_spec(self) -> ImageSpec:
-        """How a network that begins from nothing wants its images, in training and ever after."""
+        """How images are prepared for a network that is trained from scratch."""
         names = ("resize_mode", "interpolation", "reduced_decode", "image_size", "crop_fraction")
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         size, fraction = given.pop("image_size"), given.pop("crop_fraction")
         if self.resize_mode == "crop":
             given["resize_size"] = round(size / fraction)
         return ImageSpec(size, **given)
-
-
-def load_recipe(
-    recipe: str | Path | Recipe = "scratch", settings: Mapping[str, Any] | None = None
-) -> Recipe:
-    """Read a recipe and change single settings.
-
-    Args:
-        recipe: the name of one that ships, the path of a TOML file, or one that was read before.
-        settings: changes on top of it; text is read as TOML where it can be.
-
-    Raises:
-        RecipeError: naming the setting and what it may be.
-
-    """
-    values = recipe.model_dump() if isinstance(recipe, Recipe) else _read_toml(recipe)
-    changes = {key: _parse(value) for key, value in (settings or {}).items()}
-    if not isinstance(changes.get("weights"), str | None):  # a folder may be called 2024
-        changes["weights"] = str((settings or {})["weights"])
-    if (values | changes).get("weights"):
-        values |= changes
-    else:
-        values = _expand_network(values) | _expand_network(changes)
-    for key in values:
-        if key not in Recipe.model_fields:
-            close = difflib.get_close_matches(key, Recipe.model_fields, n=1, cutoff=0.0)
-            raise RecipeError(f"unknown setting {key!r}: did you mean {close[0]!r}?")
-    try:
-        checked = Recipe(**values)
-        if checked.weights is None:
-            checked.vit_config(num_classes=2)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:  # not about one value alone
-            raise RecipeError(str(first["ctx"]["error"])) from error
-        raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    return checked
-
-
-def unchanged(
-    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any] | None
-) -> Recipe:
-    """The settings to go on with a run that was begun with others or the same.
-
-    Args:
-        begun: the run's.
-        recipe: see `load_recipe`; None for the run's.
-        settings: as for `load_recipe`.
-
-    Raises:
-        RecipeError: if one that changes the result is not the run's.
-
-    """
-    known = {"weights": begun.weights} if begun.weights else {}
-    asked = load_recipe(recipe or begun, known | dict(settings or {}))
-    for name, before in begun:
-        now = getattr(asked, name)
-        if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):
-            raise RecipeError(
-                f"{name} is {before!r} in the run to go on with, not {now!r}: leave it out, or "
-                "start anew with another --out"
-            )
-    return begun.model_copy(update={name: getattr(asked, name) for name in CHANGEABLE})
-
-
-def recipe_names() -> list[str]:
-    """The recipes that ship."""
-    folder = files("foodvision") / "recipes"
-    return sorted(
-        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
-
-
-def _read_toml(recipe: str | Path) -> dict[str, Any]:
-    name = str(recipe)
-    if name in recipe_names():
-        return tomllib.loads((files("foodvision") / "recipes" / f"{name}.toml").read_text("utf-8"))
-    try:
-        return tomllib.loads(Path(recipe).read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise RecipeError(
-            f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a TOML file"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{name}: cannot be read as TOML ({error})") from error
-
-
-def _parse(value: Any) -> Any:
-    """Text from the command line: a TOML value if it is one, else itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return value
-
-
-def _expand_network(values: dict[str, Any]) -> dict[str, Any]:
-    """Take the patch size out of a network's name: `vit_b16` is vit_b with patch_size 16."""
-    if not isinstance(values.get("network"), str):
-        return values
-    try:
-        variant, patch_size = parse_name(values["network"])
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    if patch_size is None:
-        return values
-    if values.get("patch_size", patch_size) != patch_size:
-        raise RecipeError(f"network {values['network']} and patch_size {values['patch_size']}")
-    return values | {"network": f"vit_{variant}", "patch_size": patch_size}

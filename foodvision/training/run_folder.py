@@ -22,6 +22,26 @@ from foodvision.training.recipe import Recipe
 RECIPE, SPLITS, HISTORY = "recipe.json", "split.csv", "history.jsonl"
 
 
+def find_run(runs: Path, name: str, usual: Path) -> Path:
+    """The folder of the one run of a dataset.
+
+    Args:
+        runs: the folder of all runs.
+        name: the dataset's.
+        usual: what is returned if there is no run.
+
+    Raises:
+        FoodvisionError: naming the runs, if there are several.
+
+    """
+    folders = [RunFolder(path.parent) for path in sorted(runs.glob(f"*/{RECIPE}"))]
+    found = [folder.path for folder in folders if folder.begun()["data"] == name]
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise FoodvisionError(f"several runs of {name}: {names}; say which with --out")
+    return found[0] if found else usual
+
+
 class RunFolder:
     """A folder with recipe.json, split.csv, history.jsonl and checkpoints/."""
 
@@ -29,10 +49,15 @@ class RunFolder:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
 
-    def claim(self, recipe: Recipe, start: str | None) -> None:
-        """Make the folder of a new run, or refuse it, before any work is done.
+    def exists(self) -> bool:
+        """Whether there is a run that can be resumed."""
+        return (self.path / RECIPE).exists()
+
+    def claim(self, data: str, recipe: Recipe, start: str | None) -> None:
+        """Begin a new run here, or refuse to, before any work is done; the folder is locked.
 
         Args:
+            data: name of the dataset.
             recipe: all settings.
             start: see `foodvision.training.start.Start.sha256`.
 
@@ -41,14 +66,14 @@ class RunFolder:
 
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if (self.path / RECIPE).exists():
+            if self.exists():
                 raise FoodvisionError(
-                    f"{self.path}: holds a run; go on with it by --resume, or choose another --out"
+                    f"{self.path}: holds a run; continue it with --resume, or choose another --out"
                 )
             if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
-            self.write_json(RECIPE, {"start": start} | recipe.model_dump())
+            begun = {"data": data, "start": start, "recipe": recipe.model_dump(mode="json")}
+            self.write_json(RECIPE, begun)
         except OSError as error:
             raise FoodvisionError(
                 f"{self.path}: cannot be written ({error.strerror}); choose another --out"
@@ -56,19 +81,28 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process out, for as long as this one lives.
+        """Make the folder if it is missing, and keep every other process out of it.
 
         Raises:
-            FoodvisionError: if another one is at work here.
+            FoodvisionError: if another process is training here, or it cannot be written.
 
         """
+        lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            with FileLock(self.path / ".lock", timeout=0):
-                yield
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except Timeout as error:
             raise FoodvisionError(
-                f"{self.path}: another process is training here; wait for its end, or stop it"
+                f"{self.path}: another process is training here; wait for it to end, or stop it"
             ) from error
+        except OSError as error:
+            raise FoodvisionError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -105,22 +139,26 @@ class RunFolder:
             FoodvisionError: if there is none.
 
         """
-        values = self._read()
-        del values["start"]
+        values = self.begun()["recipe"]
         try:
             return Recipe(**values)
         except (ValueError, TypeError) as error:  # pydantic's is a ValueError
             reason = str(error).partition("\n")[0]
             raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
 
-    def _read(self) -> dict[str, Any]:
-        """The recipe's settings, and under ``start`` what `claim` was given."""
+    def begun(self) -> dict[str, Any]:
+        """What the run began with: ``data``, ``start`` and ``recipe``, as `claim` was given them.
+
+        Raises:
+            FoodvisionError: if there is no run, or its record is damaged.
+
+        """
         try:
             content: dict[str, Any] = json.loads((self.path / RECIPE).read_text("utf-8"))
-            content["start"]
+            content["data"], content["start"], content["recipe"]
         except FileNotFoundError as error:
             raise FoodvisionError(
-                f"{self.path}: no run to go on with; leave --resume out, or give the run's --out"
+                f"{self.path}: no run to resume; leave --resume out, or give the run's --out"
             ) from error
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({error})") from error
@@ -133,7 +171,7 @@ class RunFolder:
             FoodvisionError: if they are others now.
 
         """
-        if start != self._read()["start"]:
+        if start != self.begun()["start"]:
             raise FoodvisionError(
                 f"{self.path}: the weights have changed since this run began; put them back, or "
                 "start anew with another --out"

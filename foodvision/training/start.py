@@ -48,7 +48,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     try:
         checkpoint = read_checkpoint(recipe.weights)
         known = checkpoint.has_head_for(classes) and recipe.class_weights == "none"
-        if known and recipe.optimizer != "lbfgs":
+        if known and recipe.method != "probe":
             log.info("%s: knows these classes, and keeps its head", recipe.weights)
         pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)
     except ModelError as error:
@@ -58,7 +58,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         spec = replace(spec, reduced_decode=recipe.reduced_decode)
     _check(pretrained.network, recipe)
     network = _regularised(pretrained.network, recipe)
-    if recipe.trainable == "head":
+    if recipe.trains_head_alone:
         for stage in network.stages():
             stage.requires_grad_(False)
     known_of_it = checkpoint.config, checkpoint.spec, checkpoint.classes
@@ -75,7 +75,7 @@ def _check(network: Network, recipe: Recipe) -> None:
     if recipe.optimizer == "muon" and network.config.family != "vit":
         raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    if norms and recipe.trainable == "all" and recipe.batch_size == 1:
+    if norms and not recipe.trains_head_alone and recipe.batch_size == 1:
         raise RecipeError("batch_size = 1: this network's batch norms want two images or more")
 
 

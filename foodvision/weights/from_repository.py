@@ -50,7 +50,7 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
         return _timm(config, tensors)
     spec, classes = image_spec(folder, config), class_names(config)
     if config.get("model_type") == "foodvision":
-        network = network_config(config)
+        network = network_config(config, len(classes or ()))
         return Checkpoint(FOODVISION[network.family], tensors, network, spec, classes)
     tensors = full_names(tensors)
     head = tensors.get(TRANSFORMERS.source_names("head.bias")[0])

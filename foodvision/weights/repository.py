@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.errors import ModelError
-from foodvision.images import ImageSpec
+from foodvision.images.spec import ImageSpec
 from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
 from foodvision.weights.from_transformers import from_transformers_config
 
@@ -78,10 +78,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
-    """How images are prepared: what we wrote into config.json, or the image processor beside it.
+    """How images are prepared for a model that transformers or foodvision wrote.
 
     Raises:
-        ModelError: if neither is there and in order.
+        ModelError: if the description is missing or damaged.
 
     """
     ours = config.get("foodvision") or {}
@@ -112,12 +112,12 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def network_config(config: dict[str, Any], num_classes: int | None = None) -> NetworkConfig:
+def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
     """The network that config.json describes, of transformers' format or ours.
 
     Args:
         config: the content of config.json.
-        num_classes: K, which transformers' format does not state; None for that of id2label.
+        num_classes: K, which transformers' format does not state.
 
     Raises:
         ModelError: naming a value that is damaged or not supported.
@@ -125,8 +125,6 @@ def network_config(config: dict[str, Any], num_classes: int | None = None) -> Ne
     """
     model_type = config.get("model_type")
     if model_type == "vit":
-        if num_classes is None:
-            num_classes = len(class_names(config) or ())
         return from_transformers_config(config, num_classes)
     if model_type != "foodvision":
         raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")

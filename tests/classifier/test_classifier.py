@@ -11,7 +11,9 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from foodvision.classifier import Classifier, Prediction
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import ModelInfo
+from foodvision.classifier.predict import Prediction
 from foodvision.errors import ImageError, ModelError
 from foodvision.images import ImageSpec, open_image
 from foodvision.models.config import ViTConfig
@@ -110,7 +112,8 @@ def test_folder_that_transformers_wrote_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [{}, {"pooling": "average"}])
 def test_saving_and_loading_changes_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
     classifier = build_classifier(ImageSpec((24, 40), "pad"), **settings)
-    classifier.metadata = {"data": {"name": "x"}, "calibration": None}
+    info = ModelInfo(training="3 epochs", recipe={"epochs": 3})
+    classifier = Classifier(classifier.network, classifier.spec, classifier.classes, info)
     before = classifier.predict(photo(50, 70))
     classifier.save(tmp_path)
     loaded = Classifier.load(tmp_path)
@@ -119,7 +122,7 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path, settings: dict[str, 
     # Not to the last bit: kernels sum in another order where the weights lie elsewhere in memory.
     assert loaded.predict(photo(50, 70)).probabilities == pytest.approx(before.probabilities, 1e-6)
     assert loaded.spec == classifier.spec
-    assert loaded.metadata == classifier.metadata
+    assert loaded.info == classifier.info
 
 
 def test_what_transformers_cannot_express_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +54,9 @@ def test_folder_has_the_counts_asked_for_and_no_image_twice(tmp_path: Path) -> N
         (split, label): n for split, n in (("train", 5), ("test", 3)) for label in CLASSES
     }
     assert len({path.read_bytes() for path in files}) == 24
+    buffer = io.BytesIO()
+    draw_image("steak", TEST_SEEDS[2]).save(buffer, "jpeg", quality=90)
+    assert (tmp_path / "d/test/steak/steak-00002.jpg").read_bytes() == buffer.getvalue()
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
     with pytest.raises(FileExistsError):
         write_drawn(tmp_path / "d", 1, 1)
@@ -71,13 +78,40 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_or_a_folder_that_goes_away_is_an_os_error(tmp_path: Path) -> None:
+    def remove(done: int, total: int) -> None:
+        for folder in tmp_path.iterdir():
+            shutil.rmtree(folder)
+
+    with pytest.raises(OSError, match="No such file"):
+        write_drawn(tmp_path / "d", 300, 1, on_progress=remove)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_script_without_a_main_guard_under_spawn(tmp_path: Path) -> None:
+    """As on macOS and Windows, where worker processes of multiprocessing run the script again."""
+    script = """
+import multiprocessing
+from pathlib import Path
+from foodvision.drawings import write_drawn
+multiprocessing.set_start_method("spawn")
+write_drawn(Path("drawn"), 2, 1)
+print(len(list(Path("drawn").rglob("*.jpg"))))
+"""
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "9\n", "")
+
+
 def arrays(seeds: range) -> tuple[np.ndarray, np.ndarray]:
     images = [np.asarray(draw_image(label, seed)) for label in CLASSES for seed in seeds]
     return np.stack(images), np.repeat(np.arange(3), len(seeds))
 
 
 def test_neither_small_pixels_nor_colours_give_the_class_away() -> None:
-    """The whole point of the drawings: a linear model must not do; structure has to be seen."""
+    """The purpose of the drawings: only structure separates the classes."""
     (x, y), (test_x, test_y) = arrays(TRAIN_SEEDS[:150]), arrays(TEST_SEEDS[:100])
 
     def small(images: np.ndarray) -> np.ndarray:
@@ -101,4 +135,4 @@ def test_neither_small_pixels_nor_colours_give_the_class_away() -> None:
         model = LogisticRegression(C=strength, max_iter=1000).fit(features(x), y)
         score = model.score(features(test_x), test_y)
         assert score <= 0.70, (features.__name__, strength)
-        assert score > 0.34  # it has learnt something: the features are not broken
+        assert score > 0.34  # above chance: the features work

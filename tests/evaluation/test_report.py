@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.files.web import (
     other_part,
     redirect,
     silent,
+    slowly,
     stall,
     status,
     without_range,
@@ -83,6 +86,26 @@ def test_a_file_that_is_to_stay_is_fetched_once(web: Web, tmp_path: Path) -> Non
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(DataError, match="its git blob id is"):
         fetch_and_keep(web.file(), tmp_path)
+
+
+def test_processes_that_need_the_same_file_fetch_it_once(web: Web, tmp_path: Path) -> None:
+    web.faults = [slowly] * 3
+    code = f"""
+import logging
+from pathlib import Path
+from foodvision.files.download import RemoteFile, fetch
+logging.basicConfig(format="%(message)s")
+fetch({web.file()!r}, Path({str(tmp_path)!r}))
+"""
+    command = [sys.executable, "-c", code]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    messages = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], messages
+    assert (tmp_path / "mini.zip").read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["mini.zip"]
+    assert len(web.ranges) == 1
+    waiting = "mini.zip: another process is fetching it; waiting\n"
+    assert sorted(messages) == ["", waiting, waiting]
 
 
 def test_goes_on_where_the_connection_broke_off(web: Web, tmp_path: Path) -> None:

@@ -151,3 +151,12 @@ def closed_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def slowly(request: Request) -> None:
+    """Time for another request, or another process, to get in the way."""
+    web = request.server
+    request.head(200, Content_Length=len(web.content), ETag=web.etag)
+    for start in range(0, len(web.content), 100_000):
+        request.send(web.content[start : start + 100_000])
+        web.done.wait(0.2)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from foodvision.errors import ImageError
 from foodvision.images import decode, open_image
+from tests.images.memory import memory_of
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -185,16 +186,70 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         open_image(tmp_path)
 
 
-def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def bomb() -> bytes:
+    """A PNG that claims to have 10,000 megapixels."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
     with pytest.raises(ImageError, match=f"limit of {decode.MAX_PIXELS}"):
-        open_image(bomb)
+        open_image(bomb())
+
+
+def test_too_large_in_other_ways_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A TIFF of 9 × 9 pixels in one tile of 20,000 × 20,000.
+    tags = {256: 9, 257: 9, 258: 8, 259: 1, 262: 1, 277: 1, 322: 20_000, 323: 20_000, 324: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with pytest.raises(ImageError, match="limit of"):
+        open_image(struct.pack("<4sIH", b"II*\0", 8, len(tags)) + entries + bytes(100))
+    monkeypatch.setattr(decode, "MAX_SIDE", 50)
+    with pytest.raises(ImageError, match="51×1 is over the limit of 50 pixels a side"):
+        open_image(encoded(Image.new("L", (51, 1))))
+    monkeypatch.setattr(decode, "MAX_PIXELS", 100)
+    with pytest.raises(ImageError, match="9×9 is over the limit of 50 pixels"):
+        open_image(encoded(Image.new("L", (9, 9)), "WEBP"))
+
+
+def test_without_memory_for_it_an_image_is_bad(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(ImageError, match="needs more memory than is free"):
+        open_image(encoded(photo))
+
+
+def test_conversions_take_no_memory_of_their_own(tmp_path: Path) -> None:
+    """16 MP with 16 bits, with transparency, and on its side."""
+    grey = Image.fromarray(np.zeros((4000, 4000), np.uint16))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (tmp_path / "16.png").write_bytes(encoded(grey, compress_level=1))
+    clear = Image.new("RGBA", (4000, 4000))
+    profile = swapped_profile()
+    (tmp_path / "alpha.png").write_bytes(encoded(clear, compress_level=1, icc_profile=profile))
+    (tmp_path / "side.jpg").write_bytes(encoded(clear.convert("RGB"), "JPEG", exif=exif.tobytes()))
+    setup = "from PIL import Image; from foodvision.images import open_image; Image.init()"
+    code = "for path in Path(sys.argv[1]).iterdir(): open_image(path)"
+    assert memory_of(setup, code, str(tmp_path)) / 16e6 < 9, "bytes a pixel"
+
+
+def test_bands_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 4), np.uint8)
+    images = [Image.fromarray(pixels), Image.fromarray(pixels[:, :, :3]).convert("P")]
+    images.append(Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257))
+    whole = [open_image(encoded(image, icc_profile=swapped_profile())) for image in images]
+    monkeypatch.setattr(decode, "_BAND", 300)
+    for image, expected in zip(images, whole, strict=True):
+        opened = open_image(encoded(image, icc_profile=swapped_profile()))
+        assert difference(opened, expected) == 0
 
 
 def test_heic_opens_with_the_extra_and_says_so_without(

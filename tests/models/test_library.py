@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_weights, list_models
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare

@@ -13,7 +13,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.classifier import Classifier
+from foodvision import images
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import describe
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
@@ -25,7 +27,7 @@ from foodvision.models.vit import ViT
 from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
 from foodvision.probing.head import _penalised_loss, fit_head
-from foodvision.training import train
+from foodvision.training.run import train
 from tests.conftest import CLASSES, build_classifier
 from tests.training.test_processes import train_in_two_processes
 
@@ -126,14 +128,14 @@ def test_a_probe_is_a_run_like_any_other(
     for name, tensor in begun.state_dict().items():
         if not name.startswith("head."):
             assert torch.equal(tensor, ended.state_dict()[name]), name
-    recipe = loaded.metadata["recipe"]
-    assert (recipe["weights"], recipe["network"], recipe["optimizer"]) == (weights, None, "lbfgs")
+    recipe = loaded.info.recipe
+    assert (recipe["weights"], recipe["network"], recipe["method"]) == (weights, None, "probe")
     card = (tmp_path / "r/README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
-    assert "which also chose the strength of the head's L2 penalty" in card
-    how = "beginning with weights, the head alone, by L-BFGS"
+    assert "They also chose the head's L2 penalty" in card
+    how = "starting from weights, the head alone, by L-BFGS"
     assert how in card
-    assert how in loaded.describe()
+    assert how in describe(tmp_path / "r")
     assert all(weight.requires_grad for weight in result.classifier.network.parameters())
     first = (tmp_path / "r" / "model.safetensors").read_bytes()
     shutil.rmtree(cache)
@@ -179,7 +181,7 @@ def test_every_image_goes_through_the_network_once(
     probe(data, tmp_path / "a", weights)
     assert counted.images == 90
     again = probe(data, tmp_path / "b", f"{weights}/", seed=3)  # another split
-    assert "beginning with weights, " in again.classifier.describe()
+    assert "starting from weights, " in describe(again.folder)
     assert counted.images == 90
     for i in range(4):
         shutil.copy(data / "test" / "dots" / f"{1000 + i}.png", data / "train" / "dots")
@@ -196,6 +198,26 @@ def test_every_image_goes_through_the_network_once(
     assert counted.images == 94 * 3
     probe(data, tmp_path / "f", weights, precision="bf16")
     assert counted.images == 94 * 4
+
+
+def test_features_are_computed_again_when_the_code_that_opens_images_changes(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder() -> Path:
+        features_module._image_code.cache_clear()
+        classifier = build_classifier()
+        return Features(classifier.network, classifier.spec, "float32", 8).cache.folder
+
+    before = folder()
+    assert folder() == before
+    copied = shutil.copytree(Path(images.__file__).parent, tmp_path / "images")
+    monkeypatch.setattr(images, "__file__", str(copied / "__init__.py"))
+    assert folder() == before
+    with (copied / "decode.py").open("a") as file:
+        file.write("# another way to open an image\n")
+    assert folder() != before
+    monkeypatch.undo()
+    features_module._image_code.cache_clear()
 
 
 def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(

@@ -21,14 +21,9 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
-from foodvision.training import load_recipe, memory
+from foodvision.training import memory
 from foodvision.training.batches import training_loader, validation_loader
-from foodvision.training.loop import (
-    class_weights,
-    mixed,
-    update_average,
-    weighted_cross_entropy,
-)
+from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
 from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import (
     HIDDEN,
@@ -39,8 +34,10 @@ from foodvision.training.optim import (
     learning_rate_factor,
     parameter_groups,
     set_learning_rate,
+    update_average,
 )
 from foodvision.training.randomness import SAMPLE, STEP, seed_for, seeded
+from foodvision.training.settings import load_recipe
 
 SMALL = {"image_size": 32, "num_layers": 1, "batch_size": 16}
 

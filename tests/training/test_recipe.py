@@ -6,8 +6,8 @@ import pytest
 
 from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
-from foodvision.training import Recipe, load_recipe
-from foodvision.training.recipe import recipe_names
+from foodvision.training.recipe import Recipe
+from foodvision.training.settings import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -15,7 +15,7 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     import foodvision
 
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
-    wants_weights = 'weights = ""' in text
+    wants_weights = 'method = "scratch"' not in text
     assert isinstance(load_recipe(name, {"weights": "w.npz"} if wants_weights else {}), Recipe)
     if wants_weights:
         with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
@@ -37,6 +37,12 @@ def test_every_setting_is_documented() -> None:
 def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
     recipe = load_recipe("scratch", {"epochs": "3", "learning_rate": "1e-4", "optimizer": "sgd"})
     assert (recipe.epochs, recipe.learning_rate, recipe.optimizer) == (3, 1e-4, "sgd")
+
+
+@pytest.mark.parametrize("text", ["tensorboard,wandb", '["tensorboard", "wandb"]'])
+def test_lists_are_read_as_names_with_commas_or_as_toml(text: str) -> None:
+    assert load_recipe("scratch", {"trackers": text}).trackers == ("tensorboard", "wandb")
+    assert load_recipe("scratch", {"trackers": "[]", "compile": "true"}).trackers == ()
 
 
 def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
@@ -64,9 +70,15 @@ def test_own_file(tmp_path: Path) -> None:
     ("settings", "reason"),
     [
         ({"learnign_rate": 1}, "unknown setting 'learnign_rate': did you mean 'learning_rate'"),
+        (
+            {"devise": "cpu"},
+            "unknown setting 'devise': did you mean 'device' \\(an argument of train",
+        ),
+        ({"device": "cpu"}, "'device' is an argument of train, not a setting"),
+        ({"show_groups": "true"}, "'show_groups' is an argument of train"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
-        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon', 'sgd' or 'lbfgs'"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
         ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .*less than or equal to 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
@@ -82,12 +94,12 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
 @pytest.mark.parametrize(
     ("recipe", "settings", "reason"),
     [
-        ("scratch", {}, "patch_size comes with the weights: leave it out"),
+        ("scratch", {}, "method = 'scratch' takes no weights"),
         ("finetune", {"num_layers": 3}, "num_layers comes with the weights"),
         ("finetune", {"interpolation": "bicubic"}, "interpolation comes with the weights"),
-        ("finetune", {"optimizer": "lbfgs"}, "'lbfgs' is for trainable = 'head'"),
-        ("probe", {"epochs": 3}, "epochs does nothing with optimizer 'lbfgs'"),
-        ("probe", {"weights": None}, "wants weights to take the other layers from"),
+        ("scratch", {"weights": None, "trainable": "head"}, "needs weights to take"),
+        ("probe", {"epochs": 3}, "epochs does nothing with method 'probe'"),
+        ("probe", {"weights": None}, "begins with pretrained weights"),
         ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),
     ],
 )

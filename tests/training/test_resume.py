@@ -14,18 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from foodvision import cli
 from foodvision.errors import FoodvisionError, RecipeError, RunInterruptedError
+from foodvision.training import prepare as prepare_module
 from foodvision.training import run as run_module
-from foodvision.training import train
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Training
+from foodvision.training.run import train
+from foodvision.training.run_folder import RunFolder
 
 SETTINGS = {
     "image_size": 32,
@@ -46,7 +49,7 @@ SETTINGS = {
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from foodvision.training import train
+from foodvision.training.run import train
 from foodvision.training import checkpoint, fit, loop
 from foodvision.files import atomic
 
@@ -160,7 +163,7 @@ def test_stopped_in_an_epoch_and_resumed_with_other_workers(
 
     monkeypatch.setattr(Training, "steps", signalled)
     out = tmp_path / "r"
-    with pytest.raises(RunInterruptedError, match=r"epoch 2 of 3; go on with: .* --resume"):
+    with pytest.raises(RunInterruptedError, match=r"epoch 2 of 3; resume with: .* --resume"):
         train(patterns, out=out, num_workers=before, **SETTINGS)
     assert [path.stem for path in sorted((out / "checkpoints").iterdir())] == [
         "000000004",
@@ -190,10 +193,40 @@ def test_settings_that_change_the_result_are_refused(whole: Path, patterns: Path
 def test_nothing_to_resume_and_a_run_in_the_way(
     whole: Path, patterns: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(FoodvisionError, match="no run to go on with"):
+    with pytest.raises(FoodvisionError, match="no run to resume"):
         train(patterns, out=tmp_path / "none", resume=True)
-    with pytest.raises(FoodvisionError, match="holds a run; go on with it by --resume"):
+    with pytest.raises(FoodvisionError, match="holds a run; continue it with --resume"):
         train(patterns, out=whole, **SETTINGS)
+
+
+def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(patterns, "photos")
+    short = SETTINGS | {"epochs": 1}
+    weights = train("photos", out="elsewhere", **short).folder
+    fine = {"weights": str(weights), "epochs": 1, "batch_size": 16, "precision": "float32"}
+    tuned = train("photos", **fine)
+    assert train("photos", resume=True).folder == tuned.folder == Path("runs/photos-finetune")
+    train("photos", **short)
+    with pytest.raises(
+        FoodvisionError,
+        match=r"several runs of photos: runs/photos-finetune, runs/photos-scratch; say which",
+    ):
+        train("photos", resume=True)
+    assert train("photos", resume=True, weights=str(weights)).folder == tuned.folder
+    assert train("photos", resume=True, out="runs/photos-scratch").history
+
+
+def test_a_new_run_is_kept_out_before_it_claims_the_folder(patterns: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    with (
+        RunFolder(out).locked(),
+        pytest.raises(FoodvisionError, match="another process is training here"),
+    ):
+        train(patterns, out=out, **SETTINGS)
+    assert not (out / "recipe.json").exists()
 
 
 def test_other_images_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
@@ -359,19 +392,21 @@ def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("step", ["training_splits", "_measure"])
+@pytest.mark.parametrize(
+    ("module", "step"), [(prepare_module, "training_splits"), (run_module, "measure")]
+)
 def test_before_the_first_step_and_after_the_last_it_says_how_to_go_on(
-    step: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, step: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*given: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     data = shutil.copytree(patterns, tmp_path / "my images")
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, step, interrupted)
+        patch.setattr(module, step, interrupted)
         with pytest.raises(RunInterruptedError) as caught:
             train(data, out=tmp_path / "r", device="cpu", **(SETTINGS | {"epochs": 1}))
-    command = shlex.split(str(caught.value).partition("go on with: ")[2])
+    command = shlex.split(str(caught.value).partition("resume with: ")[2])
     assert command[:2] == ["foodvision", "train"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as ended:
@@ -381,10 +416,9 @@ def test_before_the_first_step_and_after_the_last_it_says_how_to_go_on(
 
 
 def test_another_number_of_processes_is_refused(whole: Path, patterns: Path) -> None:
-    accelerate = run_module.Accelerator
     state = Checkpoints(whole / "checkpoints").load()
     assert state
-    assert state["training"]["processes"] == accelerate(cpu=True).num_processes
+    assert state["training"]["processes"] == Accelerator(cpu=True).num_processes
     training = Training.__new__(Training)
     training.accelerator = SimpleNamespace(num_processes=2)  # type: ignore[assignment]
     with pytest.raises(FoodvisionError, match="this run has 1 processes, not 2"):

@@ -2,21 +2,29 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import math
+import multiprocessing
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from foodvision.images import decode
-from foodvision.training import TrainingResult, memory, train
+from foodvision.metrics import Metrics
+from foodvision.models.vit import ViT
+from foodvision.training import fit, memory
 from foodvision.training.loop import Training
+from foodvision.training.run import TrainingResult, train
 from tests.conftest import CLASSES, write_images
 
 FAST = {
@@ -216,7 +224,7 @@ def test_some_classes_and_a_share_of_the_images(
     some = {"exclude_classes": ("dots",), "fraction": 0.5, "epochs": 1}
     result = train(patterns, out=tmp_path / "r", **(FAST | some))
     assert set(result.classifier.classes) == set(CLASSES) - {"dots"}
-    assert 15 < result.classifier.metadata["data"]["train"] < 40
+    assert 15 < result.classifier.info.data.train < 40
     report = evaluate(result.classifier, patterns)
     assert report.n == 20
     assert "trained on 2 of 3 classes: only their images" in caplog.text
@@ -286,7 +294,7 @@ def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> N
     """In a process of its own: the shape checks of the tests' own do not compile."""
     short = FAST | {"epochs": 1, "num_layers": 1}
     plain = train(patterns, out=tmp_path / "a", **short)
-    script = f"from foodvision.training import train; train({str(patterns)!r}, "
+    script = f"from foodvision.training.run import train; train({str(patterns)!r}, "
     script += f"out={str(tmp_path / 'b')!r}, device='cpu', compile=True, **{short})"
     subprocess.run([sys.executable, "-c", script], check=True)
     metrics = json.loads((tmp_path / "b" / "metrics.json").read_text())
@@ -304,6 +312,63 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
         **(FAST | {"epochs": 60, "label_smoothing": 0.0, "min_area": 1.0, "flip": 0.0}),
     )
     assert result.history[-1].train_loss < 0.02
+
+
+def test_an_epoch_without_a_number_does_not_end_the_choice(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nan < x is false for every x: no later epoch would ever be the best so far."""
+    measure, epochs = Training._validate, iter(range(9))
+
+    def first_is_nan(self: Training) -> Metrics:
+        metrics = measure(self)
+        return replace(metrics, log_loss=math.nan) if next(epochs) == 0 else metrics
+
+    monkeypatch.setattr(Training, "_validate", first_is_nan)
+    result = train(patterns, out=tmp_path / "r", **(FAST | {"epochs": 3}))
+    best = min(epoch.log_loss for epoch in result.history[1:])
+    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+
+    monkeypatch.setattr(
+        Training, "_validate", lambda self: replace(measure(self), log_loss=math.nan)
+    )
+    with pytest.raises(FoodvisionError, match="was not a number in any epoch; lower learning_rate"):
+        train(patterns, out=tmp_path / "r2", **FAST)
+
+
+def test_no_step_is_taken_that_is_not_one_of_the_runs(
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The time that is left is measured on the run's own first steps."""
+    forward, calls = ViT.forward, 0
+
+    def counted(self: ViT, x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += self.training
+        return forward(self, x)
+
+    monkeypatch.setattr(ViT, "forward", counted)
+    monkeypatch.setattr(fit, "TIMED_SECONDS", 0)
+    caplog.set_level(logging.INFO, "foodvision")
+    result = train(patterns, out=tmp_path / "r", **FAST)
+    assert calls == result.history[-1].step == 8
+    assert len(re.findall(r"about \d+ s left", caplog.text)) == 1
+
+
+def test_worker_processes_end_with_a_run_that_fails(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Training) -> Metrics:
+        raise ValueError("in validation")
+
+    monkeypatch.setattr(Training, "_validate", fails)
+    with pytest.raises(ValueError, match="in validation") as caught:
+        train(patterns, out=tmp_path / "r", num_workers=2, **FAST)
+    assert caught.value.__traceback__  # which holds on to every frame
+    assert not multiprocessing.active_children()
 
 
 @pytest.fixture(autouse=True)

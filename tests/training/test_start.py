@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from foodvision import cli
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
 from foodvision.models.config import TorchvisionConfig, ViTConfig
 from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
-from foodvision.training import load_recipe, train
+from foodvision.training.run import train
+from foodvision.training.settings import load_recipe
 from foodvision.training.start import starting_point
 from tests.conftest import CLASSES, build_classifier
 from tests.training.test_resume import sha256
@@ -149,7 +150,7 @@ def test_with_weights_and_no_recipe_all_layers_are_fine_tuned(
     monkeypatch.chdir(tmp_path)
     result = train(patterns, device="cpu", weights=weights, **(SHORT | {"epochs": 1}))
     assert result.folder == Path(f"runs/{patterns.name}-finetune")
-    assert result.classifier.metadata["recipe"]["layer_decay"] == 0.75
+    assert result.classifier.info.recipe["layer_decay"] == 0.75
 
 
 def test_what_only_a_vit_has_is_refused_for_another_network(
@@ -225,7 +226,7 @@ def test_weights_that_have_changed_since_are_not_gone_on_with(
     with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
     (tmp_path / "r" / "recipe.json").write_text("{}")
-    with pytest.raises(FoodvisionError, match=r"recipe\.json: is damaged \('start'\)"):
+    with pytest.raises(FoodvisionError, match=r"recipe\.json: is damaged \('data'\)"):
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 
 

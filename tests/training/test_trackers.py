@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from foodvision.errors import FoodvisionError, MissingExtraError
-from foodvision.training import trackers, train
+from foodvision.training import trackers
+from foodvision.training.run import train
 from tests.training.test_run import FAST
 
 SHORT = FAST | {"epochs": 2, "num_layers": 1}

@@ -296,7 +296,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     ),
     "one too many": (
         lambda s: s | {"fc_norm.bias": s["encoder.ln.bias"]},
-        "hold fc_norm.bias, which a Vision Transformer",
+        "hold fc_norm.bias, which the network does not have",
     ),
     "no class token's position": (
         lambda s: s | {"encoder.pos_embedding": s["encoder.pos_embedding"][:, 1:]},

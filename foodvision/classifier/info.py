@@ -1,0 +1,151 @@
+"""What a model is, as plain data: kept in its config.json, and read from there without torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from foodvision.errors import ModelError
+from foodvision.weights import from_timm
+from foodvision.weights.repository import (
+    CONFIG,
+    WEIGHTS,
+    class_names,
+    find_repository,
+    image_spec,
+    network_config,
+    read_json,
+)
+
+KEY = "foodvision"
+"""Of config.json: where what transformers has no word for is kept."""
+
+SHOWN_CLASSES = 10
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Measured(_Part):
+    """The headline figures on the validation images; all others are in metrics.json."""
+
+    n: int
+    """Images."""
+    log_loss: float
+    """In nats."""
+    accuracy: float
+    """In 0-1."""
+    accuracy_ci95: tuple[float, float]
+    """Wilson's interval."""
+    ece: float
+    """Expected calibration error, in 0-1."""
+    precision: str
+    """Of the network's arithmetic: float32 or bf16."""
+    chosen: str
+    """What the same images chose, so that the figures are a little too good."""
+
+
+class TrainingData(_Part):
+    """The images a model was trained on."""
+
+    name: str
+    train: int
+    """Images to learn from."""
+    validation: int
+    """Images to choose by."""
+    unreadable: int
+    """Images that could not be opened."""
+    fingerprint: str
+    """SHA-256 over the bytes and classes of the training images, in any order."""
+
+
+class ModelInfo(_Part):
+    """What is known of a model beside its network, `ImageSpec` and classes."""
+
+    parameters: int | None = None
+    """Number of weights."""
+    metrics: Measured | None = None
+    data: TrainingData | None = None
+    training: str | None = None
+    """How it was trained, in a few words."""
+    recipe: dict[str, Any] = {}
+    """Every setting of the run; read by the training package alone."""
+    start: str | None = None
+    """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
+    versions: dict[str, str] = {}
+    """Of the libraries that trained it."""
+    calibration: dict[str, float] | None = None
+    """Temperature and validation figures; None until it is calibrated."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ModelInfo:
+        """Read what a config.json says; nothing if another library wrote it.
+
+        Raises:
+            ModelError: naming the field that is damaged.
+
+        """
+        try:
+            return cls.model_validate(config.get(KEY) or {})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, (KEY, *first["loc"])))
+            raise ModelError(f"{CONFIG}: {field}: {first['msg']}") from error
+
+
+def describe(model: str | Path) -> str:
+    """What a model is, as lines to read.
+
+    Args:
+        model: a model folder or a Hub id.
+
+    Raises:
+        ModelError: if there is no such model.
+
+    """
+    try:
+        folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+        config = read_json(folder / CONFIG)
+        info = ModelInfo.from_config(config)
+        if "architecture" in config:  # timm's
+            network, spec = f"timm's {config['architecture']}", from_timm.image_spec(config)
+            classes = from_timm.class_names(config) or ()
+        else:
+            spec, classes = image_spec(folder, config), class_names(config) or ()
+            network = network_config(config, len(classes)).description
+        parameters = info.parameters or _count_parameters(folder / WEIGHTS)
+    except ModelError as error:
+        raise ModelError(f"{model}: {error}") from error
+    shown = ", ".join(classes[:SHOWN_CLASSES])
+    more = len(classes) - SHOWN_CLASSES
+    lines = [
+        f"network    {network}; {parameters:,} parameters",
+        f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
+        f"classes    {len(classes)}: {shown}" + (f" and {more:,} more" if more > 0 else ""),
+    ]
+    if info.data:
+        lines.append(f"training   {info.data.train:,} images of {info.data.name}, {info.training}")
+    if measured := info.metrics:
+        low, high = measured.accuracy_ci95
+        lines.append(
+            f"measured   on {measured.n:,} validation images: log loss {measured.log_loss:.4f}, "
+            f"accuracy {measured.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        )
+    lines.append(f"calibrated {'yes' if info.calibration else 'no'}")
+    return "\n".join(lines)
+
+
+def _count_parameters(path: Path) -> int:
+    """From the header of the file alone."""
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ModelError(f"not a model folder: it has no {path.name}") from error
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path.name} is damaged ({error})") from error

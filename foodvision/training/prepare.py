@@ -1,0 +1,126 @@
+"""All that a run needs before its first step: images, network, settings, devices, and a folder."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import ModelInfo, TrainingData
+from foodvision.data import Dataset, TrainingSplits, training_splits
+from foodvision.errors import DataError
+from foodvision.models.network import Network
+from foodvision.training.loss import class_weights
+from foodvision.training.recipe import Recipe
+from foodvision.training.run_folder import RunFolder
+from foodvision.training.start import Start
+
+log = logging.getLogger(__name__)
+
+MAX_UNREADABLE = 0.05
+"""Share of training images that may fail to open before a run stops."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run before its first step.
+
+    Attributes:
+        dataset: whose classes are learnt.
+        splits: what to learn from, and what to choose the best model by.
+        recipe: every setting; its precision is decided (bf16 or float32).
+        start: the network, and how its images are prepared.
+        folder: claimed by this run.
+        accelerator: devices and processes.
+        resume_command: "resume with: …", for an interrupted user.
+        show_groups: print the parameter groups first.
+
+    """
+
+    dataset: Dataset
+    splits: TrainingSplits
+    recipe: Recipe
+    start: Start
+    folder: RunFolder
+    accelerator: Accelerator
+    resume_command: str
+    show_groups: bool
+
+    def info(self) -> ModelInfo:
+        """What is known of the model before it is measured."""
+        return ModelInfo(
+            data=TrainingData(
+                name=self.dataset.name,
+                train=len(self.splits.train.images),
+                validation=len(self.splits.validation.images),
+                unreadable=len(self.splits.unreadable),
+                fingerprint=self.splits.train.fingerprint(),
+            ),
+            training=how_trained(self.recipe),
+            recipe=self.recipe.model_dump(mode="json"),
+            start=self.start.sha256,
+            versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
+        )
+
+    def export(self, network: Network) -> Classifier:
+        """A classifier with a copy of the network, whose logits are free of the class weights."""
+        exported = copy.deepcopy(network).cpu().requires_grad_()
+        weights = class_weights(self.splits.train.images, self.recipe)
+        with torch.no_grad():
+            exported.head.bias.sub_(torch.tensor(weights).log())
+        return Classifier(exported, self.start.spec, self.dataset.classes, self.info())
+
+
+def prepare(
+    dataset: Dataset,
+    recipe: Recipe,
+    start: Start,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    resume_command: str,
+    show_groups: bool,
+) -> Run:
+    """Read the images to train and validate with, and write down which is which.
+
+    Raises:
+        DataError: if too many images cannot be opened, or the run began with other images.
+
+    """
+    splits = training_splits(dataset, recipe.seed, recipe.validation_fraction, recipe.fraction)
+    _check_unreadable(dataset, splits)
+    if accelerator.is_main_process:
+        with folder.writing():
+            folder.write_splits(splits)
+        if test := dataset.splits.get("test"):
+            log.info("test split: %s images, not opened during training", f"{len(test):,}")
+    return Run(dataset, splits, recipe, start, folder, accelerator, resume_command, show_groups)
+
+
+def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
+    bad = splits.unreadable
+    total = len(splits.train.images) + len(splits.validation.images) + len(bad)
+    summary = f"{dataset.name}: {len(bad)} of {total} images cannot be opened"
+    if len(bad) > MAX_UNREADABLE * total:
+        shown = "; ".join(map(str, bad[:3]))
+        raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
+    if bad:
+        log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
+
+
+def how_trained(recipe: Recipe) -> str:
+    """From which weights, which layers and how long, in a few words."""
+    parts = []
+    if recipe.weights:
+        # Of a file or folder the name alone: where it lies is nobody's concern.
+        name = recipe.weights if ":" in recipe.weights else Path(recipe.weights).name
+        parts.append(f"starting from {name}")
+    if recipe.trains_head_alone:
+        parts.append("the head alone")
+    parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epochs")
+    return ", ".join([*parts, f"seed {recipe.seed}"])

@@ -1,0 +1,133 @@
+"""From a recipe's name and single changes to a checked `Recipe`, with errors that name the fix.
+
+Recipes that ship are the TOML files in `foodvision/recipes`; ``--set key=value`` ends here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from foodvision.errors import RecipeError
+from foodvision.models.config import parse_name
+from foodvision.training.recipe import Recipe
+
+CHANGEABLE = ("num_workers", "trackers")
+"""Settings that do not change the result: a resumed run may have others."""
+
+ARGUMENTS = ("data", "recipe", "out", "device", "resume", "show_groups")
+"""What `train` takes beside the settings."""
+
+
+def load_recipe(
+    recipe: str | Path | Recipe = "scratch", settings: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe and change single settings.
+
+    Args:
+        recipe: the name of one that ships, the path of a TOML file, or a `Recipe`.
+        settings: changes on top of it, as values or as the text of ``--set``.
+
+    Raises:
+        RecipeError: naming the setting and what it may be.
+
+    """
+    values = recipe.model_dump() if isinstance(recipe, Recipe) else _read_toml(recipe)
+    changes = dict(settings or {})
+    for key in (*values, *changes):
+        _check_name(key)
+    if (values | changes).get("weights"):
+        values |= changes  # a network is compared with the weights', not built
+    else:
+        values = _expand_network(values) | _expand_network(changes)
+    try:
+        checked = Recipe(**values)
+        if checked.method == "scratch":
+            checked.vit_config(num_classes=2)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:  # about several values
+            raise RecipeError(str(first["ctx"]["error"])) from error
+        raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    return checked
+
+
+def resumed_recipe(
+    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any] | None
+) -> Recipe:
+    """The settings with which a run resumes.
+
+    Args:
+        begun: those it began with.
+        recipe: see `load_recipe`; None for the run's.
+        settings: see `load_recipe`.
+
+    Raises:
+        RecipeError: if a setting that changes the result is not the run's.
+
+    """
+    known = {"weights": begun.weights} if begun.weights else {}
+    asked = load_recipe(recipe or begun, known | dict(settings or {}))
+    for name, before in begun:
+        now = getattr(asked, name)
+        if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):
+            raise RecipeError(
+                f"{name} is {before!r} in the run to resume, not {now!r}: leave it out, or start "
+                "a new run with another --out"
+            )
+    return begun.model_copy(update={name: getattr(asked, name) for name in CHANGEABLE})
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship."""
+    folder = files("foodvision") / "recipes"
+    return sorted(
+        path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")
+    )
+
+
+def _read_toml(recipe: str | Path) -> dict[str, Any]:
+    name = str(recipe)
+    if name in recipe_names():
+        return tomllib.loads((files("foodvision") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    try:
+        return tomllib.loads(Path(recipe).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a TOML file"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name}: cannot be read as TOML ({error})") from error
+
+
+def _check_name(key: str) -> None:
+    if key in ARGUMENTS:
+        raise RecipeError(f"{key!r} is an argument of train, not a setting: give it without --set")
+    if key not in Recipe.model_fields:
+        known = [*Recipe.model_fields, *ARGUMENTS]
+        (close,) = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        argument = " (an argument of train, not a setting)" if close in ARGUMENTS else ""
+        raise RecipeError(f"unknown setting {key!r}: did you mean {close!r}{argument}?")
+
+
+def _expand_network(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the patch size out of a network's name: `vit_b16` is vit_b with patch_size 16."""
+    if not isinstance(values.get("network"), str):
+        return values
+    try:
+        variant, patch_size = parse_name(values["network"])
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    if patch_size is None:
+        return values
+    if str(values.get("patch_size", patch_size)) != str(patch_size):
+        raise RecipeError(f"network {values['network']} and patch_size {values['patch_size']}")
+    return values | {"network": f"vit_{variant}", "patch_size": patch_size}
