@@ -1,4 +1,4 @@
-"""A model repository's config.json and tensors: to a `Checkpoint`, and from a network."""
+"""From a model repository to a `Checkpoint`, and from a network to a repository's content."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from foodvision.weights.tensors import read_tensors
 
 
 def read_repository(folder: Path) -> Checkpoint:
-    """A folder as transformers, timm or we wrote it.
+    """Read a folder that transformers, timm or foodvision wrote.
 
     Raises:
-        ModelError: if a file is missing or damaged, or says what no network of ours can be.
+        ModelError: if a file is missing or damaged, or describes an unsupported network.
 
     """
     config = read_json(folder / CONFIG)
@@ -45,7 +45,7 @@ def read_repository(folder: Path) -> Checkpoint:
 
 
 def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    """Weights and the config.json that describes them; the folder may describe their images."""
+    """Combine tensors with the config.json, and the preprocessor_config.json, of their folder."""
     if "architecture" in config:
         return _timm(config, tensors)
     spec, classes = image_spec(folder, config), class_names(config)
@@ -57,7 +57,7 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
     if head is None:  # id2label may be there all the same
         classes = None
     network = network_config(config, 1 if head is None else len(head))
-    if config.get("qkv_bias") is False:  # the same as biases of zero
+    if config.get("qkv_bias") is False:  # equal to biases of zero
         tensors |= _zero_biases(network)
     return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
 
@@ -65,6 +65,8 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     from_timm.check_architecture(config)
     spec, classes = from_timm.image_spec(config), from_timm.class_names(config)
+    if TIMM.source_names("head.bias")[0] not in tensors:
+        classes = None
     return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)
 
 
@@ -77,11 +79,11 @@ def _zero_biases(network: Any) -> dict[str, Tensor]:
 
 
 def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a model repository says of a network: its part of config.json, and its tensors.
+    """What a model repository holds of a network: its part of config.json, and its tensors.
 
-    They are transformers' where that can express the network, a `ViT` with a class token; else
-    ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; whole
-    numbers, such as batch normalisation's counters, stay what they are.
+    A `ViT` with a class token is written in transformers' format, any other network with
+    ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; integers,
+    such as batch normalisation's counters, keep their type.
     """
     config: Any = network.config
     tensors: Mapping[str, Tensor] = network.state_dict()

@@ -56,7 +56,7 @@ class ViTLayout:
     to_source: Callable[[str, Tensor, ViTConfig], Tensor]
 
     def of(self, network: Network) -> ViTLayout:
-        """The layout of this network: the same for all."""
+        """The layout of one network; here the same for all."""
         return self
 
     def source_names(self, name: str) -> tuple[str, ...]:
@@ -86,21 +86,21 @@ class ViTLayout:
         }
 
     def read(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One of our tensors, of what the library saved."""
+        """One of our tensors, from the library's."""
         parts = [self.from_source(name, tensors[part]) for part in self.source_names(name)]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
 
 
 @dataclass(frozen=True)
 class TorchvisionLayout:
-    """A layout of a `TorchvisionNetwork`; its methods are those of `ViTLayout`.
+    """A layout of a `TorchvisionNetwork`, with the methods of `ViTLayout`.
 
-    The body keeps torchvision's names; what differs is the prefix of body and head.
+    The body keeps torchvision's names; layouts differ in the prefixes of body and head.
 
     Attributes:
         body: prefix of the names in the body.
-        head: prefix of the head's weight and bias; None for torchvision's name of that layer.
-        hidden_layer: None: there is none.
+        head: prefix of the head's weight and bias; None for torchvision's name, see `of`.
+        hidden_layer: None, since there is none.
 
     """
 
@@ -109,7 +109,7 @@ class TorchvisionLayout:
     hidden_layer: None = None
 
     def of(self, network: Any) -> TorchvisionLayout:
-        """The layout of this network, whose head has a name."""
+        """The layout of one network: the prefix of its head is known."""
         return replace(self, head=f"{network.head_name}.") if self.head is None else self
 
     def source_names(self, name: str) -> tuple[str]:
@@ -122,12 +122,12 @@ class TorchvisionLayout:
         return {self.source_names(name)[0]: tensor for name, tensor in state.items()}
 
     def read(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One of our tensors, of what the library saved."""
+        """One of our tensors, from the library's."""
         return tensors[self.source_names(name)[0]].contiguous()
 
 
 def _from_convolution(name: str, tensor: Tensor) -> Tensor:
-    """E is the kernel of a convolution in every PyTorch library."""
+    """In every PyTorch library, E is the kernel of a convolution."""
     return tensor.flatten(1) if name == "embedding.E.weight" else tensor
 
 
@@ -137,7 +137,7 @@ def _to_convolution(name: str, tensor: Tensor, config: ViTConfig) -> Tensor:
 
 
 def _from_flax(name: str, tensor: Tensor) -> Tensor:
-    """Kernels have their inputs first, and heads an axis of their own."""
+    """Kernels have their input axis first, and heads have an axis of their own."""
     if name == "embedding.E.weight":  # height, width, channels, D
         return tensor.permute(3, 2, 0, 1).flatten(1)
     if "norm" in name or name in ("embedding.x_class", POSITIONS):

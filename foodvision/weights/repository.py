@@ -1,7 +1,7 @@
 """A model repository: a folder with config.json and model.safetensors, here or on the Hub.
 
-transformers and timm write such folders, and so do we (`Classifier.save`). Nothing here needs
-torch: what a model is can be read without it.
+transformers and timm write such folders, and so does `Classifier.save`. What config.json says about
+the network, its images and its classes is read here, without torch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocesso
 
 
 def find_repository(model: str) -> Path:
-    """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is not there.
+    """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is missing.
 
     Raises:
-        ModelError: saying which files are wanted, from where, and where to put them.
+        ModelError: giving the files, their address and what to do with them.
 
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or Path(model).exists():
@@ -36,16 +36,16 @@ def find_repository(model: str) -> Path:
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"no such folder, and not to be had from the Hub either ({reason}); where there is a "
-            f"network, fetch {CONFIG}, {WEIGHTS} and, if it has one, {PREPROCESSOR} from "
-            f"{constants.ENDPOINT}/{model}; put them into a folder and name that"
+            f"no such folder, and it cannot be downloaded from the Hub ({reason}); where there is "
+            f"a network, download {CONFIG}, {WEIGHTS} and, if there is one, {PREPROCESSOR} from "
+            f"{constants.ENDPOINT}/{model} into a folder, and give that folder"
         ) from error
     _verify(folder / WEIGHTS)
     return folder
 
 
 def _verify(path: Path) -> None:
-    """The Hub's cache names a large file by its SHA-256, but compares its size alone."""
+    """The Hub's cache names a large file after its SHA-256 but checks only its size."""
     content = path.resolve()
     if not re.fullmatch(r"[0-9a-f]{64}", content.name):
         return
@@ -54,16 +54,16 @@ def _verify(path: Path) -> None:
     if found != content.name:
         content.unlink()
         raise ModelError(
-            f"{path.name} from the Hub is another file (SHA-256 {found}, not {content.name}) and "
-            "is removed; try again"
+            f"{path.name} from the Hub is damaged (SHA-256 {found}, not {content.name}) and was "
+            "removed; try again"
         )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object.
+    """Read one JSON object.
 
     Raises:
-        ModelError: if there is none.
+        ModelError: if the file is missing or does not hold one.
 
     """
     try:
@@ -73,7 +73,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise ModelError(f"{path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path.name} is no JSON object")
+        raise ModelError(f"{path.name} is not a JSON object")
     return content
 
 
@@ -94,7 +94,7 @@ def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
 
 
 def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """The names of the classes, as config.json has them; None if it has none.
+    """Class names in the order of the logits; None if config.json has none.
 
     Raises:
         ModelError: if they are not numbered 0, 1, 2, ...
@@ -113,7 +113,7 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
-    """The network that config.json describes, of transformers' format or ours.
+    """The network that config.json describes, in transformers' format or ours.
 
     Args:
         config: the content of config.json.

@@ -18,7 +18,7 @@ from foodvision.weights.tensors import SUFFIXES
 def load_pretrained(
     source: str, num_classes: int | None = None, image_size: int | tuple[int, int] | None = None
 ) -> Pretrained:
-    """The network of a source, ready to be used or trained on.
+    """Load the network of a source, ready to be used or trained.
 
     Args:
         source: see `read_checkpoint`.
@@ -26,7 +26,7 @@ def load_pretrained(
         image_size: see `Checkpoint.build`.
 
     Raises:
-        ModelError: one line that says what is wrong with the source.
+        ModelError: saying in one line what is wrong with the source.
 
     """
     try:
@@ -37,14 +37,14 @@ def load_pretrained(
 
 @torch.inference_mode(False)
 def read_checkpoint(source: str) -> Checkpoint:
-    """A Vision Transformer, or another network of torchvision's, that somebody has trained.
+    """Read a pretrained Vision Transformer or torchvision classifier.
 
     Args:
         source: one of
 
             - ``torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1`` or
               ``torchvision:efficientnet_b2/IMAGENET1K_V1``: torchvision's, from torch's cache or
-              the web; or such a file, by the name it is published under;
+              the web; or such a file under its published name;
             - ``timm:vit_base_patch16_224.augreg_in21k_ft_in1k``: the Hub repository ``timm/NAME``;
             - ``hub:OWNER/NAME``: a repository of transformers, timm or foodvision;
             - such a repository's folder;
@@ -52,7 +52,7 @@ def read_checkpoint(source: str) -> Checkpoint:
               ``FILE.pth`` of torchvision or timm, or of transformers beside its config.json.
 
     Raises:
-        ModelError: if there is no such source, or it is not one of such a network.
+        ModelError: if the source does not exist or holds another kind of network.
 
     """
     kind, _, name = source.partition(":")

@@ -218,7 +218,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (lambda f: (f / "config.json").unlink(), "it has no config.json"),
         (lambda f: (f / "model.safetensors").unlink(), "it has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
-        (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+        (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
         (
             lambda f: (f / "model.safetensors").write_bytes(b"x" * 99),
             "model.safetensors is damaged",
@@ -249,7 +249,7 @@ def test_broken_folders_are_one_clear_line(
 def test_missing_folder_and_unreachable_hub(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         Classifier.load(tmp_path / "no")
-    with pytest.raises(ModelError, match="not to be had from the Hub"):
+    with pytest.raises(ModelError, match="cannot be downloaded from the Hub"):
         Classifier.load("nobody/nothing")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 

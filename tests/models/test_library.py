@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_weights, list_models
 
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import describe
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
@@ -150,10 +151,10 @@ def test_logits_are_float32_under_autocast() -> None:
     [
         ("efficientnetb2", 288, "no network 'efficientnetb2'; the nearest is efficientnet_b2"),
         ("", 288, "torchvision has no network ''; the nearest is"),
-        ("vit_b_16", 224, "vit_b_16 is the paper's network, which is our own: ask for it as"),
+        ("vit_b_16", 224, "vit_b_16 is the paper's network, which foodvision has itself: ask"),
         ("squeezenet1_1", 224, "squeezenet1_1 cannot be used: its last layer is a convolution"),
-        ("googlenet", 224, "googlenet cannot be used: in training it answers with more than"),
-        ("inception_v3", 299, "inception_v3 cannot be used: in training it answers with more"),
+        ("googlenet", 224, "googlenet cannot be used: in training it returns more than"),
+        ("inception_v3", 299, "inception_v3 cannot be used: in training it returns more"),
         ("alexnet", 32, r"alexnet cannot take images of \(32, 32\) pixels"),
         ("maxvit_t", (224, 256), r"maxvit_t cannot take images of \(224, 256\) pixels"),
         ("resnet18", 0, r"resnet18 cannot take images of \(0, 0\) pixels"),
@@ -308,16 +309,15 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
 
 def test_the_folder_says_what_it_is(tmp_path: Path) -> None:
     classifier = build_torchvision_classifier("mobilenet_v3_small")
-    line = "network    torchvision's mobilenet_v3_small; 1,520,931 parameters"
-    assert classifier.describe().splitlines()[0] == line
     classifier.save(tmp_path)
+    line = "network    torchvision's mobilenet_v3_small; 1,520,931 parameters"
+    assert describe(tmp_path).splitlines()[0] == line
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "foodvision"
     assert config["network"] == {"name": "mobilenet_v3_small", "image_size": 64, "num_classes": 3}
     card = (tmp_path / "README.md").read_text()
-    assert "This is torchvision's mobilenet_v3_small of 1,520,931 parameters that tells 3" in card
-    assert "transformers cannot express this network (it is torchvision's)" in card
-    assert "- mobilenet_v3_small\n" in card
+    assert "Network: torchvision's mobilenet_v3_small; 1,520,931 parameters" in card
+    assert "transformers cannot express this network" in card
     assert "ision-" not in card.replace("foodvision", "")
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
 from foodvision.models.library import TorchvisionNetwork
@@ -100,7 +100,7 @@ import timm
 import torch
 import transformers
 
-from foodvision.classifier import Classifier
+from foodvision.classifier.classifier import Classifier
 
 vit = sys.argv[1]
 transformers.pipeline("image-classification", model=vit)

@@ -28,7 +28,7 @@ from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
 from foodvision.weights.layouts import GOOGLE, TORCHVISION
-from foodvision.weights.source import load_pretrained
+from foodvision.weights.source import load_pretrained, read_checkpoint
 from tests.conftest import build_classifier
 
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -126,6 +126,19 @@ def test_timms_file_alone(timm_folder: Path, tmp_path: Path) -> None:
     loaded = load_pretrained(str(file))
     assert (loaded.spec, loaded.classes) == (ImageSpec(32, "crop", 35, "bicubic"), None)
     assert_same(loaded.network, build_timm(timm_folder), 32)
+
+
+def test_timms_backbone_has_no_head_for_the_classes_it_names(
+    timm_folder: Path, tmp_path: Path
+) -> None:
+    assert read_checkpoint(str(timm_folder)).has_head_for(("a", "b", "c"))
+    assert not read_checkpoint(str(timm_folder)).has_head_for(("c", "b", "a"))
+    (tmp_path / "config.json").write_text((timm_folder / "config.json").read_text())
+    tensors = load_file(timm_folder / "model.safetensors")
+    backbone = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    save_file(backbone, tmp_path / "model.safetensors")
+    assert not read_checkpoint(str(tmp_path)).has_head_for(("a", "b", "c"))
+    assert not load_pretrained(str(tmp_path), num_classes=3).network.head.weight.any()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +294,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     ),
     "nothing": (lambda _: {}, "are not a Vision Transformer of"),
     "a whole network": (lambda _: nn.Linear(2, 2), "Python objects beside its tensors, which are"),
-    "more than tensors": (lambda s: s | {"epoch": 3}, "is no state_dict"),
+    "more than tensors": (lambda s: s | {"epoch": 3}, "is not a state_dict"),
     "swapped layers": (
         lambda s: swap(s, f"{MLP}1.weight", f"{MLP}2.weight"),
         r"encoder_layer_1\.mlp\.0\.weight has shape \(192, 96\), not \(96, 192\)",
@@ -388,7 +401,7 @@ def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) 
         ("torchvision:vgg16/IMAGENET1K_FEATURES", "torchvision has vgg16/IMAGENET1K_V1$"),
         ("timm:vit_base_patch16_224", "weights of timm have a tag, as in vit_base_patch16_224.au"),
         ("hub:nobody", "hub:nobody: no such model folder"),
-        ("hub:nobody/nothing", "not to be had from the Hub either .* put them into a folder"),
+        ("hub:nobody/nothing", "cannot be downloaded from the Hub .* give that folder"),
         ("nowhere.npz", r"there is no nowhere\.npz"),
         ("weights.h5", "or a file that ends in .safetensors, .pth, .npz"),
     ],
