@@ -42,10 +42,8 @@ class NetworkConfig(Protocol):
     def is_named(self, name: str) -> bool:
         """Whether a recipe can call it by this name."""
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> NetworkConfig:
-        """The config with these probabilities.
+    def regularised(self, **probabilities: float) -> NetworkConfig:
+        """The config with this dropout, attention_dropout and stochastic_depth.
 
         Raises:
             ValueError: naming one above 0 that this network does not have.
@@ -171,16 +169,9 @@ class ViTConfig:
         width = self.hidden_size == VARIANTS[variant].hidden_size
         return width and patch_size in (None, self.patch_size)
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> ViTConfig:
-        """The same network with these probabilities; see the attributes."""
-        return replace(
-            self,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            stochastic_depth=stochastic_depth,
-        )
+    def regularised(self, **probabilities: float) -> ViTConfig:
+        """The config with this dropout, attention_dropout and stochastic_depth."""
+        return replace(self, **probabilities)
 
     @classmethod
     def named(cls, name: str, **settings: Any) -> ViTConfig:
@@ -250,21 +241,14 @@ class TorchvisionConfig:
         """Whether this is torchvision's name for it."""
         return self.name == name
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> TorchvisionConfig:
+    def regularised(self, **probabilities: float) -> TorchvisionConfig:
         """The config itself: its regularisation is torchvision's own.
 
         Raises:
             ValueError: naming a probability above 0.
 
         """
-        settings = {
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "stochastic_depth": stochastic_depth,
-        }
-        for name, value in settings.items():
+        for name, value in probabilities.items():
             if value:
                 raise ValueError(f"{name} = {value}: {self.kind} has no such setting, only a ViT")
         return self

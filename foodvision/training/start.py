@@ -83,7 +83,9 @@ def _regularised(network: Network, recipe: Recipe) -> Network:
     """The same weights, with the recipe's dropout and stochastic depth."""
     try:
         config = network.config.regularised(
-            recipe.dropout, recipe.attention_dropout, recipe.stochastic_depth
+            dropout=recipe.dropout,
+            attention_dropout=recipe.attention_dropout,
+            stochastic_depth=recipe.stochastic_depth,
         )
     except ValueError as error:
         raise RecipeError(str(error)) from error

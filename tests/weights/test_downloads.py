@@ -183,9 +183,7 @@ def test_the_hubs_file_of_another_hash_is_refused(hub: Hub, repository: dict[str
 
 def test_what_is_not_in_the_cache_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    reason = (
-        rf"download config.json, model.safetensors .* from {hub.url}/timm/{NAME} into a folder"
-    )
+    reason = rf"download config.json, model.safetensors .* from {hub.url}/timm/{NAME} into a folder"
     with pytest.raises(ModelError, match=reason) as caught:
         load_pretrained(f"timm:{NAME}")
     assert "\n" not in str(caught.value)
