@@ -1,8 +1,8 @@
-"""Features: what all of a network but its head makes of an image, computed once and kept on disk.
+"""A network's features of images, computed once and kept on disk.
 
-They are keyed by the weights, by how images are prepared, by precision and versions, and by each
-image's own bytes. So another seed, another split or a few more images cost no more than the
-images that are new, and an interrupted computation goes on where it was.
+Their key is the weights, the preparation of images and its code, the precision, the versions, and
+each image's bytes. So another seed or split costs nothing, a few more images cost only themselves,
+and an interrupted computation resumes.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from foodvision.weights.tensors import sha256_of
 log = logging.getLogger(__name__)
 
 SHARD = 2048
-"""Images whose features are written at a time: the most that a power cut costs."""
+"""Images whose features are written together: the most that a power cut costs."""
 
 
 class FeatureCache:
-    """A folder of features by the SHA-256 of the image's bytes, for several processes at once.
+    """A folder of features by the SHA-256 of the image's bytes, shared by processes.
 
     Each file holds ``sha256``, uint8 of shape (n, 32), and ``features``, float32 of shape (n, D).
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder, before there is anything to lose.
+        """Make the folder, before any feature is computed.
 
         Raises:
             FoodvisionError: if it cannot be written.
@@ -58,7 +58,7 @@ class FeatureCache:
             pass
 
     def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
-        """What is there of these images: float32 of shape (D,) by SHA-256."""
+        """The features of those images that are in the cache: float32 of shape (D,) by SHA-256."""
         found: dict[str, np.ndarray] = {}
         for path in sorted(self.folder.glob("[!.]*.safetensors")):
             try:
@@ -67,11 +67,11 @@ class FeatureCache:
                 rows = zip(digests, shard["features"], strict=True)
                 found |= {digest: row.copy() for digest, row in rows if digest in wanted}
             except (SafetensorError, KeyError, ValueError) as error:
-                log.warning("%s: is damaged (%s); its features are computed again", path, error)
+                log.warning("%s: is damaged (%s); its features will be computed again", path, error)
                 path.unlink(missing_ok=True)
             except OSError as error:
                 reason = error.strerror or error
-                log.warning("%s: cannot be read (%s) and is passed over", path, reason)
+                log.warning("%s: cannot be read (%s) and is skipped", path, reason)
         return found
 
     def add(self, found: dict[str, np.ndarray]) -> None:
@@ -100,18 +100,18 @@ class FeatureCache:
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise FoodvisionError(
-                f"{self.folder}: features cannot be kept ({reason}); mend that, or set "
-                "XDG_CACHE_HOME to another folder, and go on with the same command and --resume"
+                f"{self.folder}: features cannot be written ({reason}); fix that, or set "
+                "XDG_CACHE_HOME to another folder, then resume with the same command and --resume"
             ) from error
 
 
 class Features:
-    """What a network makes of images."""
+    """The features that a network computes, through the cache."""
 
     def __init__(
         self, network: Network, spec: ImageSpec, precision: Precision, batch_size: int
     ) -> None:
-        """Find the place where its features are kept.
+        """Find the network's features in the cache.
 
         Args:
             network: in evaluation mode, on the device to compute on.
@@ -120,7 +120,7 @@ class Features:
             batch_size: images at a time.
 
         Raises:
-            FoodvisionError: if that place cannot be written.
+            FoodvisionError: if the cache cannot be written.
 
         """
         self.network, self.spec = network, spec
@@ -147,11 +147,11 @@ class Features:
         return np.stack([found[digest] for digest in inventory.sha256])
 
     def compute(self, inventory: Inventory) -> dict[str, np.ndarray]:
-        """The features by SHA-256: what is not in the cache is computed, and kept there.
+        """The features by SHA-256, computed and cached if they are not in the cache yet.
 
         Raises:
-            FoodvisionError: if an image no longer opens, a feature is no finite number, or the
-                cache cannot be written.
+            FoodvisionError: if an image no longer opens, a feature is not finite, or the cache
+                cannot be written.
 
         """
         found = self.cache.read(set(inventory.sha256))
@@ -169,14 +169,14 @@ class Features:
                         raise row
                     if not np.isfinite(row).all():
                         raise FoodvisionError(
-                            "the network's features are no finite numbers: its weights are damaged"
+                            "the network's features are not finite numbers: its weights are damaged"
                         )
                     found[digest] = new[digest] = row
                     bar.advance(task)
                     if len(new) == SHARD:
                         self.cache.add(new)
                         new = {}
-            finally:  # Ctrl-C too keeps what is there
+            finally:  # after Ctrl-C as well
                 if new:
                     self.cache.add(new)
         return found

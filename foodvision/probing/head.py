@@ -1,7 +1,7 @@
-"""The head alone: a linear classifier on a network's features, fitted to the end.
+"""The head alone: a linear classifier of a network's features, fitted until it converges.
 
-It is a convex problem, so there is nothing to tune but the strength of its L2 penalty, and that is
-chosen by the log loss on validation.
+The problem is convex, so there is nothing to tune but the L2 penalty, which the validation log loss
+chooses. scipy's L-BFGS fits it, each penalty starting from the solution of the one before it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from foodvision.progress import progress_bar
 log = logging.getLogger(__name__)
 
 PENALTIES = tuple(10 ** (exponent / 2) for exponent in range(2, -13, -1))
-"""L2 penalties to try: from 10 down to 1e-6, two to a decade."""
+"""L2 penalties to try: from 10 down to 1e-6, two per decade."""
 
 PATIENCE = 4
-"""Strengths without a lower validation log loss, before weaker ones are left untried."""
+"""Penalties in a row without a lower validation log loss, after which weaker ones are not tried."""
 
 
 @dataclass(frozen=True)
 class PenaltyFit:
-    """A head that was fitted with one L2 penalty.
+    """The outcome of fitting the head with one L2 penalty.
 
     Attributes:
-        l2: λ in mean cross-entropy + λ/2 · ‖W‖², W for standardised features.
+        l2: λ in mean cross-entropy + λ/2 · ‖W‖², where W is for standardised features.
         iterations: of L-BFGS.
         train_loss: mean cross-entropy on the training images, without the penalty.
         log_loss: on the validation images.
@@ -47,7 +47,7 @@ class PenaltyFit:
 
     @property
     def name(self) -> str:
-        """Which one it is."""
+        """How a log line calls it."""
         return f"L2 penalty {self.l2:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,8 +62,8 @@ class Head:
     Attributes:
         weight: W, float64 of shape (K, D).
         bias: b, float64 of shape (K,).
-        tried: every strength that was tried, the strongest first.
-        metrics: on the validation images, of the best.
+        tried: one entry for each penalty that was tried, the strongest first.
+        metrics: of this head on the validation images.
 
     """
 
@@ -80,31 +80,31 @@ Labelled: TypeAlias = tuple[np.ndarray, np.ndarray]
 def fit_head(
     train: Labelled, validation: Labelled, classes: tuple[str, ...], class_weights: np.ndarray
 ) -> Head:
-    """Fit multinomial logistic regression by L-BFGS, for each strength of its penalty.
+    """Fit multinomial logistic regression by L-BFGS with each penalty, and return the best.
 
-    Features are standardised first, so that one range of strengths suits all networks; what is
-    returned has that folded in.
+    Features are standardised first, so that one range of penalties suits all networks; the
+    returned weights include the standardisation.
 
     Args:
-        train: what to fit.
-        validation: what to choose the strength by.
+        train: to fit.
+        validation: to choose the penalty by.
         classes: K names.
-        class_weights: factor of each class in the loss, see `foodvision.training.loop`; their
-            shift is in the bias that is returned, and taken out of it for the metrics.
+        class_weights: factor of each class in the loss, see `foodvision.training.loss`. The
+            returned bias includes their shift, the metrics do not.
 
     """
     features, labels = train
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # What never changes but by rounding says nothing.
+    # A feature that varies only by rounding carries no information.
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, np.inf)
     x, weights = (features - mean) / scale, class_weights.astype(np.float64)[labels]
     theta = np.zeros(len(classes) * (x.shape[1] + 1))
     heads: list[Head] = []
     tried: list[PenaltyFit] = []
     with progress_bar() as bar:
-        task = bar.add_task("fitting", total=len(PENALTIES), unit="strengths", info="")
-        for l2 in PENALTIES:  # each begins where the one before it has ended
-            # Of separable classes the loss falls with λ: how near is near is a share of it.
+        task = bar.add_task("fitting", total=len(PENALTIES), unit="penalties", info="")
+        for l2 in PENALTIES:  # each starts from the solution of the one before it
+            # With separable classes the loss falls with λ: the tolerance is a share of it.
             unit, _ = _penalised_loss(theta, x, labels, weights, l2)
             fit = minimize(
                 *(_penalised_loss, theta, (x, labels, weights, l2, unit)),
@@ -122,20 +122,19 @@ def fit_head(
             tried.append(PenaltyFit(l2, fit.nit, loss, metrics.log_loss, metrics.accuracy))
             heads.append(Head(weight, bias, tried, metrics))
             bar.update(task, advance=1, info=f"validation log loss {metrics.log_loss:.3f}")
-            losses = [strength.log_loss for strength in tried]
+            losses = [past.log_loss for past in tried]
             best = losses.index(min(losses))
             if len(tried) - 1 - best == PATIENCE:
                 break
     if best == len(PENALTIES) - 1:
         log.warning(
-            "the weakest L2 penalty that is tried validates best: with so many images, "
-            "fine-tuning may do better"
+            "the weakest L2 penalty validates best: fine-tuning may do better with this many images"
         )
     return heads[best]
 
 
 def _split(theta: np.ndarray, D: int) -> tuple[np.ndarray, np.ndarray]:
-    """W of shape (K, D) and b of shape (K,), out of one vector."""
+    """W of shape (K, D) and b of shape (K,), from one vector."""
     together = theta.reshape(-1, D + 1)
     return together[:, :D], together[:, D]
 
@@ -148,7 +147,7 @@ def _penalised_loss(
     l2: float,
     unit: float = 1.0,
 ) -> tuple[float, np.ndarray]:
-    """Mean of w_c · −log p(c) plus λ/2 · ‖W‖², and its gradient, in a unit of loss."""
+    """Mean of w_c · −log p(c) plus λ/2 · ‖W‖², and its gradient, both divided by `unit`."""
     W, b = _split(theta, x.shape[1])
     log_p, n = log_softmax(x @ W.T + b, axis=1), np.arange(len(x))
     loss = -(weights * log_p[n, labels]).mean() + l2 / 2 * (W**2).sum()

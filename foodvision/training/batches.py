@@ -21,18 +21,18 @@ from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
 
 GRACE = 60
-"""Seconds that a worker process lives on after SIGTERM, for the main one to finish its step."""
+"""Seconds a worker stays alive after SIGTERM, so that the main process can finish its step."""
 
 Position = tuple[int, int]
-"""Epoch and sample index: all that the randomness of a sample may depend on."""
+"""Epoch and sample index: with the seed, all that the randomness of a sample depends on."""
 
 
 class TrainingSampler(Sampler[Position]):
     """The order of an epoch: a permutation that depends on seed and epoch.
 
     Attributes:
-        epoch: whose order comes next.
-        start: samples of it that are left out, because an interrupted run has seen them.
+        epoch: set it before each epoch.
+        start: number of samples to skip, because an interrupted run has seen them.
 
     """
 
@@ -64,7 +64,7 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
 
 
 class ValidationImages(Dataset[tuple[Tensor, int]]):
-    """Each image as the finished model will see it."""
+    """Each image as the trained model will see it."""
 
     def __init__(self, opened: OpenedImages) -> None:
         self.opened = opened
@@ -80,11 +80,11 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
 def training_loader(
     images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
 ) -> tuple[DataLoader[tuple[Tensor, int]], TrainingSampler]:
-    """Shuffled batches, and the sampler that wants to be told the epoch.
+    """Shuffled batches, and their sampler: set `sampler.epoch` before each epoch.
 
-    Images are uint8 for `transforms.finish` to finish on the device: a quarter of the bytes, and
-    one operation for a whole batch. Batches are all of one size: what is left at the end of an
-    epoch waits for the next one's order, unless that is all, and less than a batch a process.
+    Images stay uint8; `transforms.finish` normalises a whole batch on the device, which receives a
+    quarter of the bytes. All batches have the same size: an epoch drops an incomplete last batch,
+    unless it is the only one.
     """
     transform = TrainingTransform(
         spec, recipe.min_area, recipe.flip, recipe.auto_augment, recipe.magnitude, recipe.erasing
@@ -104,7 +104,7 @@ def training_loader(
 
 def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     views, labels = zip(*samples, strict=True)
-    if len({view.shape for view in views}) > 1:  # resize_mode pad: made equal by padding
+    if len({view.shape for view in views}) > 1:  # resize_mode pad: padding makes them equal
         views = tuple(finish(view, spec) for view in views)
     return torch.stack(views), torch.tensor(labels)
 
@@ -112,7 +112,7 @@ def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor
 def validation_loader(
     images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Batches of finished images, in their order."""
+    """Batches of prepared images, in their order."""
     return DataLoader(
         ValidationImages(OpenedImages(images, spec)),
         batch_size=recipe.batch_size // num_processes,
@@ -124,17 +124,17 @@ def _workers(recipe: Recipe) -> dict[str, Any]:
     return {
         "num_workers": recipe.num_workers,
         "persistent_workers": recipe.num_workers > 0,
-        "worker_init_fn": _leave_signals_to_the_main_process,
+        "worker_init_fn": _ignore_signals,
     }
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """A signal may reach every process of a run; the main one still needs its workers then."""
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main process still needs its workers then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):  # not on Windows, where there is no such signal either
-        # For a while only: it is also how the main process ends a worker that hangs.
+    if hasattr(signal, "alarm"):  # Windows has neither
+        # For a while only: SIGTERM is also how the main process ends a worker that hangs.
         signal.signal(signal.SIGTERM, _end_soon)
 
 
 def _end_soon(number: int, frame: FrameType | None) -> None:
-    signal.alarm(GRACE)  # nobody handles its SIGALRM, which then ends the process
+    signal.alarm(GRACE)  # SIGALRM is not handled, so it ends the process

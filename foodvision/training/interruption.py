@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken at a moment where nothing is lost."""
+"""Ctrl-C and SIGTERM, handled between two steps, where nothing is lost."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """Within `with`, SIGINT and SIGTERM are noted instead of ending the process.
+    """Within `with`, the first SIGINT or SIGTERM is recorded instead of ending the process.
 
-    A second one ends it as ever: whoever presses Ctrl-C twice means it. Outside of the main
-    thread, where Python takes no signals, nothing is noted.
+    A second one ends it as usual. Outside the main thread, where Python handles no signals,
+    nothing is recorded.
 
     Attributes:
-        made: whether there was one.
+        made: whether there was a signal.
 
     """
 

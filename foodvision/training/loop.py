@@ -1,7 +1,7 @@
 """The one training loop, on Accelerate: from a laptop's two cores to many GPUs.
 
-`Training` holds all that changes during a run, and `Training.steps` changes it. The loop knows
-nothing of files: it hands control back after every step, and its caller decides what to keep.
+`Training` holds everything that changes during a run, and `Training.steps` changes it. The loop
+writes no files: it yields after every step, and its caller decides what to keep.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Epoch:
     Attributes:
         epoch: 1 for the first.
         step: optimiser steps so far.
-        train_loss: mean cross-entropy, with mixing, smoothing and class weights as the recipe has
-            them: not comparable to log loss.
+        train_loss: mean cross-entropy with the recipe's mixing, smoothing and class weights: not
+            comparable to log loss.
         log_loss: on the validation images.
         accuracy: on the validation images, in 0-1.
         learning_rate: of the epoch's last step.
-        seconds: the epoch took, validation included; since the resumption, if it was interrupted.
+        seconds: of the epoch, with its validation; since it was resumed, if it was interrupted.
         images_per_second: training images per second, without validation.
 
     """
@@ -62,7 +62,7 @@ class Epoch:
 
     @property
     def name(self) -> str:
-        """Which one it is."""
+        """How a log line calls it."""
         return f"epoch {self.epoch}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Epoch:
 
 
 class Training:
-    """A run between two of its steps.
+    """The state of a run between two steps.
 
     Attributes:
         epoch: epochs that are done.
@@ -89,7 +89,7 @@ class Training:
         recipe: Recipe,
         accelerator: Accelerator,
     ) -> None:
-        """Get ready for the first step.
+        """Prepare the first step.
 
         Args:
             network: from float32 images (B, C, H, W) to logits (B, K); trained in place.
@@ -97,8 +97,7 @@ class Training:
             validation: images to measure on after each epoch.
             spec: how images are prepared.
             recipe: everything else; its precision must be decided (bf16 or float32).
-            accelerator: device and processes. Autocast is ours: Accelerate's is fixed for a
-                process.
+            accelerator: device and processes. Its mixed precision is off: the loop autocasts.
 
         """
         self.spec, self.recipe, self.accelerator = spec, recipe, accelerator
@@ -120,7 +119,7 @@ class Training:
 
     @property
     def result(self) -> Network:
-        """The network that is validated and saved: the averaged one, where there is one."""
+        """The network that is validated and saved: the averaged one, if there is one."""
         return self.average or self.network
 
     @property
@@ -137,15 +136,15 @@ class Training:
         error: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
-        """Let go of the loaders, so that their worker processes end, even if a step has failed."""
+        """Release the loaders, so that their worker processes end even after a failed step."""
         traceback.clear_frames(frames)
         del self.loader, self.validation_loader
         self.accelerator.free_memory()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the steps to come depend on, as tensors and plain types.
+        """Everything that later steps depend on, as tensors and plain types.
 
-        And the losses of the epoch so far, of the main process alone: no other one writes.
+        The losses of the epoch so far are those of the main process, which alone writes.
         """
         return {
             "processes": self.accelerator.num_processes,
@@ -159,10 +158,10 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken, bit for bit.
+        """Resume from a `state_dict`, bit for bit.
 
         Raises:
-            FoodvisionError: if there are not as many processes as there were.
+            FoodvisionError: if the number of processes is another one.
 
         """
         if state["processes"] != self.accelerator.num_processes:
@@ -179,12 +178,12 @@ class Training:
             optimizer.load_state_dict(saved)
 
     def steps(self) -> Iterator[Epoch | None]:
-        """Train until the recipe's last epoch; yields None after a step, and each `Epoch`.
+        """Train until the recipe's last epoch; yield None after a step, and each `Epoch`.
 
-        At every yield `state_dict` is what a new run can continue from.
+        At every yield, a run can be resumed from `state_dict`.
 
         Raises:
-            FoodvisionError: if the loss is no longer a number.
+            FoodvisionError: if the loss is not a finite number.
 
         """
         steps, batch_size = self.total_steps, self.recipe.batch_size
@@ -235,7 +234,7 @@ class Training:
                 yield epoch
 
     def _train_mode(self) -> None:
-        """Dropout, and batch norms that learn; in what is not trained, neither."""
+        """Dropout and updates of batch statistics, except in frozen layers."""
         self.model.train()
         if self.recipe.trains_head_alone:
             for stage in self.network.stages():
@@ -243,7 +242,7 @@ class Training:
 
     def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
         recipe, accelerator = self.recipe, self.accelerator
-        # Mixing, dropout and stochastic depth draw from torch's own generators, all seeded here.
+        # Mixing, dropout and stochastic depth draw from torch's generators, all seeded here.
         position = (self.epoch, self.batch, accelerator.process_index)
         torch.manual_seed(seed_for(recipe.seed, STEP, *position))
         pixels = finish(images, self.spec) if images.dtype == torch.uint8 else images
@@ -268,13 +267,13 @@ class Training:
         mean = float(self.accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean"))
         if not math.isfinite(mean):
             raise FoodvisionError(
-                f"epoch {self.epoch + 1}: the loss is no longer a number; lower learning_rate"
+                f"epoch {self.epoch + 1}: the loss is not a number; lower learning_rate"
             )
         return mean
 
     @torch.inference_mode()
     def _validate(self) -> Metrics:
-        """Metrics at the training step's precision, over all processes together."""
+        """Metrics at the precision of training, over all processes together."""
         model = self.result.eval()
         shift = self.class_weights.log().cpu().numpy()
         running = RunningMetrics(self.classes)

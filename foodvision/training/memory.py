@@ -1,4 +1,4 @@
-"""Images that are opened once, where all of them fit into memory."""
+"""Images that are decoded once and kept, if all of them fit into memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
 
 MEMORY_LIMIT = 2**30
-"""Bytes that the opened images of one split may take; where they would take more, each is opened
-every time."""
+"""Bytes that the decoded images of one split may take; beyond it each is decoded in every epoch."""
 
 PROBES = 64
+"""Images that are decoded to estimate the size of all."""
+
 AHEAD = 64
+"""Decoded images that wait to be kept."""
 
 
 class OpenedImages:
-    """Labelled images as uint8 tensors, before any transform; kept where there is room.
+    """Labelled images as uint8 tensors, before any transform; kept if they fit into memory.
 
-    What is kept is one block of bytes, so that worker processes share it and do not copy it.
+    They are kept as one block of bytes, which worker processes share without copying it.
     """
 
     def __init__(self, images: LabelledImages, spec: ImageSpec) -> None:
@@ -54,7 +56,7 @@ class OpenedImages:
         return len(self) * sum(sizes) / len(sizes)
 
     def _keep(self) -> None:
-        content, sizes = bytearray(), []  # one block that grows, at most half as large again
+        content, sizes = bytearray(), []  # one block, which grows
         with (
             closing(prefetch(self._rows, range(len(self)), AHEAD)) as opened,
             progress_bar() as bar,
@@ -62,7 +64,7 @@ class OpenedImages:
             task = bar.add_task("opening", total=len(self), unit="images", info="")
             for rows in opened:
                 content += rows.data
-                if len(content) > MEMORY_LIMIT:  # the probes have missed the large ones
+                if len(content) > MEMORY_LIMIT:  # the estimate was too low
                     return
                 sizes.append(rows.shape[:2])
                 bar.advance(task)

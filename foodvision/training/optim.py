@@ -1,4 +1,4 @@
-"""The optimisers and their learning rate over the steps of a run."""
+"""The optimisers, their learning rate over the steps of a run, and the averaged weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from foodvision.training.recipe import Recipe
 
 
 def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
-    """The recipe's optimiser, with its weight decay; two where each has parameters of its own.
+    """The recipe's optimiser with its weight decay; Muon comes with AdamW for the other parameters.
 
     AdamW has β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
     https://kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
-    orthogonal one, here scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so
-    that both take the same learning rate. It is for the matrices of the encoder's blocks; patch
-    projection, head and all that is no matrix keep AdamW.
+    orthogonal one, scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so that
+    both have the same learning rate. It trains the matrices of the encoder's blocks; patch
+    projection, head and everything that is not a matrix have AdamW.
     """
     rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
@@ -40,7 +40,7 @@ HIDDEN, MATRICES, OTHERS = "matrices of blocks", "other matrices", "biases, norm
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
-    """All that is trained, grouped by what the optimiser does with it.
+    """All trainable parameters, grouped by their treatment.
 
     Returns:
         For each group its ``params``; its ``kind``, of which biases, norms, class token and
@@ -71,7 +71,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _kind(name: str, parameter: nn.Parameter) -> str:
-    # Whatever its shape, a vector is no matrix: the class token, or ConvNeXt's layer scale.
+    # A vector of any shape is not a matrix: the class token, or ConvNeXt's layer scale.
     positions = ("E_pos", "relative_position_bias_table")  # the latter is Swin's
     if parameter.squeeze().ndim < 2 or name.endswith(positions):
         return OTHERS
@@ -79,9 +79,9 @@ def _kind(name: str, parameter: nn.Parameter) -> str:
 
 
 def groups_table(optimizers: Iterable[Optimizer]) -> Table:
-    """The parameter groups, to be printed: whose learning rate and decay is what."""
+    """The parameter groups with their learning rates and decays, for printing."""
     table = Table("stage", "parameters", "the first", "count", "rate ×", "decay", "optimiser")
-    # Accelerate wraps an optimiser in one of its own.
+    # Accelerate wraps each optimiser.
     rows = [
         (group["stage"], group, type(getattr(optimizer, "optimizer", optimizer)).__name__)
         for optimizer in optimizers
@@ -98,9 +98,9 @@ def groups_table(optimizers: Iterable[Optimizer]) -> Table:
 def set_learning_rate(
     optimizers: Iterable[Optimizer], recipe: Recipe, step: int, steps: int
 ) -> float:
-    """Give all groups their share of step 0, ..., steps − 1's rate, which is returned.
+    """Set every group's share of the learning rate of a step in 0 to steps − 1; returns the rate.
 
-    A function of the step alone, so that it has no state.
+    It depends on the step alone, so there is no state to save.
     """
     rate = recipe.learning_rate * learning_rate_factor(step, steps, recipe)
     for optimizer in optimizers:
@@ -110,7 +110,7 @@ def set_learning_rate(
 
 
 def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
-    """Share of the full learning rate that step 0, ..., steps − 1 takes, in (0, 1]."""
+    """Share of the full learning rate in a step in 0 to steps − 1; in (0, 1]."""
     warmup = round(steps * recipe.warmup_fraction)
     if step < warmup:
         return (step + 1) / warmup
@@ -124,10 +124,10 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights a little towards the network's; take over its buffers.
+    """Move the averaged weights a little towards the network's, and copy its buffers.
 
-    Early on the average forgets faster, as TensorFlow's ExponentialMovingAverage has it: the
-    first weights are worth little.
+    The average forgets faster at first, as TensorFlow's ExponentialMovingAverage does, because the
+    first weights are of little use.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)

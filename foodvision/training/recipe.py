@@ -57,17 +57,17 @@ class Recipe(BaseModel):
     """What `finetune` trains: all layers, or the head alone."""
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
-    vit_ti, or the weights', which must be of the one that is named."""
+    vit_ti, or that of the weights, which must match."""
     patch_size: int | None = None
-    """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or the weights'."""
+    """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or that of the weights."""
     image_size: int | None = Field(None, gt=0)
-    """Pixels of the input's side, a multiple of patch_size. 64, or the weights' unless given:
-    position embeddings are then resized (section 3.2)."""
+    """Pixels of the input's side, a multiple of patch_size. 64, or that of the weights; with
+    another one, position embeddings are resized (section 3.2)."""
     num_layers: int | None = Field(None, gt=0)
     """L, if other than the variant's."""
     pooling: Pooling | None = None
     """What the head sees: the class token (the paper's) or the average of the patches. class_token,
-    or the weights'."""
+    or that of the weights."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability, after the embedding and every dense layer."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)
@@ -76,17 +76,18 @@ class Recipe(BaseModel):
     """Probability of skipping the last block's branches; grows linearly from 0 at the first."""
 
     resize_mode: ResizeMode | None = None
-    """How an image becomes square: crop its centre, squash it or pad it. crop, or the weights'."""
+    """How an image becomes square: crop its centre, squash it or pad it. crop, or that of the
+    weights."""
     crop_fraction: float | None = Field(None, gt=0, le=1)
-    """Share of the shorter side that `crop` keeps outside of training; below 1, things are as large
-    as training's random crops make them (FixRes, arXiv 1906.06423). 1, or the weights'."""
+    """Share of the shorter side that `crop` keeps outside of training; below 1, objects are as
+    large as in training's random crops (FixRes, arXiv 1906.06423). 1, or that of the weights."""
     interpolation: Interpolation | None = None
-    """Of the antialiased resize: bilinear or bicubic. bilinear, or the weights'."""
+    """Of the antialiased resize: bilinear or bicubic. bilinear, or that of the weights."""
     reduced_decode: bool | None = None
-    """Decode large JPEGs at a smaller scale, in training and ever after. false, or the weights'
-    unless given."""
+    """Decode large JPEGs at a smaller scale, in training and afterwards. false, or that of the
+    weights."""
     min_area: float = Field(0.35, gt=0, le=1)
-    """Smallest share of the image that a random crop keeps; 1 takes what evaluation sees."""
+    """Smallest share of the image that a random crop keeps; 1 is the view of evaluation."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip."""
     auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
@@ -96,11 +97,11 @@ class Recipe(BaseModel):
     erasing: float = Field(0.0, ge=0, le=1)
     """Probability of erasing a random rectangle."""
     mixup: float = Field(0.0, ge=0)
-    """Mix two images of a batch, the share drawn from Beta(mixup, mixup); 0 does not."""
+    """Mix two images of a batch, the share drawn from Beta(mixup, mixup); 0 for never."""
     cutmix: float = Field(0.0, ge=0)
-    """Paste a rectangle of another image, the share from Beta(cutmix, cutmix); 0 does not."""
+    """Paste a rectangle of another image, the share from Beta(cutmix, cutmix); 0 for never."""
     mix_probability: float = Field(1.0, ge=0, le=1)
-    """Share of the batches that are mixed, by one of the two that are on."""
+    """Share of the batches that are mixed, by mixup or cutmix, whichever are on."""
 
     epochs: int = Field(60, gt=0)
     """Passes over the training images."""
@@ -115,43 +116,44 @@ class Recipe(BaseModel):
     """At the end of the warm-up."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Factor of the learning rate from each stage of the network to the one before it; the head and
-    the last stage have the whole rate (BEiT, arXiv 2106.08254)."""
+    the last stage have the full rate (BEiT, arXiv 2106.08254)."""
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled for AdamW; never on biases, norms, class token and position embeddings."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls to 0 after the warm-up, or that it does not."""
+    """How the learning rate falls to 0 after the warm-up; constant does not fall."""
     clip_norm: float = Field(1.0, gt=0)
     """Global norm to which a gradient is scaled down (the paper's 1)."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs rare classes up in the loss, and takes the shift out of the saved model."""
+    """`balanced` gives rare classes more weight in the loss; the saved model is free of
+    that shift."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
-    """Of the moving average of the weights, which is then what is validated and saved; 0 for none.
-    It warms up: after step t it is no more than (1 + t) / (10 + t)."""
+    """Of the moving average of the weights, which is what is validated and saved; 0 for none. After
+    step t it is at most (1 + t) / (10 + t)."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a lower validation log loss; 0 never stops early."""
     precision: Precision = "auto"
-    """Of the training step: bf16 autocast wherever the device computes it fast."""
+    """Of the training step; auto is bf16 autocast on devices where it is fast."""
     compile: bool = False
-    """Let torch.compile write fused kernels for the network first; wants a C++ compiler."""
+    """Compile the network with torch.compile first; on a CPU this needs a C++ compiler."""
 
     seed: int = Field(0, ge=0)
-    """Of everything random."""
+    """Of all random choices."""
     classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
-    """Those to learn, of the data set's; none for all."""
+    """Classes to learn; empty for all of the dataset's."""
     exclude_classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
-    """Those not to learn."""
+    """Classes to leave out."""
     fraction: float = Field(1.0, gt=0, le=1)
-    """Share of each class's training images to learn from; validation is the same for all."""
+    """Share of each class's training images to learn from; validation images stay the same."""
     validation_fraction: float = Field(0.15, gt=0, lt=1)
-    """Share of the training images that validates where the data has no validation split."""
+    """Share of the training images used for validation if the data has no validation split."""
     num_workers: int = Field(0, ge=0)
-    """Processes that prepare images; 0 does it between steps. Does not change the result."""
+    """Processes that prepare images; 0 for none, between steps. Does not change the result."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_split)] = ()
-    """Where the history is logged as well. Does not change the result."""
+    """Where the history is also logged. Does not change the result."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The folder of a run: who may use it, and what lies in it beside the model."""
+"""The folder of a run: who may use it, and what it holds beside the model."""
 
 from __future__ import annotations
 
@@ -106,11 +106,10 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write into the folder; failures become one line that says how to go on.
+        """Within `with`, turn a failure to write into one line that says how to resume.
 
         Raises:
-            FoodvisionError: if it cannot be written, or the run has gone: a disk that was unmounted
-                is not written through.
+            FoodvisionError: if the folder cannot be written, or has disappeared with its disk.
 
         """
         try:
@@ -118,25 +117,25 @@ class RunFolder:
             yield
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            way_on = (
-                "the last checkpoint is kept: mend that, then go on with the same command and "
+            advice = (
+                "the last checkpoint is kept: fix that, then resume with the same command and "
                 "--resume"
                 if self.path.exists()
-                else "the folder has gone: put it back and --resume, or start anew"
+                else "the folder has disappeared: put it back and --resume, or start a new run"
             )
-            raise FoodvisionError(f"{self.path}: cannot be written ({reason}); {way_on}") from error
+            raise FoodvisionError(f"{self.path}: cannot be written ({reason}); {advice}") from error
 
     @property
     def identity(self) -> str:
-        """The same for a run and its resumptions, another for every other run."""
+        """A name that a run keeps when it is resumed, and shares with no other run."""
         begun = (self.path / RECIPE).stat().st_mtime_ns
         return hashlib.sha256(f"{self.path.resolve()} {begun}".encode()).hexdigest()[:16]
 
     def recipe(self) -> Recipe:
-        """The settings of the run that is here.
+        """The settings of the run in this folder.
 
         Raises:
-            FoodvisionError: if there is none.
+            FoodvisionError: if there is no run, or its record is damaged.
 
         """
         values = self.begun()["recipe"]
@@ -165,20 +164,20 @@ class RunFolder:
         return content
 
     def check_start(self, start: str | None) -> None:
-        """Make sure that a run goes on with the weights that it began with.
+        """Check that a resumed run has the weights that it began with.
 
         Raises:
-            FoodvisionError: if they are others now.
+            FoodvisionError: if they have changed.
 
         """
         if start != self.begun()["start"]:
             raise FoodvisionError(
                 f"{self.path}: the weights have changed since this run began; put them back, or "
-                "start anew with another --out"
+                "start a new run with another --out"
             )
 
     def write_splits(self, splits: TrainingSplits) -> None:
-        """Write down which image is in which split, and which cannot be opened.
+        """Record which image is in which split, and which images cannot be opened.
 
         Raises:
             DataError: if the run began with other images.
@@ -187,8 +186,8 @@ class RunFolder:
         path, content = self.path / SPLITS, splits.to_csv().encode()
         if path.exists() and path.read_bytes() != content:
             raise DataError(
-                f"{path}: the data set has changed since this run began; put it back, or start "
-                "anew with another --out"
+                f"{path}: the dataset has changed since this run began; restore it, or start "
+                "a new run with another --out"
             )
         with replacing(path) as temporary:
             temporary.write_bytes(content)
@@ -199,11 +198,11 @@ class RunFolder:
                 writer.writerows((error.source, error.reason) for error in splits.unreadable)
 
     def write_history(self, epochs: Iterable[dict[str, Any]]) -> None:
-        """Write one line for each epoch; all of them, because a resumed run may be behind."""
+        """Write one line per epoch: all of them, because the file may be ahead of a resumed run."""
         with replacing(self.path / HISTORY) as temporary:
             temporary.write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs), "utf-8")
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write a file of plain types."""
+        """Write plain types as one JSON file."""
         with replacing(self.path / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Where a run begins: a network, and how it wants its images."""
+"""Where a run starts: a network, and how its images are prepared."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ log = logging.getLogger(__name__)
 
 
 class Start(NamedTuple):
-    """What a run begins with."""
+    """What a run starts with."""
 
     network: Network
-    """What is not to be trained wants no gradient."""
+    """Frozen parameters have `requires_grad=False`."""
     spec: ImageSpec
     """How its images are prepared."""
     sha256: str | None
-    """Of the weights as they were read, and of all that is known of them; None without weights."""
+    """Of the pretrained weights and their description; None when trained from scratch."""
 
 
 def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
-    """The recipe's weights; or none, seeded.
+    """The network of the recipe's weights, or a new one with seeded random weights.
 
-    Weights keep their own head where it is of the same classes (LP-FT, arXiv 2202.10054), and get
-    one of zeros elsewhere; and where classes are weighted, as a saved head has that taken out.
+    Pretrained weights keep their head if it has exactly these classes (LP-FT, arXiv 2202.10054)
+    and classes are not weighted (a saved head is free of class weights). Otherwise they get a new
+    head, all zeros.
 
     Raises:
         ModelError: if there are no such weights.
-        RecipeError: if their network is not what the recipe asks for, or cannot be.
+        RecipeError: if their network is not the one the recipe names, or cannot be trained so.
 
     """
     if recipe.weights is None:
@@ -49,7 +50,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         checkpoint = read_checkpoint(recipe.weights)
         known = checkpoint.has_head_for(classes) and recipe.class_weights == "none"
         if known and recipe.method != "probe":
-            log.info("%s: knows these classes, and keeps its head", recipe.weights)
+            log.info("%s: has these classes already, so its head is kept", recipe.weights)
         pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)
     except ModelError as error:
         raise ModelError(f"{recipe.weights}: {error}") from error
@@ -61,22 +62,26 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     if recipe.trains_head_alone:
         for stage in network.stages():
             stage.requires_grad_(False)
-    known_of_it = checkpoint.config, checkpoint.spec, checkpoint.classes
-    return Start(network, spec, sha256_of(checkpoint.tensors, known_of_it))
+    description = checkpoint.config, checkpoint.spec, checkpoint.classes
+    return Start(network, spec, sha256_of(checkpoint.tensors, description))
 
 
 def _check(network: Network, recipe: Recipe) -> None:
-    """Raise RecipeError if it is not what the recipe names, or cannot be trained so."""
+    """Raise RecipeError if the network is not the one the recipe names, or cannot be trained so."""
     if recipe.network and not network.config.is_named(recipe.network):
         raise RecipeError(
-            f"network {recipe.network} is not what {recipe.weights} holds: leave it out, it comes "
-            "with the weights"
+            f"network {recipe.network} is not the network of {recipe.weights}: leave it out, the "
+            "weights bring their own"
         )
     if recipe.optimizer == "muon" and network.config.family != "vit":
-        raise RecipeError("optimizer = 'muon' is for the matrices of a ViT's blocks: take 'adamw'")
+        raise RecipeError(
+            "optimizer = 'muon' is for the matrices of a ViT's blocks: choose 'adamw'"
+        )
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     if norms and not recipe.trains_head_alone and recipe.batch_size == 1:
-        raise RecipeError("batch_size = 1: this network's batch norms want two images or more")
+        raise RecipeError(
+            "batch_size = 1: this network's batch normalisation needs two images or more"
+        )
 
 
 def _regularised(network: Network, recipe: Recipe) -> Network:

@@ -1,4 +1,4 @@
-"""The history of a run in TensorBoard or Weights & Biases as well, through Accelerate."""
+"""The history of a run, also in TensorBoard or Weights & Biases, through Accelerate."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ Track: TypeAlias = Callable[[Epoch], None]
 
 @contextmanager
 def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) -> Iterator[Track]:
-    """Give a function that logs an epoch to the recipe's trackers; they end with the `with`.
+    """Give a function that logs an epoch to the recipe's trackers; leaving the `with` closes them.
 
-    TensorBoard's files are in the run's folder, under foodvision; so is Weights & Biases' wandb,
-    which goes to its servers unless WANDB_MODE says otherwise. A resumed run goes on in its own.
+    TensorBoard's files are in the run's folder, under ``foodvision``; those of Weights & Biases
+    under ``wandb``, and on its servers unless WANDB_MODE says otherwise. A resumed run continues
+    the same record.
 
     Raises:
-        FoodvisionError: if one cannot be started.
+        FoodvisionError: if a tracker cannot be started.
 
     """
     if not recipe.trackers:
         yield lambda epoch: None
         return
     settings = {key: value for key, value in recipe.model_dump().items() if key != "trackers"}
-    # TensorBoard takes numbers, truth values and text only: lists and None become text.
+    # TensorBoard takes only numbers, booleans and text: lists and None become text.
     plain = {
         key: value if isinstance(value, int | float | str) else json.dumps(value)
         for key, value in settings.items()
@@ -44,9 +45,8 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
         accelerator.init_trackers("foodvision", plain, {"wandb": wandb})
     except Exception as error:
         raise FoodvisionError(
-            f"trackers {', '.join(recipe.trackers)}: {' '.join(str(error).split())}; mend that, or "
-            "go on with "
-            "--resume --set trackers=[]"
+            f"trackers {', '.join(recipe.trackers)}: {' '.join(str(error).split())}; fix that, or "
+            "resume with --resume --set trackers=[]"
         ) from error
 
     def track(epoch: Epoch) -> None:
@@ -55,12 +55,14 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
     try:
         yield track
     finally:
-        for tracker in accelerator.trackers:  # end_training would end the other processes as well
+        for (
+            tracker
+        ) in accelerator.trackers:  # not end_training, which also ends the other processes
             tracker.finish()
 
 
 def check_trackers(recipe: Recipe) -> None:
-    """Raise `MissingExtraError` for a tracker that is not installed, before any work is done."""
+    """Raise `MissingExtraError` if a tracker is not installed, before any work is done."""
     for tracker in recipe.trackers:
         if not find_spec(tracker):
             raise MissingExtraError(f"trackers {tracker}", tracker)

@@ -262,7 +262,9 @@ def test_a_cache_that_cannot_be_written_is_one_line_before_any_work(
     cache.parent.mkdir(parents=True)
     cache.write_text("in the way")
     counted = Counted(monkeypatch)
-    with pytest.raises(FoodvisionError, match=r"features cannot be kept \(.*\); mend that, or set"):
+    with pytest.raises(
+        FoodvisionError, match=r"features cannot be written \(.*\); fix that, or set"
+    ):
         probe(patterns, tmp_path / "r", weights)
     assert counted.images == 0
     cache.unlink()
@@ -303,7 +305,7 @@ def test_features_that_are_no_numbers_are_one_line(
     broken = build_classifier(classes=("a", "b"))
     broken.network.blocks[0].mlp[0].bias.data[0] = torch.nan
     broken.save(tmp_path / "w")
-    with pytest.raises(FoodvisionError, match="features are no finite numbers: its weights are"):
+    with pytest.raises(FoodvisionError, match="features are not finite numbers: its weights are"):
         probe(patterns, tmp_path / "r", str(tmp_path / "w"))
     assert not list(cache.glob("*/*.safetensors"))
 

@@ -232,7 +232,7 @@ def test_a_new_run_is_kept_out_before_it_claims_the_folder(patterns: Path, tmp_p
 def test_other_images_are_refused(whole: Path, patterns: Path, tmp_path: Path) -> None:
     data = shutil.copytree(patterns, tmp_path / "d")
     next((data / "train").rglob("*.png")).unlink()
-    with pytest.raises(FoodvisionError, match="data set has changed since this run began"):
+    with pytest.raises(FoodvisionError, match="dataset has changed since this run began"):
         train(data, out=whole, resume=True)
 
 

@@ -49,7 +49,7 @@ def test_a_tracker_that_cannot_start_says_how_to_go_on(
         raise RuntimeError("no login")
 
     monkeypatch.setattr("accelerate.Accelerator.init_trackers", broken)
-    with pytest.raises(FoodvisionError, match=r"trackers wandb: no login; mend that, or go on"):
+    with pytest.raises(FoodvisionError, match=r"trackers wandb: no login; fix that, or resume"):
         train(patterns, out=tmp_path / "r", trackers=("wandb",), **SHORT)
     monkeypatch.undo()
     assert train(patterns, out=tmp_path / "r", resume=True, trackers=()).history
