@@ -10,15 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from foodvision.errors import ModelError
-from foodvision.models.config import ViTConfig
 from foodvision.weights import from_timm
-from foodvision.weights.from_transformers import from_transformers_config
 from foodvision.weights.repository import (
     CONFIG,
     WEIGHTS,
     class_names,
     find_repository,
     image_spec,
+    network_config,
     read_json,
 )
 
@@ -118,7 +117,7 @@ def describe(model: str | Path) -> str:
             classes = from_timm.class_names(config) or ()
         else:
             spec, classes = image_spec(folder, config), class_names(config) or ()
-            network = _network(config, len(classes))
+            network = network_config(config, len(classes)).description
         parameters = info.parameters or _count_parameters(folder / WEIGHTS)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error
@@ -139,18 +138,6 @@ def describe(model: str | Path) -> str:
         )
     lines.append(f"calibrated {'yes' if info.calibration else 'no'}")
     return "\n".join(lines)
-
-
-def _network(config: dict[str, Any], num_classes: int) -> str:
-    if config.get("model_type") == "vit":
-        return from_transformers_config(config, num_classes).description
-    try:
-        network = config["network"]
-        if "name" in network:
-            return f"torchvision's {network['name']}"
-        return ViTConfig(**network).description
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
 
 
 def _count_parameters(path: Path) -> int:

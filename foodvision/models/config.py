@@ -1,7 +1,7 @@
 """Which network, for which images and classes: Table 1, and every size and setting of one network.
 
 Plain data without torch, so that a recipe or a model folder is read without loading torch;
-`build_network` makes a network of it.
+`build_network` builds the network.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runt
 
 @runtime_checkable
 class NetworkConfig(Protocol):
-    """What the config of every network says; a frozen dataclass, to be changed with `replace`.
+    """What every network's config has; a frozen dataclass, changed with `dataclasses.replace`.
 
     Attributes:
-        family: which class of network it is for, ``vit`` or ``torchvision``.
+        family: which class of network it is for: ``vit`` or ``torchvision``.
 
     """
 
@@ -33,19 +33,17 @@ class NetworkConfig(Protocol):
 
     @property
     def kind(self) -> str:
-        """What kind of network it is, for a sentence."""
+        """The kind of network, for use in a sentence."""
 
     @property
     def description(self) -> str:
-        """Its kind and sizes, for a list of facts."""
+        """The kind of network and its sizes, for a list of facts."""
 
     def is_named(self, name: str) -> bool:
-        """Whether a recipe may call it so."""
+        """Whether a recipe can call it by this name."""
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> NetworkConfig:
-        """The same network with these probabilities.
+    def regularised(self, **probabilities: float) -> NetworkConfig:
+        """The config with this dropout, attention_dropout and stochastic_depth.
 
         Raises:
             ValueError: naming one above 0 that this network does not have.
@@ -151,19 +149,19 @@ class ViTConfig:
 
     @property
     def kind(self) -> str:
-        """What kind of network it is, for a sentence."""
+        """The kind of network, for use in a sentence."""
         return "a Vision Transformer (arXiv 2010.11929)"
 
     @property
     def description(self) -> str:
-        """Its kind and sizes, for a list of facts."""
+        """The kind of network and its sizes, for a list of facts."""
         return (
             f"ViT of {self.num_layers} layers, hidden size {self.hidden_size}, "
             f"{self.num_heads} heads, patch {self.patch_size}"
         )
 
     def is_named(self, name: str) -> bool:
-        """Whether it is Table 1's network of this name; the number of layers may be another one."""
+        """Whether this is its name in Table 1; the number of layers may differ."""
         try:
             variant, patch_size = parse_name(name)
         except ValueError:
@@ -171,16 +169,9 @@ class ViTConfig:
         width = self.hidden_size == VARIANTS[variant].hidden_size
         return width and patch_size in (None, self.patch_size)
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> ViTConfig:
-        """The same network with these probabilities; see the attributes."""
-        return replace(
-            self,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            stochastic_depth=stochastic_depth,
-        )
+    def regularised(self, **probabilities: float) -> ViTConfig:
+        """The config with this dropout, attention_dropout and stochastic_depth."""
+        return replace(self, **probabilities)
 
     @classmethod
     def named(cls, name: str, **settings: Any) -> ViTConfig:
@@ -214,12 +205,12 @@ def parse_name(name: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class TorchvisionConfig:
-    """One of torchvision's classifiers; `TorchvisionNetwork` checks that there is such a network.
+    """One of torchvision's classifiers; `TorchvisionNetwork` checks that it exists.
 
     Attributes:
         name: torchvision's, like ``efficientnet_b2``; see `network_names`.
         image_size: height and width (H, W) of the input in pixels; one number for a square. Most
-            networks take any size, and are best near that of their published weights.
+            networks take any size and work best near that of their published weights.
         num_classes: K.
 
     """
@@ -238,33 +229,26 @@ class TorchvisionConfig:
 
     @property
     def kind(self) -> str:
-        """What kind of network it is, for a sentence."""
+        """The kind of network, for use in a sentence."""
         return f"torchvision's {self.name}"
 
     @property
     def description(self) -> str:
-        """Its kind, which says its sizes too."""
+        """Its name, which implies its sizes."""
         return self.kind
 
     def is_named(self, name: str) -> bool:
-        """Whether that is torchvision's name for it."""
+        """Whether this is torchvision's name for it."""
         return self.name == name
 
-    def regularised(
-        self, dropout: float, attention_dropout: float, stochastic_depth: float
-    ) -> TorchvisionConfig:
-        """The same network, whose regularisation is torchvision's own.
+    def regularised(self, **probabilities: float) -> TorchvisionConfig:
+        """The config itself: its regularisation is torchvision's own.
 
         Raises:
             ValueError: naming a probability above 0.
 
         """
-        settings = {
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "stochastic_depth": stochastic_depth,
-        }
-        for name, value in settings.items():
+        for name, value in probabilities.items():
             if value:
                 raise ValueError(f"{name} = {value}: {self.kind} has no such setting, only a ViT")
         return self

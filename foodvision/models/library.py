@@ -1,7 +1,7 @@
-"""torchvision's classifiers, EfficientNet-B2 before all, in the same words as our own `ViT`.
+"""torchvision's classifiers, such as EfficientNet-B2, with the same interface as `ViT`.
 
-The network is torchvision's and so are its names and its first random weights. Ours is the last
-layer alone: taken off, it leaves `features`; put back for K classes, it is `head`.
+Layers, their names and their initial weights are torchvision's. Only the last layer is replaced:
+the network without it computes `features`, and a new linear layer for K classes is its `head`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.func import functional_call
 from foodvision.models.config import TorchvisionConfig
 
 _REFUSED = {
-    "vit_": "is the paper's network, which is our own: ask for it as vit_b16",
-    "googlenet": "cannot be used: in training it answers with more than its logits",
-    "inception_v3": "cannot be used: in training it answers with more than its logits",
+    "vit_": "is the paper's network, which foodvision has itself: ask for vit_b16",
+    "googlenet": "cannot be used: in training it returns more than its logits",
+    "inception_v3": "cannot be used: in training it returns more than its logits",
     "squeezenet": "cannot be used: its last layer is a convolution, not a linear layer",
 }
-"""How names begin, and why they are no `TorchvisionConfig`'s."""
+"""Prefixes of the names that cannot be used, and why."""
 
-# Where a network keeps its blocks, if it does so in one module; ResNet, say, has them side by side.
+# Modules that hold a network's blocks; some networks, such as ResNet, have them at the top level.
 _BLOCKS = ("features", "layers", "trunk_output", "blocks")
 
 
@@ -35,14 +35,14 @@ def network_names() -> list[str]:
 
 
 class TorchvisionNetwork(nn.Module):
-    """A network of torchvision's with a new head, which is all zeros.
+    """One of torchvision's networks with a new head, initialised to zeros.
 
     Attributes:
         body: torchvision's network without its last linear layer, and without the dropout right
             before that.
-        dropout: that dropout, 0.3 in EfficientNet-B2; 0 where there is none.
-        head: D to K. Departs from torchvision where that has a layer without bias (MaxViT).
-        head_name: what torchvision calls the layer in whose place the head is.
+        dropout: that dropout, 0.3 in EfficientNet-B2; 0 if there is none.
+        head: D to K. Departs from torchvision for MaxViT, whose last layer has no bias.
+        head_name: torchvision's name for the layer that the head replaces.
 
     Raises:
         ValueError: if there is no such network (the nearest is named), if it cannot be used here,
@@ -61,7 +61,7 @@ class TorchvisionNetwork(nn.Module):
         self.dropout = nn.Dropout(0.0)
         if isinstance(dropout, nn.Dropout):
             self.body.set_submodule(before, nn.Identity())
-            self.dropout = nn.Dropout(dropout.p)  # torchvision's own would change y in place
+            self.dropout = nn.Dropout(dropout.p)  # torchvision's modifies y in place
         self.head = nn.Linear(last.in_features, config.num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -88,8 +88,8 @@ class TorchvisionNetwork(nn.Module):
         return [stage for stage in stages if next(stage.parameters(), None) is not None]
 
     def _check_size(self) -> None:
-        """Run once without arithmetic: nothing else says which images are too small for it."""
-        # In float32, as x is, whatever the user's default was when the body was made.
+        """Run the body once without arithmetic: nothing else tells which images are too small."""
+        # In float32 like x, even if the user's default dtype is another.
         weights = {
             name: tensor.to("meta", torch.float32 if tensor.is_floating_point() else None)
             for name, tensor in self.body.state_dict().items()

@@ -22,10 +22,10 @@ from foodvision.models.vit import ViT
 
 @runtime_checkable
 class Network(Protocol):
-    """A `torch.nn.Module` from images to logits: the stages make features, one linear head logits.
+    """A `torch.nn.Module`: its stages turn images into features, its linear head those into logits.
 
     Attributes:
-        config: which network it is; `build_network` makes another one of it.
+        config: which network it is; `build_network` builds another from it.
         head: from D features to K logits.
 
     """
@@ -33,7 +33,7 @@ class Network(Protocol):
     @property
     def config(self) -> NetworkConfig: ...
 
-    if TYPE_CHECKING:  # from Python 3.12 on, isinstance() does not find a submodule
+    if TYPE_CHECKING:  # isinstance() does not find submodules from Python 3.12 on
 
         @property
         def head(self) -> nn.Linear: ...
@@ -64,14 +64,14 @@ class Network(Protocol):
 _NETWORKS: dict[str, Callable[[Any], Network]] = {"vit": ViT, "torchvision": TorchvisionNetwork}
 
 
-@torch.inference_mode(False)  # which the user may be in: its weights could never be trained
+@torch.inference_mode(False)  # the weights of a network built in inference mode cannot be trained
 def build_network(config: NetworkConfig, empty: bool = False) -> Network:
-    """The network of a config with its first random weights, in training mode and float32.
+    """Build the network of a config with its initial weights, in training mode and float32.
 
     Args:
         config: which network.
-        empty: leave out the weights, which are about to be loaded: they have shapes and no memory,
-            nothing is computed and no random number is drawn.
+        empty: build it without weights, which are about to be loaded: parameters have a shape and
+            no memory, nothing is computed and no random number is drawn.
 
     Raises:
         ValueError: if there is no such network, or it cannot take images of the config's size.
@@ -79,18 +79,18 @@ def build_network(config: NetworkConfig, empty: bool = False) -> Network:
     """
     build = _NETWORKS[config.family]
     if not empty:
-        return build(config)
+        return build(config).to(torch.float32)
     with torch.device("cpu"), _WithoutWeights():
         return build(config).to(torch.float32)
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """What layers allocate for their weights is on the meta device, in this thread alone.
+    """Allocates the parameters of layers on the meta device, in the current thread only.
 
-    ``with torch.device("meta")`` is not reliable: it keeps the list of functions of its first use,
-    which is wrong for good if transformers, as it does while it loads, had replaced one. And
+    ``with torch.device("meta")`` is not reliable: PyTorch caches its list of functions on first
+    use, and caches a wrong one if transformers has just replaced some, as it does while loading.
     accelerate's ``init_empty_weights`` replaces a method of `torch.nn.Module` for all threads.
-    Anything else is left where it is: torchvision's constructors compute with it.
+    Other tensors stay real, because torchvision's constructors compute with them.
     """
 
     def __torch_function__(

@@ -1,7 +1,7 @@
 """The same network from `torch.nn.TransformerEncoderLayer`: the course's first exercise.
 
 It shows that the paper's encoder is PyTorch's own with ``norm_first=True`` and GELU: weights
-copied from a `ViT`, the logits are equal. Only Eq. 1 and the head are ours.
+copied from a `ViT`, the logits are equal. Only Eq. 1 and the head are not PyTorch's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foodvision.models.vit import PatchEmbedding, ViT
 
 
 class ViTBuiltin(nn.Module):
-    """`ViT` on PyTorch's encoder. It has no stochastic depth, which PyTorch's layer cannot do."""
+    """`ViT` on PyTorch's encoder, without stochastic depth, which PyTorch's layer does not have."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -49,18 +49,18 @@ class ViTBuiltin(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, vit: ViT) -> None:
-        """Take over the weights of a `ViT` of the same configuration."""
-        for mine, theirs in self._pairs(vit):
-            mine.copy_(theirs)
+        """Copy the weights of a `ViT` with the same config."""
+        for own, other in self._pairs(vit):
+            own.copy_(other)
 
     @torch.no_grad()
     def copy_to(self, vit: ViT) -> None:
-        """Hand the weights to a `ViT` of the same configuration."""
-        for mine, theirs in self._pairs(vit):
-            theirs.copy_(mine)
+        """Copy the weights into a `ViT` with the same config."""
+        for own, other in self._pairs(vit):
+            other.copy_(own)
 
     def _pairs(self, vit: ViT) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every weight here beside its counterpart there; the one list of who is who."""
+        """Each parameter with the `ViT`'s corresponding one."""
         modules: list[tuple[nn.Module, nn.Module]] = [
             (self.embedding, vit.embedding),
             (self.encoder.norm, vit.norm),
@@ -76,5 +76,5 @@ class ViTBuiltin(nn.Module):
                 (layer.linear1, block.mlp[0]),
                 (layer.linear2, block.mlp[3]),
             ]
-        for mine, theirs in modules:
-            yield from zip(mine.parameters(), theirs.parameters(), strict=True)
+        for own, other in modules:
+            yield from zip(own.parameters(), other.parameters(), strict=True)

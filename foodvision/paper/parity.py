@@ -1,7 +1,7 @@
-"""Is our network the reference libraries'? Their weights, read by us, must give their logits.
+"""Is our network equal to the libraries'? Their weights, read here, must give their logits.
 
-Each library makes a network with random weights and saves it as it publishes them; we read the
-file as we read a published one. At a second resolution both resize the position embeddings.
+Each library builds a network with random weights and saves it in the format it publishes, which is
+then read like a published file. At a second resolution both resize the position embeddings.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _compare(family: str, build: _Build, name: str, config: ViTConfig) -> Iterat
         checkpoint = read_checkpoint(str(source))
         for size in (224, 384 // config.patch_size * config.patch_size):
             x = torch.randn(2, 3, size, size)
-            ours = checkpoint.build(image_size=size).network
-            difference = (ours(x) - logits(x)).abs().max().item()
+            network = checkpoint.build(image_size=size).network
+            difference = (network(x) - logits(x)).abs().max().item()
             yield Parity(family, f"{name} at {size} px", difference)
             if not difference <= TOLERANCE:
                 raise ModelError(
@@ -98,7 +98,7 @@ def _compare(family: str, build: _Build, name: str, config: ViTConfig) -> Iterat
 
 
 def _randomise(network: nn.Module) -> Any:
-    """Move every weight away from where the library starts it, zeros and ones included."""
+    """Move every weight away from its initial value, zeros and ones included."""
     for weight in network.parameters():
         weight.add_(torch.randn_like(weight), alpha=0.02)
     return network.eval()
@@ -149,7 +149,7 @@ def _build_timm(name: str, image_size: int) -> Any:
 
     variant, patch_size = parse_name(name)
     network = f"vit_{_SIZES[variant]}_patch{patch_size or 16}_224"
-    # timm's largest ones have no head unless it is asked for.
+    # timm's largest networks have a head only on request.
     return timm.create_model(network, img_size=image_size, num_classes=1000)
 
 
@@ -172,12 +172,12 @@ def _transformers(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Log
 
 
 def _google(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
-    """No JAX here: our weights in the authors' format, which timm reads as we do.
+    """Without JAX: our weights in the authors' format, which timm reads too.
 
-    The authors' own resize is one line of scipy (vit_jax/checkpoint.py), and done here by it.
+    The authors resize position embeddings with one line of scipy (vit_jax/checkpoint.py), as here.
     """
     arrays = write_npz(_randomise(ViT(config)), folder / "weights.npz")
-    positions = GOOGLE.theirs("embedding.E_pos")[0]
+    positions = GOOGLE.source_names("embedding.E_pos")[0]
     E_pos = arrays[positions][0]
 
     def logits(x: Tensor) -> Tensor:

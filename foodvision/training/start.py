@@ -48,7 +48,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         return Start(untrained, recipe.image_spec(), None)
     try:
         checkpoint = read_checkpoint(recipe.weights)
-        known = checkpoint.knows(classes) and recipe.class_weights == "none"
+        known = checkpoint.has_head_for(classes) and recipe.class_weights == "none"
         if known and recipe.method != "probe":
             log.info("%s: has these classes already, so its head is kept", recipe.weights)
         pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)
@@ -88,7 +88,9 @@ def _regularised(network: Network, recipe: Recipe) -> Network:
     """The same weights, with the recipe's dropout and stochastic depth."""
     try:
         config = network.config.regularised(
-            recipe.dropout, recipe.attention_dropout, recipe.stochastic_depth
+            dropout=recipe.dropout,
+            attention_dropout=recipe.attention_dropout,
+            stochastic_depth=recipe.stochastic_depth,
         )
     except ValueError as error:
         raise RecipeError(str(error)) from error

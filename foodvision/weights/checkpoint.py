@@ -1,12 +1,16 @@
-"""From a library's checkpoint to a network to use: its own, or one with a new head or resolution.
+"""From what a library saved to a network: its own, or one with a new head or resolution.
 
-`Checkpoint` is what was read, in the library's words; `Pretrained` is what it means here.
+A `Checkpoint` holds the tensors under the library's names. Building from it accounts for every
+one: a tensor that is missing, unknown or of another shape is an error that gives that name.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,16 +18,16 @@ from torch import Tensor
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import NetworkConfig
-from foodvision.models.network import Network
-from foodvision.weights.layouts import HEAD, Format, empty_network
-from foodvision.weights.prefixes import PrefixFormat
+from foodvision.models.network import Network, build_network
+from foodvision.weights.layouts import HEAD, POSITIONS, TorchvisionLayout, ViTLayout
+from foodvision.weights.positions import resize_positions
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network with its weights, ready to be used or trained on.
+    """A network with its weights, ready to be used or trained.
 
     Attributes:
         network: in evaluation mode, on the CPU, in float32.
@@ -42,89 +46,128 @@ class Checkpoint:
     """What a library saved.
 
     Attributes:
-        format: whose words the tensors are named in.
-        tensors: by name, in float32; counters are whole numbers.
-        config: the network's sizes; its number of classes counts only where there is a head.
+        layout: how the library names and shapes the tensors.
+        tensors: by the library's names, in float32; counters are integers.
+        config: the network's sizes; num_classes is meaningless if there is no head.
         spec: how its images are prepared.
-        classes: names of its head's classes, as far as they are known.
+        classes: names of its head's classes; None if it has no head or they are unknown.
 
     """
 
-    format: Format | PrefixFormat
+    layout: ViTLayout | TorchvisionLayout
     tensors: dict[str, Tensor]
     config: NetworkConfig
     spec: ImageSpec
     classes: tuple[str, ...] | None = None
 
-    @torch.inference_mode(False)
+    @torch.inference_mode(False)  # else the weights could never be trained
     def build(
         self, num_classes: int | None = None, image_size: int | tuple[int, int] | None = None
     ) -> Pretrained:
-        """The network, exactly, or for another task; it shares the tensors' memory.
+        """Build the network, exactly as saved or for another task; it shares the tensors' memory.
 
         Args:
-            num_classes: of a new head, all zeros, in the place of the checkpoint's own; a hidden
-                layer before that goes with it, which is said in one line. None keeps the own head.
-            image_size: H and W in pixels. A ViT's are multiples of P: position embeddings are
-                resized as the checkpoint's library does it. None keeps the checkpoint's.
+            num_classes: of a new head, all zeros, in place of the checkpoint's own; a hidden layer
+                before that is dropped too, which is logged. None keeps the checkpoint's head.
+            image_size: H and W in pixels, for a ViT multiples of P: its position embeddings are
+                resized as the library does it (section 3.2). None keeps the checkpoint's.
 
         Raises:
-            ModelError: naming a tensor that is missing, unknown, of another shape, or that the
-                network cannot express; or if the sizes do not fit.
+            ModelError: naming a tensor that is missing, unknown, of another shape or not
+                supported by the network; or if the sizes do not fit.
 
         """
-        config, spec, classes, tensors = self.config, self.spec, self.classes, self.tensors
-        if num_classes is None:
-            self._check_head()
-        else:
+        config, spec, classes = self.config, self.spec, self.classes
+        if num_classes is not None:
             config, classes = replace(config, num_classes=num_classes), None
-            tensors = self._with_new_head(config)
         if classes and len(classes) != config.num_classes:
             raise ModelError(f"{len(classes)} class names for {config.num_classes} logits")
-        state = self.format.read(tensors, config)
-        if config.input_size != (spec.height, spec.width):
+        resized = config
+        try:
+            if image_size is not None:
+                resized, spec = replace(config, image_size=image_size), spec.at(image_size)
+            network = build_network(resized, empty=True)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        if resized.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
-        if image_size is not None:
-            old = config
-            try:
-                config, spec = replace(config, image_size=image_size), spec.at(image_size)
-            except ValueError as error:
-                raise ModelError(str(error)) from error
-            self.format.resize(state, old, config)
-        network = empty_network(config)
-        network.load_state_dict(state, assign=True)
+        layout = self.layout.of(network)
+        own_head = {source_name for name in HEAD for source_name in layout.source_names(name)}
+        if num_classes is None:
+            self._check_head(own_head)
+            tensors = self.tensors
+        else:
+            new = network.state_dict()
+            head = {name: torch.zeros_like(new[name], device="cpu") for name in HEAD}
+            tensors = self._without(own_head) | layout.write(head, config)
+        network.load_state_dict(_state(network, layout, tensors, config), assign=True)
         return Pretrained(network.eval(), spec, classes)
 
-    def knows(self, classes: tuple[str, ...]) -> bool:
-        """Whether its own head is one of exactly these classes, in this order."""
-        bias = self.tensors.get(self.format.theirs("head.bias")[0])
-        own = bias is not None and len(bias) == len(classes) and not self._hidden_layer()
-        return own and self.classes == classes
+    def has_head_for(self, classes: tuple[str, ...]) -> bool:
+        """Whether its own head is for exactly these classes, in this order."""
+        return self.classes == classes and not self._hidden_layer()
 
     def _hidden_layer(self) -> list[str]:
-        prefix = self.format.hidden_layer
+        prefix = self.layout.hidden_layer
         return sorted(name for name in self.tensors if prefix and name.startswith(prefix))
 
-    def _own_head(self) -> set[str]:
-        return {name for ours in HEAD for name in self.format.theirs(ours)}
-
-    def _check_head(self) -> None:
-        if not self._own_head() & self.tensors.keys():
-            raise ModelError("it has no head: say how many classes a new one is to have")
+    def _check_head(self, own_head: set[str]) -> None:
+        if not own_head & self.tensors.keys():
+            raise ModelError("it has no head: give the number of classes for a new one")
         if hidden := self._hidden_layer():
             raise ModelError(
-                f"{hidden[-1]}: a hidden layer before the head, which a ViT has not; say how many "
-                "classes a new head is to have, and both are left out"
+                f"{hidden[-1]}: a hidden layer before the head, which a ViT does not have; give "
+                "the number of classes for a new head, and both are dropped"
             )
 
-    def _with_new_head(self, config: NetworkConfig) -> dict[str, Tensor]:
+    def _without(self, own_head: set[str]) -> dict[str, Tensor]:
         if hidden := self._hidden_layer():
-            _logger.info("%s: the hidden layer before the old head is left out", hidden[-1])
-        left_out = self._own_head() | set(hidden)
-        head = empty_network(config).head
-        zeros = {
-            f"head.{name}": torch.zeros_like(x, device="cpu") for name, x in head.named_parameters()
-        }
-        return {
-            name: tensor for name, tensor in self.tensors.items() if name not in left_out
-        } | self.format.write(zeros, config)
+            _logger.info("%s: dropping the hidden layer before the old head", hidden[-1])
+        dropped = own_head | set(hidden)
+        return {name: tensor for name, tensor in self.tensors.items() if name not in dropped}
+
+
+def _state(
+    network: Any,
+    layout: ViTLayout | TorchvisionLayout,
+    tensors: Mapping[str, Tensor],
+    config: Any,
+) -> dict[str, Tensor]:
+    """The network's state, of tensors that were saved at the resolution of `config`."""
+    state = network.state_dict()  # changed in place: MNASNet looks for its module versions
+    expected = dict(state)
+    if POSITIONS in state:
+        n = math.prod(config.grid) + (config.pooling == "class_token")
+        expected[POSITIONS] = state[POSITIONS].new_empty(1, n, config.hidden_size)
+    _check_tensors(tensors, layout.write(expected, config), config.description)
+    for name in state:
+        state[name] = layout.read(name, tensors)
+    if POSITIONS in state:
+        state[POSITIONS] = resize_positions(
+            state[POSITIONS], config.grid, network.config.grid, layout.resampling
+        )
+    return state
+
+
+def _check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str
+) -> None:
+    """Check that the tensors are the network's, in their names, shapes and types.
+
+    Raises:
+        ModelError: naming a tensor that is missing, unknown or different.
+
+    """
+    if missing := expected.keys() - tensors.keys():
+        raise ModelError(f"the weights lack {min(missing)}")
+    if unknown := tensors.keys() - expected.keys():
+        raise ModelError(
+            f"the weights hold {min(unknown)}, which the network does not have ({network})"
+        )
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise ModelError(
+                f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+            )
+        if tensors[name].dtype != tensor.dtype:
+            raise ModelError(f"{name} holds {tensors[name].dtype}, not {tensor.dtype}")

@@ -1,8 +1,8 @@
-"""A model repository's config.json and tensors: to a `Checkpoint`, and from a network."""
+"""From a model repository to a `Checkpoint`, and from a network to a repository's content."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,31 @@ import torch
 from torch import Tensor
 
 from foodvision.errors import ModelError
-from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
 from foodvision.models.network import Network
 from foodvision.weights import from_timm
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.from_transformers import from_transformers_config, to_transformers_config
-from foodvision.weights.layouts import HEAD, TIMM, TRANSFORMERS, recognise
-from foodvision.weights.prefixes import OWN
-from foodvision.weights.repository import CONFIG, WEIGHTS, class_names, image_spec, read_json
+from foodvision.weights.from_transformers import (
+    full_names,
+    to_transformers_config,
+)
+from foodvision.weights.layouts import FOODVISION, TIMM, TRANSFORMERS
+from foodvision.weights.repository import (
+    CONFIG,
+    WEIGHTS,
+    class_names,
+    image_spec,
+    network_config,
+    read_json,
+)
+from foodvision.weights.sizes import vit_config
 from foodvision.weights.tensors import read_tensors
 
 
 def read_repository(folder: Path) -> Checkpoint:
-    """A folder as transformers, timm or we wrote it.
+    """Read a folder that transformers, timm or foodvision wrote.
 
     Raises:
-        ModelError: if a file is missing or damaged, or says what no network of ours can be.
+        ModelError: if a file is missing or damaged, or describes an unsupported network.
 
     """
     config = read_json(folder / CONFIG)
@@ -36,80 +45,53 @@ def read_repository(folder: Path) -> Checkpoint:
 
 
 def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    """Weights and the config.json that describes them; the folder may describe their images."""
+    """Combine tensors with the config.json, and the preprocessor_config.json, of their folder."""
     if "architecture" in config:
         return _timm(config, tensors)
-    classes = class_names(config)
-    model_type = config.get("model_type")
-    spec = image_spec(folder, config)
-    if model_type == "foodvision":
-        own = _own_config(config)
-        return Checkpoint(OWN[own.family], tensors, own, spec, classes)
-    if model_type == "vit":
-        tensors = recognise(tensors)[1]
-        head = tensors.get(TRANSFORMERS.theirs(HEAD[1])[0])
-        num_classes = len(classes) if classes else 1 if head is None else len(head)
-        network = from_transformers_config(config, num_classes)
-        if config.get("qkv_bias") is False:  # the same as biases of zero
-            tensors |= _zero_biases(network)
-        return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
-    raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+    spec, classes = image_spec(folder, config), class_names(config)
+    if config.get("model_type") == "foodvision":
+        network = network_config(config, len(classes or ()))
+        return Checkpoint(FOODVISION[network.family], tensors, network, spec, classes)
+    tensors = full_names(tensors)
+    head = tensors.get(TRANSFORMERS.source_names("head.bias")[0])
+    if head is None:  # id2label may be there all the same
+        classes = None
+    network = network_config(config, 1 if head is None else len(head))
+    if config.get("qkv_bias") is False:  # equal to biases of zero
+        tensors |= _zero_biases(network)
+    return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
 
 
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     from_timm.check_architecture(config)
-    spec = from_timm.image_spec(config)
-    return Checkpoint(TIMM, tensors, TIMM.sizes(tensors), spec, from_timm.class_names(config))
+    spec, classes = from_timm.image_spec(config), from_timm.class_names(config)
+    if TIMM.source_names("head.bias")[0] not in tensors:
+        classes = None
+    return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)
 
 
-def _zero_biases(network: ViTConfig) -> dict[str, Tensor]:
+def _zero_biases(network: Any) -> dict[str, Tensor]:
     return {
         name: torch.zeros(network.hidden_size, dtype=torch.float32, device="cpu")
         for layer in range(network.num_layers)
-        for name in TRANSFORMERS.theirs(f"blocks.{layer}.msa.U_qkv.bias")
+        for name in TRANSFORMERS.source_names(f"blocks.{layer}.msa.U_qkv.bias")
     }
 
 
-def _own_config(config: dict[str, Any]) -> NetworkConfig:
-    try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config["network"].items()
-        }
-        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
-
-
 def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a model repository says of a network: its part of config.json, and its tensors.
+    """What a model repository holds of a network: its part of config.json, and its tensors.
 
-    They are transformers' where that can express the network, a `ViT` with a class token; else
-    ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; whole
-    numbers, such as batch normalisation's counters, stay what they are.
+    A `ViT` with a class token is written in transformers' format, any other network with
+    ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; integers,
+    such as batch normalisation's counters, keep their type.
     """
-    config, tensors = _CONTENT[network.config.family](network.config, network.state_dict())
-    return config, {name: _as_saved(tensor) for name, tensor in tensors.items()}
-
-
-def _vit_content(
-    config: ViTConfig, state: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    if config.pooling != "class_token":
-        return _own_content(config, state)
-    return to_transformers_config(config), TRANSFORMERS.write(state, config)
-
-
-def _own_content(
-    config: NetworkConfig, state: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    return {"model_type": "foodvision", "network": asdict(config)}, state
-
-
-_CONTENT: dict[str, Callable[..., tuple[dict[str, Any], Mapping[str, Tensor]]]] = {
-    "vit": _vit_content,
-    "torchvision": _own_content,
-}
+    config: Any = network.config
+    tensors: Mapping[str, Tensor] = network.state_dict()
+    if config.family == "vit" and config.pooling == "class_token":
+        described, tensors = to_transformers_config(config), TRANSFORMERS.write(tensors, config)
+    else:
+        described = {"model_type": "foodvision", "network": asdict(config)}
+    return described, {name: _as_saved(tensor) for name, tensor in tensors.items()}
 
 
 def _as_saved(tensor: Tensor) -> Tensor:

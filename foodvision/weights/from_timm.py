@@ -1,4 +1,4 @@
-"""What timm's config.json says of a Vision Transformer and its images."""
+"""Reads timm's config.json: which Vision Transformer it is and how its images are prepared."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 
 _PLAIN = re.compile(r"vit_(tiny|small|base|large|huge)_patch\d+_\d+")
-# What does not change the network in evaluation, or shows in its tensors or in global_pool.
+# These do not change evaluation, or can be seen in the tensors or in global_pool.
 _ARGUMENTS = {"img_size", "in_chans", "num_classes", "global_pool", "drop_rate", "drop_path_rate"}
 
 
 def check_architecture(config: Mapping[str, Any]) -> None:
-    """Make sure that it is the paper's network.
+    """Check that it is the paper's network.
 
-    timm's other ``vit_*`` may differ where no tensor shows it: in activation, heads or pooling.
+    timm's other ``vit_*`` can differ in what no tensor shows: activation, heads or pooling.
 
     Raises:
-        ModelError: naming what is not the paper's.
+        ModelError: naming what differs from the paper.
 
     """
     architecture = config["architecture"]
     if not _PLAIN.fullmatch(architecture):
         raise ModelError(
-            f"config.json: {architecture} is not the paper's network; timm's that are, are named "
-            "like vit_base_patch16_224, vit_large_patch32_384"
+            f"config.json: {architecture} is not the paper's network, which timm names like "
+            "vit_base_patch16_224 or vit_large_patch32_384"
         )
     if (pooling := config.get("global_pool", "token")) != "token":
         raise ModelError(f"config.json: global_pool {pooling!r} is not supported, only 'token'")
@@ -64,11 +64,11 @@ def image_spec(config: Mapping[str, Any]) -> ImageSpec:
 
 
 def usual_spec(size: int) -> ImageSpec:
-    """What timm's Vision Transformers have unless their weights say otherwise."""
+    """What timm's Vision Transformers use unless their weights say otherwise."""
     return ImageSpec(size, "crop", int(size / 0.9), "bicubic")
 
 
 def class_names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """``label_names``, which config.json has for classes other than ImageNet's."""
+    """``label_names``, which config.json has unless the classes are ImageNet's."""
     names = config.get("label_names")
     return tuple(map(str, names)) if isinstance(names, list) else None

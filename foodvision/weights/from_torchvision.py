@@ -1,4 +1,4 @@
-"""torchvision's published weights: which there are, their file, their images and classes."""
+"""torchvision's published weights: their names, files, images, classes and tensors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor
-from torchvision.models import WeightsEnum
+from torchvision.models import ViT_B_16_Weights, WeightsEnum
 
 from foodvision.errors import DataError, ModelError
 from foodvision.files.download import RemoteFile, fetch
 from foodvision.images import ImageSpec
+from foodvision.models.config import TorchvisionConfig
 from foodvision.models.library import network_names
+from foodvision.weights.checkpoint import Checkpoint
+from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
 
 
 def find_weights(name: str) -> WeightsEnum:
-    """The weights of a name like ``vit_b_16/IMAGENET1K_SWAG_E2E_V1``.
+    """Find weights by a name like ``vit_b_16/IMAGENET1K_SWAG_E2E_V1``.
 
     Raises:
-        ModelError: naming those of the network, or the nearest if there is no such network.
+        ModelError: listing the network's weights, or the nearest names if there is no such network.
 
     """
     published = {weight_name(weights): weights for weights in published_weights()}
@@ -39,7 +42,7 @@ def find_weights(name: str) -> WeightsEnum:
 
 
 def published_weights() -> list[WeightsEnum]:
-    """Of all of torchvision's Vision Transformers and of every `TorchvisionNetwork`."""
+    """The weights of torchvision's Vision Transformers and of every `TorchvisionNetwork`."""
     vits = torchvision.models.list_models(torchvision.models, include="vit_*")
     return [
         weights
@@ -55,12 +58,12 @@ def weight_name(weights: WeightsEnum) -> str:
 
 
 def network_name(weights: WeightsEnum) -> str:
-    """Whose weights they are: ``vit_b_16``, ``efficientnet_b2``."""
+    """The network the weights belong to: ``vit_b_16``, ``efficientnet_b2``."""
     return type(weights).__name__.removesuffix("_Weights").lower()
 
 
 def remote_file(weights: WeightsEnum) -> RemoteFile:
-    """Where the file is; its name ends in the beginning of its SHA-256."""
+    """The file's address and check; its name ends with the first digits of its SHA-256."""
     digest = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
     assert digest
     # The size is given in units of 2²⁰ bytes, to three decimals.
@@ -73,11 +76,10 @@ def remote_file(weights: WeightsEnum) -> RemoteFile:
 
 
 def fetch_weights(weights: WeightsEnum) -> Path:
-    """The verified file in torch's own cache (`torch.hub.get_dir`), downloaded if it is not there.
+    """The verified file in torch's own cache (`torch.hub.get_dir`), downloaded if it is missing.
 
     Raises:
-        ModelError: saying which file is wanted, from where, how large, of which hash, and where to
-            put it.
+        ModelError: giving the file's address, size and hash, and where to put it.
 
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -89,7 +91,7 @@ def fetch_weights(weights: WeightsEnum) -> Path:
 
 
 def weights_of_file(name: str) -> WeightsEnum | None:
-    """The weights that are published in a file of this name, if any are."""
+    """The weights published under this file name; None if there are none."""
     for weights in published_weights():
         if remote_file(weights).name == name:
             return weights
@@ -97,7 +99,7 @@ def weights_of_file(name: str) -> WeightsEnum | None:
 
 
 def image_spec(weights: WeightsEnum) -> ImageSpec:
-    """The evaluation transform that is published with the weights."""
+    """The evaluation transform published with the weights."""
     transform = weights.transforms()
     return ImageSpec(
         transform.crop_size[0],
@@ -109,13 +111,29 @@ def image_spec(weights: WeightsEnum) -> ImageSpec:
     )
 
 
-def class_names(weights: WeightsEnum) -> tuple[str, ...]:
-    """ImageNet's thousand."""
-    return tuple(weights.meta["categories"])
+def usual_spec(size: int) -> ImageSpec:
+    """What torchvision's Vision Transformers use unless their weights say otherwise."""
+    return image_spec(ViT_B_16_Weights.IMAGENET1K_V1).at(size)
 
 
-def todays_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A published file's, as today's `TorchvisionNetwork` names them; files can be years older."""
+def to_checkpoint(weights: WeightsEnum, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """Published weights of a `TorchvisionNetwork`."""
+    spec, classes = image_spec(weights), tuple(weights.meta["categories"])
+    config = TorchvisionConfig(network_name(weights), spec.size, len(classes))
+    tensors = current_tensors(config.name, tensors)
+    return Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, spec, classes)
+
+
+def current_vit_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A Vision Transformer's tensors as torchvision names them now; published files are older."""
+    return {
+        name.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3."): tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def current_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Another network's tensors as torchvision names them now; its file can be years older."""
     tensors = {
         # densenet.py, _load_state_dict
         re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): tensor
@@ -125,6 +143,6 @@ def todays_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
         # torch/nn/modules/batchnorm.py, _load_from_state_dict
         counter = name.removesuffix("running_mean") + "num_batches_tracked"
         tensors.setdefault(counter, torch.tensor(0, device="cpu"))
-    if network == "maxvit_t":  # its last layer has no bias, our heads have
+    if network == "maxvit_t":  # its last layer has no bias, our head has one
         tensors["classifier.5.bias"] = tensors["classifier.5.weight"].new_zeros(1000)
     return tensors

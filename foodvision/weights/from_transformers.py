@@ -1,16 +1,18 @@
-"""A `ViT`'s sizes in the words of transformers' config.json, both ways."""
+"""Translates between a `ViTConfig` and transformers' config.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from foodvision.errors import ModelError
 from foodvision.models.config import ViTConfig
 
+_T = TypeVar("_T")
+
 
 def to_transformers_config(config: ViTConfig) -> dict[str, Any]:
-    """The sizes as transformers' `ViTConfig` names them."""
+    """The sizes under the names of transformers' `ViTConfig`."""
     size = config.image_size
     return {
         "architectures": ["ViTForImageClassification"],
@@ -31,10 +33,10 @@ def to_transformers_config(config: ViTConfig) -> dict[str, Any]:
 
 
 def from_transformers_config(config: Mapping[str, Any], num_classes: int) -> ViTConfig:
-    """Read the sizes; what is not there has transformers' default.
+    """Read the sizes; a missing one has transformers' default.
 
     Raises:
-        ModelError: naming a value that this network cannot have.
+        ModelError: naming a value that is damaged or not supported.
 
     """
     if (activation := config.get("hidden_act", "gelu")) != "gelu":
@@ -60,3 +62,9 @@ def from_transformers_config(config: Mapping[str, Any], num_classes: int) -> ViT
         )
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise ModelError(f"config.json: {error}") from error
+
+
+def full_names(tensors: Mapping[str, _T]) -> dict[str, _T]:
+    """The names in a `ViTForImageClassification`; a `ViTModel` saved alone lacks their prefix."""
+    alone = "embeddings.patch_embeddings.projection.weight" in tensors
+    return {f"vit.{name}" if alone else name: tensor for name, tensor in tensors.items()}

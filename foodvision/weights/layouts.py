@@ -1,53 +1,49 @@
-"""How each library names and shapes the tensors of a Vision Transformer.
+"""How each library names and shapes the tensors of a network.
 
-A checkpoint's tensors go in, the state of our `ViT` comes out, and the other way round. Every
-tensor is accounted for: what is missing, unknown or of another shape is an error that names it in
-the library's own words.
+A layout translates between a library's tensors and the `state_dict` of our network, both ways.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from foodvision.errors import ModelError
-from foodvision.models.config import VARIANTS, NetworkConfig, ViTConfig
-from foodvision.models.network import Network, build_network
+from foodvision.models.config import NetworkConfig, ViTConfig
+from foodvision.models.network import Network
 from foodvision.weights.positions import (
     INTERPOLATE_EMBEDDINGS,
     INTERPOLATE_POS_ENCODING,
     RESAMPLE_ABS_POS_EMBED,
     ZOOM,
     Resampling,
-    resize_positions,
 )
 
 HEAD = ("head.weight", "head.bias")
+POSITIONS = "embedding.E_pos"
 
-_OURS = re.compile(r"(?:blocks\.(?P<layer>\d+)\.)?(?P<part>.+?)(?:\.(?P<kind>weight|bias))?")
-_HEADS = {variant.hidden_size: variant.num_heads for variant in VARIANTS.values()}
+_NAME = re.compile(r"(?:blocks\.(?P<layer>\d+)\.)?(?P<part>.+?)(?:\.(?P<kind>weight|bias))?")
 
 
 @dataclass(frozen=True)
-class Format:
-    """A library's way to write a Vision Transformer.
+class ViTLayout:
+    """A library's layout of a Vision Transformer.
 
     Attributes:
         library: its name.
-        block: how the names of a layer's tensors begin; ``{layer}`` counts from 0.
-        names: each part of our network in the library's words, a layer's without `block`. A
-            ``{kind}`` is weight or bias; flax says ``{kernel}`` or ``{scale}`` for a weight. Three
-            names where q, k and v are three matrices.
-        hidden_layer: how the names of the paper's hidden layer before the head begin, which our
-            `ViT` does not have; None where it cannot be.
+        block: prefix of the names in one encoder block; ``{layer}`` counts from 0.
+        names: for each part of a `ViT`, its name in the library, in a block without the prefix.
+            ``{kind}`` is weight or bias; Flax calls a weight ``{kernel}`` or ``{scale}``. Three
+            names if q, k and v are stored separately.
+        hidden_layer: prefix of the names in the paper's hidden layer before the head, which our
+            `ViT` does not have; None if the library has none either.
         resampling: how the library resizes position embeddings.
-        to_ours: from the library's layout of a tensor to ours, given our name.
-        to_theirs: and back.
+        from_source: converts one of the library's tensors to ours, given our name.
+        to_source: and back.
 
     """
 
@@ -56,206 +52,120 @@ class Format:
     names: Mapping[str, str | tuple[str, ...]]
     hidden_layer: str | None
     resampling: Resampling
-    to_ours: Callable[[str, Tensor], Tensor]
-    to_theirs: Callable[[str, Tensor, ViTConfig], Tensor]
+    from_source: Callable[[str, Tensor], Tensor]
+    to_source: Callable[[str, Tensor, ViTConfig], Tensor]
 
-    def theirs(self, ours: str) -> tuple[str, ...]:
-        """The library's name of a tensor of ours; three where q, k and v are apart."""
-        match = _OURS.fullmatch(ours)
+    def of(self, network: Network) -> ViTLayout:
+        """The layout of one network; here the same for all."""
+        return self
+
+    def source_names(self, name: str) -> tuple[str, ...]:
+        """The library's name for one of our tensors; three if q, k and v are stored separately."""
+        match = _NAME.fullmatch(name)
         assert match
         layer, part, kind = match["layer"], match["part"], match["kind"]
         weight = kind == "weight"
         names = self.names[part]
         return tuple(
             ("" if layer is None else self.block.format(layer=layer))
-            + name.format(
+            + source_name.format(
                 kind=kind,
                 kernel="kernel" if weight else "bias",
                 scale="scale" if weight else "bias",
             )
-            for name in ((names,) if isinstance(names, str) else names)
+            for source_name in ((names,) if isinstance(names, str) else names)
         )
 
     def write(self, state: Mapping[str, Tensor], config: ViTConfig) -> dict[str, Tensor]:
         """The state of a `ViT` as the library would save it."""
         return {
-            name: self.to_theirs(ours, part, config).contiguous()
-            for ours, tensor in state.items()
-            for names in [self.theirs(ours)]
-            for name, part in zip(names, tensor.chunk(len(names)), strict=True)
+            source_name: self.to_source(name, part, config).contiguous()
+            for name, tensor in state.items()
+            for source_names in [self.source_names(name)]
+            for source_name, part in zip(source_names, tensor.chunk(len(source_names)), strict=True)
         }
 
-    def read(self, tensors: Mapping[str, Tensor], config: ViTConfig) -> dict[str, Tensor]:
-        """The state of a `ViT` of these sizes, from what the library saved.
-
-        Raises:
-            ModelError: naming a tensor that is missing, unknown or of another shape.
-
-        """
-        state = empty_network(config).state_dict()
-        check_tensors(tensors, self.write(state, config), "a ViT")
-        for ours in state:
-            parts = [self.to_ours(ours, tensors[name]) for name in self.theirs(ours)]
-            state[ours] = (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
-        return state
-
-    def resize(self, state: dict[str, Tensor], old: ViTConfig, new: ViTConfig) -> None:
-        """Make the state of a `ViT` that of another resolution's, as the library does it."""
-        state["embedding.E_pos"] = resize_positions(
-            state["embedding.E_pos"], old.grid, new.grid, self.resampling
-        )
-
-    def sizes(self, tensors: Mapping[str, Tensor]) -> ViTConfig:
-        """A network's sizes, as far as shapes tell them, for square images.
-
-        Shapes say how many heads there are in flax alone; else Table 1 does.
-
-        Raises:
-            ModelError: if they tell no sizes of a network.
-
-        """
-
-        def count(ours: str) -> int:
-            return tensors[self.theirs(ours)[0]].numel()
-
-        try:
-            D = count("norm.bias")
-            N = count("embedding.E_pos") // D - 1
-            P = math.isqrt(count("embedding.E.weight") // (3 * D))
-            mlp_size = count("blocks.0.mlp.0.bias")
-            query = tensors[self.theirs("blocks.0.msa.U_qkv.weight")[0]]
-        except KeyError as error:
-            raise ModelError(f"the weights lack {error.args[0]}") from error
-        except ZeroDivisionError as error:
-            raise ModelError(f"{self.theirs('norm.bias')[0]} is empty") from error
-        num_layers = 1
-        while self.theirs(f"blocks.{num_layers}.norm1.weight")[0] in tensors:
-            num_layers += 1
-        heads = query.shape[1] if query.ndim == 3 else _HEADS.get(D)
-        if heads is None:
-            raise ModelError(
-                f"hidden size {D} is in no row of Table 1 (vit_{', vit_'.join(VARIANTS)}), so that "
-                "nothing says how many heads there are"
-            )
-        side = math.isqrt(max(0, N))
-        if side**2 != N or not N:
-            name = self.theirs("embedding.E_pos")[0]
-            raise ModelError(f"{name}: {N + 1} positions are no square grid and a class token")
-        try:
-            return ViTConfig(
-                image_size=side * P,
-                patch_size=P,
-                num_layers=num_layers,
-                hidden_size=D,
-                mlp_size=mlp_size,
-                num_heads=heads,
-                num_classes=count("head.bias") if self.theirs("head.bias")[0] in tensors else 1,
-            )
-        except (ValueError, ZeroDivisionError) as error:
-            raise ModelError(f"the shapes of its weights are no ViT's ({error})") from error
+    def read(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        """One of our tensors, from the library's."""
+        parts = [self.from_source(name, tensors[part]) for part in self.source_names(name)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
 
 
-def check_tensors(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str
-) -> None:
-    """Make sure that they are those of the network, in their names, shapes and kind of number.
+@dataclass(frozen=True)
+class TorchvisionLayout:
+    """A layout of a `TorchvisionNetwork`, with the methods of `ViTLayout`.
 
-    Raises:
-        ModelError: naming a tensor that is missing, unknown or another one.
+    The body keeps torchvision's names; layouts differ in the prefixes of body and head.
+
+    Attributes:
+        body: prefix of the names in the body.
+        head: prefix of the head's weight and bias; None for torchvision's name, see `of`.
+        hidden_layer: None, since there is none.
 
     """
-    if missing := expected.keys() - tensors.keys():
-        raise ModelError(f"the weights lack {min(missing)}")
-    if unknown := tensors.keys() - expected.keys():
-        raise ModelError(f"the weights hold what {network} has not: {min(unknown)}")
-    for name, tensor in expected.items():
-        if tensors[name].shape != tensor.shape:
-            raise ModelError(
-                f"{name} is of shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-            )
-        if tensors[name].dtype != tensor.dtype:
-            raise ModelError(f"{name} holds {tensors[name].dtype}, not {tensor.dtype}")
+
+    body: str
+    head: str | None
+    hidden_layer: None = None
+
+    def of(self, network: Any) -> TorchvisionLayout:
+        """The layout of one network: the prefix of its head is known."""
+        return replace(self, head=f"{network.head_name}.") if self.head is None else self
+
+    def source_names(self, name: str) -> tuple[str]:
+        """The library's name for one of our tensors."""
+        part, _, rest = name.partition(".")
+        return (f"{self.body if part == 'body' else self.head}{rest}",)
+
+    def write(self, state: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
+        """The state of a `TorchvisionNetwork` as the library would save it."""
+        return {self.source_names(name)[0]: tensor for name, tensor in state.items()}
+
+    def read(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        """One of our tensors, from the library's."""
+        return tensors[self.source_names(name)[0]].contiguous()
 
 
-def empty_network(config: NetworkConfig) -> Network:
-    """See `build_network`.
-
-    Raises:
-        ModelError: if there can be no such network.
-
-    """
-    try:
-        return build_network(config, empty=True)
-    except ValueError as error:
-        raise ModelError(str(error)) from error
+def _from_convolution(name: str, tensor: Tensor) -> Tensor:
+    """In every PyTorch library, E is the kernel of a convolution."""
+    return tensor.flatten(1) if name == "embedding.E.weight" else tensor
 
 
-def recognise(tensors: Mapping[str, Tensor]) -> tuple[Format, dict[str, Tensor]]:
-    """Whose checkpoint it is, by the name of its E; its tensors by today's names.
-
-    Raises:
-        ModelError: if it is none of a Vision Transformer that is known here.
-
-    """
-    if "embeddings.patch_embeddings.projection.weight" in tensors:
-        # transformers' ViTModel, which is saved without the classifier around it
-        tensors = {f"vit.{name}": tensor for name, tensor in tensors.items()}
-    for known in FORMATS:
-        if known.theirs("embedding.E.weight")[0] in tensors:
-            if known is TORCHVISION:  # its published files are older than its names
-                for old, new in (("linear_1", "0"), ("linear_2", "3")):
-                    tensors = {
-                        name.replace(f".mlp.{old}.", f".mlp.{new}."): tensor
-                        for name, tensor in tensors.items()
-                    }
-            return known, dict(tensors)
-    first = f"; it begins with {next(iter(tensors))}" if tensors else ""
-    raise ModelError(
-        "the weights are of no Vision Transformer that torchvision, timm, transformers or the "
-        f"paper's authors have written{first}"
-    )
-
-
-def _from_convolution(ours: str, tensor: Tensor) -> Tensor:
-    """E is the kernel of a convolution in every PyTorch library."""
-    return tensor.flatten(1) if ours == "embedding.E.weight" else tensor
-
-
-def _to_convolution(ours: str, tensor: Tensor, config: ViTConfig) -> Tensor:
+def _to_convolution(name: str, tensor: Tensor, config: ViTConfig) -> Tensor:
     P = config.patch_size
-    return tensor.reshape(len(tensor), -1, P, P) if ours == "embedding.E.weight" else tensor
+    return tensor.reshape(len(tensor), -1, P, P) if name == "embedding.E.weight" else tensor
 
 
-def _from_flax(ours: str, tensor: Tensor) -> Tensor:
-    """Kernels have their inputs first, and heads an axis of their own."""
-    if ours == "embedding.E.weight":  # height, width, channels, D
+def _from_flax(name: str, tensor: Tensor) -> Tensor:
+    """Kernels have their input axis first, and heads have an axis of their own."""
+    if name == "embedding.E.weight":  # height, width, channels, D
         return tensor.permute(3, 2, 0, 1).flatten(1)
-    if "norm" in ours or ours in ("embedding.x_class", "embedding.E_pos"):
+    if "norm" in name or name in ("embedding.x_class", POSITIONS):
         return tensor
-    if ours.endswith("bias"):
+    if name.endswith("bias"):
         return tensor.flatten()
-    return (tensor.flatten(0, 1) if "U_msa" in ours else tensor.flatten(1)).T
+    return (tensor.flatten(0, 1) if "U_msa" in name else tensor.flatten(1)).T
 
 
-def _to_flax(ours: str, tensor: Tensor, config: ViTConfig) -> Tensor:
+def _to_flax(name: str, tensor: Tensor, config: ViTConfig) -> Tensor:
     P, D, heads = config.patch_size, config.hidden_size, config.num_heads
-    if ours == "embedding.E.weight":
+    if name == "embedding.E.weight":
         return tensor.reshape(len(tensor), -1, P, P).permute(2, 3, 1, 0)
-    if "norm" in ours or ours in ("embedding.x_class", "embedding.E_pos"):
+    if "norm" in name or name in ("embedding.x_class", POSITIONS):
         return tensor
-    if ours.endswith("bias"):
-        return tensor.reshape(heads, -1) if "U_qkv" in ours else tensor
-    if "U_qkv" in ours:
+    if name.endswith("bias"):
+        return tensor.reshape(heads, -1) if "U_qkv" in name else tensor
+    if "U_qkv" in name:
         return tensor.T.reshape(D, heads, -1)
-    return tensor.T.reshape(heads, -1, D) if "U_msa" in ours else tensor.T
+    return tensor.T.reshape(heads, -1, D) if "U_msa" in name else tensor.T
 
 
-TORCHVISION = Format(
+TORCHVISION = ViTLayout(
     "torchvision",
     block="encoder.layers.encoder_layer_{layer}.",
     names={
         "embedding.x_class": "class_token",
-        "embedding.E_pos": "encoder.pos_embedding",
+        POSITIONS: "encoder.pos_embedding",
         "embedding.E": "conv_proj.{kind}",
         "norm1": "ln_1.{kind}",
         "msa.U_qkv": "self_attention.in_proj_{kind}",
@@ -268,17 +178,17 @@ TORCHVISION = Format(
     },
     hidden_layer="heads.pre_logits.",
     resampling=INTERPOLATE_EMBEDDINGS,
-    to_ours=_from_convolution,
-    to_theirs=_to_convolution,
+    from_source=_from_convolution,
+    to_source=_to_convolution,
 )
 """torchvision 0.29, `VisionTransformer.state_dict`."""
 
-TIMM = Format(
+TIMM = ViTLayout(
     "timm",
     block="blocks.{layer}.",
     names={
         "embedding.x_class": "cls_token",
-        "embedding.E_pos": "pos_embed",
+        POSITIONS: "pos_embed",
         "embedding.E": "patch_embed.proj.{kind}",
         "norm1": "norm1.{kind}",
         "msa.U_qkv": "attn.qkv.{kind}",
@@ -291,17 +201,17 @@ TIMM = Format(
     },
     hidden_layer="pre_logits.",
     resampling=RESAMPLE_ABS_POS_EMBED,
-    to_ours=_from_convolution,
-    to_theirs=_to_convolution,
+    from_source=_from_convolution,
+    to_source=_to_convolution,
 )
 """timm 1.0, `VisionTransformer.state_dict`; it had a hidden layer before version 0.6."""
 
-TRANSFORMERS = Format(
+TRANSFORMERS = ViTLayout(
     "transformers",
     block="vit.encoder.layer.{layer}.",
     names={
         "embedding.x_class": "vit.embeddings.cls_token",
-        "embedding.E_pos": "vit.embeddings.position_embeddings",
+        POSITIONS: "vit.embeddings.position_embeddings",
         "embedding.E": "vit.embeddings.patch_embeddings.projection.{kind}",
         "norm1": "layernorm_before.{kind}",
         "msa.U_qkv": (
@@ -318,17 +228,17 @@ TRANSFORMERS = Format(
     },
     hidden_layer="vit.pooler.",
     resampling=INTERPOLATE_POS_ENCODING,
-    to_ours=_from_convolution,
-    to_theirs=_to_convolution,
+    from_source=_from_convolution,
+    to_source=_to_convolution,
 )
 """transformers 5.23: the names in a `ViTForImageClassification`'s files, not of its modules."""
 
-GOOGLE = Format(
+GOOGLE = ViTLayout(
     "google",
     block="Transformer/encoderblock_{layer}/",
     names={
         "embedding.x_class": "cls",
-        "embedding.E_pos": "Transformer/posembed_input/pos_embedding",
+        POSITIONS: "Transformer/posembed_input/pos_embedding",
         "embedding.E": "embedding/{kernel}",
         "norm1": "LayerNorm_0/{scale}",
         "msa.U_qkv": (
@@ -345,8 +255,8 @@ GOOGLE = Format(
     },
     hidden_layer="pre_logits/",
     resampling=ZOOM,
-    to_ours=_from_flax,
-    to_theirs=_to_flax,
+    from_source=_from_flax,
+    to_source=_to_flax,
 )
 """The .npz files of google-research/vision_transformer (vit_jax/models_vit.py, checkpoint.py): the
 paper's and those of "How to train your ViT?" (AugReg, arXiv 2106.10270).
@@ -355,16 +265,25 @@ Departs from the authors' code: flax's GELU is the tanh approximation, ours the 
 in every port of these weights to PyTorch (timm, transformers).
 """
 
-OURS = Format(
+FOODVISION_VIT = ViTLayout(
     "foodvision",
     block="blocks.{layer}.",
     names={part: f"{part}.{{kind}}" for part in TIMM.names}
-    | {name: name for name in ("embedding.x_class", "embedding.E_pos")},
+    | {name: name for name in ("embedding.x_class", POSITIONS)},
     hidden_layer=None,
     resampling=RESAMPLE_ABS_POS_EMBED,
-    to_ours=lambda ours, tensor: tensor,
-    to_theirs=lambda ours, tensor, config: tensor,
+    from_source=lambda name, tensor: tensor,
+    to_source=lambda name, tensor, config: tensor,
 )
-"""`ViT.state_dict`: what transformers cannot express is saved so."""
+"""`ViT.state_dict`, for what transformers cannot express."""
 
-FORMATS = (TORCHVISION, TIMM, TRANSFORMERS, GOOGLE, OURS)
+VIT_LAYOUTS = (TORCHVISION, TIMM, TRANSFORMERS, GOOGLE, FOODVISION_VIT)
+
+FOODVISION: dict[str, ViTLayout | TorchvisionLayout] = {
+    "vit": FOODVISION_VIT,
+    "torchvision": TorchvisionLayout(body="body.", head="head."),
+}
+"""The `state_dict` of our networks, by family."""
+
+TORCHVISION_CLASSIFIER = TorchvisionLayout(body="", head=None)
+"""The `state_dict` of torchvision's own network."""

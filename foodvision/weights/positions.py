@@ -1,4 +1,4 @@
-"""Position embeddings at another resolution (section 3.2): as many as the new grid has patches."""
+"""Resizes position embeddings to another grid of patches, as each library does (section 3.2)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 class Resampling(NamedTuple):
-    """How one library interpolates; each field is that of `torch.nn.functional.interpolate`.
+    """How a library interpolates: arguments of `torch.nn.functional.interpolate`.
 
-    The paper says "2D interpolation" and no more, and every library chose its own.
+    The paper only says "2D interpolation"; each library chose its own.
     """
 
     mode: Literal["bilinear", "bicubic"]
@@ -25,13 +25,13 @@ ZOOM = Resampling("bilinear", align_corners=True, antialias=False)
 """The authors' code: `scipy.ndimage.zoom` of order 1."""
 
 INTERPOLATE_EMBEDDINGS = Resampling("bicubic", align_corners=True, antialias=False)
-"""torchvision's function of that name."""
+"""torchvision's function of the same name."""
 
 RESAMPLE_ABS_POS_EMBED = Resampling("bicubic", align_corners=False, antialias=True)
-"""timm's function of that name."""
+"""timm's function of the same name."""
 
 INTERPOLATE_POS_ENCODING = Resampling("bicubic", align_corners=False, antialias=False)
-"""transformers' method of that name."""
+"""transformers' method of the same name."""
 
 
 def resize_positions(
@@ -40,11 +40,11 @@ def resize_positions(
     new: tuple[int, int],
     resampling: Resampling,
 ) -> Float[Tensor, "1 m D"]:
-    """E_pos of a grid of ``old`` rows and columns, interpolated to ``new`` rows and columns.
+    """Interpolate E_pos from a grid of ``old`` rows and columns to ``new`` rows and columns.
 
-    What comes before the grid's positions, the class token's own, stays as it is. The size is
-    given and never a scale factor, whose rounding loses a row at some sizes (facebookresearch/dino
-    issue 8). Equal to the function that `resampling` names.
+    The class token's position, which comes before the grid's, is kept. The target is a size and not
+    a scale factor, whose rounding loses a row at some sizes (facebookresearch/dino issue 8). Equal
+    to the function that `resampling` is named after.
     """
     if old == new:
         return E_pos

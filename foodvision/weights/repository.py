@@ -1,7 +1,7 @@
 """A model repository: a folder with config.json and model.safetensors, here or on the Hub.
 
-transformers and timm write such folders, and so do we (`Classifier.save`). Nothing here needs
-torch: what a model is can be read without it.
+transformers and timm write such folders, and so does `Classifier.save`. What config.json says about
+the network, its images and its classes is read here, without torch.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import Any
 
 from foodvision.errors import ModelError
 from foodvision.images.spec import ImageSpec
+from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
+from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
 
 def find_repository(model: str) -> Path:
-    """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is not there.
+    """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is missing.
 
     Raises:
-        ModelError: saying which files are wanted, from where, and where to put them.
+        ModelError: giving the files, their address and what to do with them.
 
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or Path(model).exists():
@@ -34,16 +36,16 @@ def find_repository(model: str) -> Path:
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"no such folder, and not to be had from the Hub either ({reason}); where there is a "
-            f"network, fetch {CONFIG}, {WEIGHTS} and, if it has one, {PREPROCESSOR} from "
-            f"{constants.ENDPOINT}/{model}; put them into a folder and name that"
+            f"no such folder, and it cannot be downloaded from the Hub ({reason}); where there is "
+            f"a network, download {CONFIG}, {WEIGHTS} and, if there is one, {PREPROCESSOR} from "
+            f"{constants.ENDPOINT}/{model} into a folder, and give that folder"
         ) from error
     _verify(folder / WEIGHTS)
     return folder
 
 
 def _verify(path: Path) -> None:
-    """The Hub's cache names a large file by its SHA-256, but compares its size alone."""
+    """The Hub's cache names a large file after its SHA-256 but checks only its size."""
     content = path.resolve()
     if not re.fullmatch(r"[0-9a-f]{64}", content.name):
         return
@@ -52,16 +54,16 @@ def _verify(path: Path) -> None:
     if found != content.name:
         content.unlink()
         raise ModelError(
-            f"{path.name} from the Hub is another file (SHA-256 {found}, not {content.name}) and "
-            "is removed; try again"
+            f"{path.name} from the Hub is damaged (SHA-256 {found}, not {content.name}) and was "
+            "removed; try again"
         )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object.
+    """Read one JSON object.
 
     Raises:
-        ModelError: if there is none.
+        ModelError: if the file is missing or does not hold one.
 
     """
     try:
@@ -71,7 +73,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise ModelError(f"{path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path.name} is no JSON object")
+        raise ModelError(f"{path.name} is not a JSON object")
     return content
 
 
@@ -92,10 +94,10 @@ def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
 
 
 def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """Names in the order of the logits; None where there are none, as in a backbone without a head.
+    """Class names in the order of the logits; None if config.json has none.
 
     Raises:
-        ModelError: if they are not numbered from 0.
+        ModelError: if they are not numbered 0, 1, 2, ...
 
     """
     if "id2label" not in config:
@@ -108,3 +110,29 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     ):
         raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
     return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
+    """The network that config.json describes, in transformers' format or ours.
+
+    Args:
+        config: the content of config.json.
+        num_classes: K, which transformers' format does not state.
+
+    Raises:
+        ModelError: naming a value that is damaged or not supported.
+
+    """
+    model_type = config.get("model_type")
+    if model_type == "vit":
+        return from_transformers_config(config, num_classes)
+    if model_type != "foodvision":
+        raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+    try:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config["network"].items()
+        }
+        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error

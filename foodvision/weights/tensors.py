@@ -1,4 +1,4 @@
-"""A file of weights, read as tensors by name and as nothing else: no code in it is ever run."""
+"""Reads a file of weights as tensors by name and nothing else: code in it is never run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SUFFIXES = (".safetensors", ".pth", ".npz")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of one of the `SUFFIXES`, in float32 or, of whole numbers, as they are.
+    """Read a file with one of the `SUFFIXES`; floats become float32, integers keep their type.
 
     Raises:
-        ModelError: if there is no such file, or it is damaged, or holds anything but tensors.
+        ModelError: if the file is missing, damaged or holds anything but tensors.
 
     """
     readers = dict(zip(SUFFIXES, (load_file, _read_pth, _read_npz), strict=True))
@@ -33,17 +33,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path.name} is damaged, or holds Python objects beside its tensors, which are never "
-            "loaded because that can run code; save its state_dict() alone"
+            "loaded because that can run code; save only its state_dict()"
         ) from error
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # a damaged file makes these libraries raise all there is
+    except Exception as error:  # these libraries raise any kind of error for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path.name} is damaged ({reason})") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
-        raise ModelError(f"{path.name} is no state_dict: it must hold tensors by name, no more")
+        raise ModelError(f"{path.name} is not a state_dict: it must only hold tensors by name")
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def sha256_of(tensors: Mapping[str, Tensor], *rest: object) -> str:
-    """SHA-256 of tensors and their names, and of the words of anything else."""
+    """SHA-256 of tensors, their names and the repr of anything else."""
     digest = hashlib.sha256(repr(rest).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
@@ -61,7 +61,7 @@ def sha256_of(tensors: Mapping[str, Tensor], *rest: object) -> str:
 
 def _read_pth(path: Path) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other protocols of pickle: it reads them or raises
+        warnings.simplefilter("ignore")  # about pickle protocols: torch reads them or raises
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -69,5 +69,5 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("one array and no .npz archive")
+            raise ValueError("it is a single array, not an .npz archive")
         return {name: torch.from_numpy(archive[name]) for name in archive.files}

@@ -218,7 +218,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (lambda f: (f / "config.json").unlink(), "it has no config.json"),
         (lambda f: (f / "model.safetensors").unlink(), "it has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
-        (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+        (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
         (
             lambda f: (f / "model.safetensors").write_bytes(b"x" * 99),
             "model.safetensors is damaged",
@@ -226,9 +226,12 @@ def edit_config(folder: Path, **changes: object) -> None:
         (lambda f: edit_config(f, model_type="bert"), "model_type 'bert' is not supported"),
         (lambda f: edit_config(f, hidden_act="relu"), "hidden_act 'relu' is not supported"),
         (lambda f: edit_config(f, num_attention_heads=7), "not a multiple of num_heads"),
-        (lambda f: edit_config(f, hidden_size=48), r"of shape \(1, 1, 24\), not \(1, 1, 48\)"),
+        (lambda f: edit_config(f, hidden_size=48), r"has shape \(1, 1, 24\), not \(1, 1, 48\)"),
         (lambda f: edit_config(f, num_hidden_layers=3), r"the weights lack vit\.encoder\.layer\.2"),
-        (lambda f: edit_config(f, num_hidden_layers=1), r"what a ViT has not: vit\.encoder"),
+        (
+            lambda f: edit_config(f, num_hidden_layers=1),
+            r"which the network does not have \(ViT of 1",
+        ),
         (lambda f: edit_config(f, id2label={}), "id2label"),
         (lambda f: edit_config(f, foodvision={"image_spec": {"size": -1}}), "damaged"),
     ],
@@ -246,7 +249,7 @@ def test_broken_folders_are_one_clear_line(
 def test_missing_folder_and_unreachable_hub(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         Classifier.load(tmp_path / "no")
-    with pytest.raises(ModelError, match="not to be had from the Hub"):
+    with pytest.raises(ModelError, match="cannot be downloaded from the Hub"):
         Classifier.load("nobody/nothing")
 
 

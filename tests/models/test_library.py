@@ -15,21 +15,22 @@ from torch import Tensor, nn
 from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_weights, list_models
 
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import describe
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import TorchvisionConfig
 from foodvision.models.library import TorchvisionNetwork, network_names
+from foodvision.models.network import Network, build_network
+from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_torchvision import (
-    class_names,
+    current_tensors,
     image_spec,
     network_name,
     published_weights,
-    todays_tensors,
     weight_name,
 )
-from foodvision.weights.layouts import empty_network
-from foodvision.weights.prefixes import torchvision_format
+from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
 from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
@@ -48,12 +49,11 @@ def theirs(name: str) -> nn.Module:
     return network.eval()
 
 
-def ours(name: str, network: nn.Module, size: int) -> TorchvisionNetwork:
+def ours(name: str, network: nn.Module, size: int) -> Network:
+    tensors = current_tensors(name, network.state_dict())
     config = TorchvisionConfig(name, size)
-    state = torchvision_format(config).read(todays_tensors(name, network.state_dict()), config)
-    loaded = empty_network(config)
-    loaded.load_state_dict(state, assign=True)
-    return loaded.eval()
+    checkpoint = Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, ImageSpec(size))
+    return checkpoint.build().network
 
 
 def assert_same_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size: int) -> None:
@@ -67,7 +67,7 @@ def assert_same_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size
 
 @pytest.mark.parametrize("name", network_names())
 def test_every_network_has_the_published_number_of_parameters(name: str) -> None:
-    network = empty_network(TorchvisionConfig(name))
+    network = build_network(TorchvisionConfig(name), empty=True)
     count = sum(weight.numel() for weight in network.parameters())
     added = 1000 if name == "maxvit_t" else 0  # the bias of our head
     for weights in get_model_weights(name):
@@ -151,10 +151,10 @@ def test_logits_are_float32_under_autocast() -> None:
     [
         ("efficientnetb2", 288, "no network 'efficientnetb2'; the nearest is efficientnet_b2"),
         ("", 288, "torchvision has no network ''; the nearest is"),
-        ("vit_b_16", 224, "vit_b_16 is the paper's network, which is our own: ask for it as"),
+        ("vit_b_16", 224, "vit_b_16 is the paper's network, which foodvision has itself: ask"),
         ("squeezenet1_1", 224, "squeezenet1_1 cannot be used: its last layer is a convolution"),
-        ("googlenet", 224, "googlenet cannot be used: in training it answers with more than"),
-        ("inception_v3", 299, "inception_v3 cannot be used: in training it answers with more"),
+        ("googlenet", 224, "googlenet cannot be used: in training it returns more than"),
+        ("inception_v3", 299, "inception_v3 cannot be used: in training it returns more"),
         ("alexnet", 32, r"alexnet cannot take images of \(32, 32\) pixels"),
         ("maxvit_t", (224, 256), r"maxvit_t cannot take images of \(224, 256\) pixels"),
         ("resnet18", 0, r"resnet18 cannot take images of \(0, 0\) pixels"),
@@ -185,7 +185,7 @@ def test_every_published_weights_describe_their_images_and_classes() -> None:
         assert [spec.height, spec.width] == transform.crop_size * 2
         assert [spec.resize_size] == transform.resize_size
         assert transform.antialias
-        assert len(class_names(weights)) == 1000
+        assert len(weights.meta["categories"]) == 1000
         names.add(network_name(weights))
         assert weight_name(weights) == f"{network_name(weights)}/{weights.name}"
     assert {name for name in names if not name.startswith("vit_")} == set(network_names())
@@ -263,10 +263,13 @@ def test_another_head_and_resolution(tmp_path: Path) -> None:
     [
         (lambda s: {n: t for n, t in s.items() if n != "layer1.0.bn1.bias"}, "lack layer1.0.bn1.b"),
         (lambda s: {n: t for n, t in s.items() if n != "fc.bias"}, "lack fc.bias"),
-        (lambda s: s | {"aux.bias": s["fc.bias"]}, "hold what resnet18 has not: aux.bias"),
+        (
+            lambda s: s | {"aux.bias": s["fc.bias"]},
+            "hold aux.bias, which the network",
+        ),
         (
             lambda s: s | {"fc.weight": s["fc.weight"][:5]},
-            r"fc\.weight is of shape \(5, 512\), not \(1000, 512\)",
+            r"fc\.weight has shape \(5, 512\), not \(1000, 512\)",
         ),
         (
             lambda s: s | {"fc.bias": torch.arange(1000)},
@@ -306,16 +309,15 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
 
 def test_the_folder_says_what_it_is(tmp_path: Path) -> None:
     classifier = build_torchvision_classifier("mobilenet_v3_small")
-    line = "network    torchvision's mobilenet_v3_small; 1,520,931 parameters"
-    assert classifier.describe().splitlines()[0] == line
     classifier.save(tmp_path)
+    line = "network    torchvision's mobilenet_v3_small; 1,520,931 parameters"
+    assert describe(tmp_path).splitlines()[0] == line
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "foodvision"
     assert config["network"] == {"name": "mobilenet_v3_small", "image_size": 64, "num_classes": 3}
     card = (tmp_path / "README.md").read_text()
-    assert "This is torchvision's mobilenet_v3_small of 1,520,931 parameters that tells 3" in card
-    assert "transformers cannot express this network (it is torchvision's)" in card
-    assert "- mobilenet_v3_small\n" in card
+    assert "Network: torchvision's mobilenet_v3_small; 1,520,931 parameters" in card
+    assert "transformers cannot express this network" in card
     assert "ision-" not in card.replace("foodvision", "")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,21 @@ def test_an_empty_network_has_shapes_and_no_weights(config: NetworkConfig) -> No
     empty.load_state_dict(full.state_dict(), assign=True)
     x = torch.randn(1, 3, *config.input_size)
     assert torch.equal(empty.eval().features(x), full.eval().features(x))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.family)
+def test_networks_are_float32_and_trainable_in_any_state(config: NetworkConfig) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            networks = build_network(config), build_network(config, empty=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for network in networks:
+        for weight in network.parameters():
+            assert weight.dtype == torch.float32
+            assert weight.requires_grad
+            assert not weight.is_inference()
 
 
 class Computed(TorchFunctionMode):
@@ -76,15 +92,8 @@ def test_names_and_descriptions() -> None:
 
 def test_regularisation_is_changed_or_refused() -> None:
     vit, mobilenet = CONFIGS
-    assert vit.regularised(0.1, 0.2, 0.3) == ViTConfig.named(
-        "vit_ti16",
-        image_size=32,
-        num_layers=2,
-        num_classes=3,
-        dropout=0.1,
-        attention_dropout=0.2,
-        stochastic_depth=0.3,
-    )
-    assert mobilenet.regularised(0.0, 0.0, 0.0) == mobilenet
+    probabilities = {"dropout": 0.1, "attention_dropout": 0.2, "stochastic_depth": 0.3}
+    assert vit.regularised(**probabilities) == replace(VIT, **probabilities)
+    assert mobilenet.regularised(dropout=0.0, stochastic_depth=0.0) == mobilenet
     with pytest.raises(ValueError, match=r"^attention_dropout = 0.2: torchvision's mobilenet"):
-        mobilenet.regularised(0.0, 0.2, 0.3)
+        mobilenet.regularised(dropout=0.0, attention_dropout=0.2)

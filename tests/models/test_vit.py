@@ -227,24 +227,6 @@ def test_head_is_float32_under_autocast() -> None:
         assert random_vit()(torch.randn(1, 3, 16, 24)).dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"image_size": 30}, "image_size 30 is not a multiple of patch_size 8"),
-        ({"num_heads": 5}, "hidden_size 12 is not a multiple of num_heads 5"),
-    ],
-)
-def test_sizes_that_do_not_divide_are_refused(settings: dict[str, int], reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        ViTConfig(**{**vars(SMALL), **settings})
-
-
-@pytest.mark.parametrize("name", ["vit_x16", "resnet", "vit_b15"])
-def test_unknown_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"vit_|patch sizes"):
-        ViTConfig.named(name)
-
-
 def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="takes 3 channels"):
         random_vit()(torch.randn(1, 3, 16, 16))

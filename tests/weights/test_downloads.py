@@ -175,7 +175,7 @@ def test_the_hubs_file_is_resumed_and_kept_in_its_cache(
 def test_the_hubs_file_of_another_hash_is_refused(hub: Hub, repository: dict[str, bytes]) -> None:
     right = repository["model.safetensors"]
     hub.files["model.safetensors"] = right[:-4] + b"evil"  # of the right size
-    with pytest.raises(ModelError, match=r"another file \(SHA-256 \w{64}, not \w{64}\) and is rem"):
+    with pytest.raises(ModelError, match=r"is damaged \(SHA-256 \w{64}, not \w{64}\) and was rem"):
         load_pretrained(f"timm:{NAME}")
     hub.files["model.safetensors"] = right
     load_pretrained(f"timm:{NAME}")
@@ -183,9 +183,7 @@ def test_the_hubs_file_of_another_hash_is_refused(hub: Hub, repository: dict[str
 
 def test_what_is_not_in_the_cache_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    reason = (
-        rf"fetch config.json, model.safetensors .* from {hub.url}/timm/{NAME}; put them into a f"
-    )
+    reason = rf"download config.json, model.safetensors .* from {hub.url}/timm/{NAME} into a folder"
     with pytest.raises(ModelError, match=reason) as caught:
         load_pretrained(f"timm:{NAME}")
     assert "\n" not in str(caught.value)

@@ -12,11 +12,14 @@ import torchvision
 import transformers
 from torch import Tensor, nn
 
+from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
+from foodvision.models.network import Network
 from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
+from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_repository import read_repository
-from foodvision.weights.layouts import FORMATS, GOOGLE, TIMM, TORCHVISION, Format
+from foodvision.weights.layouts import GOOGLE, TIMM, TORCHVISION, VIT_LAYOUTS, ViTLayout
 from foodvision.weights.tensors import read_tensors
 
 CONFIG = ViTConfig(
@@ -45,10 +48,8 @@ def assert_equal_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor]) -> 
     assert expected.std() > 0.1  # or nothing was compared
 
 
-def read(format: Format, tensors: dict[str, Tensor]) -> ViT:
-    ours = ViT(CONFIG).eval()
-    ours.load_state_dict(format.read(tensors, CONFIG))
-    return ours
+def read(layout: ViTLayout, tensors: dict[str, Tensor], config: ViTConfig = CONFIG) -> Network:
+    return Checkpoint(layout, tensors, config, ImageSpec(32)).build().network
 
 
 def build_timm(**settings: object) -> nn.Module:
@@ -88,9 +89,7 @@ def test_timm() -> None:
 def test_average_pooling_is_timms() -> None:
     theirs = randomised(build_timm(class_token=False, global_pool="avg"))
     config = ViTConfig(**{**vars(CONFIG), "pooling": "average"})
-    ours = ViT(config).eval()
-    ours.load_state_dict(TIMM.read(theirs.state_dict(), config))
-    assert_equal_logits(ours, theirs)
+    assert_equal_logits(read(TIMM, theirs.state_dict(), config), theirs)
 
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
@@ -158,10 +157,10 @@ def test_the_authors_format_has_flax_names_and_shapes(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.library)
-def test_what_is_written_is_read(format: Format) -> None:
+@pytest.mark.parametrize("layout", VIT_LAYOUTS, ids=lambda layout: layout.library)
+def test_what_is_written_is_read(layout: ViTLayout) -> None:
     state = randomised(ViT(CONFIG)).state_dict()
-    read = format.read(format.write(state, CONFIG), CONFIG)
-    assert read.keys() == state.keys()
+    found = read(layout, layout.write(state, CONFIG)).state_dict()
+    assert found.keys() == state.keys()
     for name, tensor in state.items():
-        assert torch.equal(read[name], tensor), name
+        assert torch.equal(found[name], tensor), name

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
+from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
 from foodvision.weights.layouts import GOOGLE, TORCHVISION
-from foodvision.weights.source import load_pretrained
+from foodvision.weights.source import load_pretrained, read_checkpoint
 from tests.conftest import build_classifier
 
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -90,7 +91,7 @@ def test_torchvision_layout_under_another_name(
     with caplog.at_level(logging.INFO):
         loaded = load_pretrained(str(tmp_path / "mine.safetensors"))
     assert loaded.spec == ImageSpec(64, "crop", 73, **IMAGENET)
-    assert "mine.safetensors does not describe its images; taken is what torchvision" in caplog.text
+    assert "mine.safetensors does not describe its images; assuming torchvision's" in caplog.text
     assert loaded.classes is None
     assert_same(loaded.network, network, 64)
 
@@ -125,6 +126,19 @@ def test_timms_file_alone(timm_folder: Path, tmp_path: Path) -> None:
     loaded = load_pretrained(str(file))
     assert (loaded.spec, loaded.classes) == (ImageSpec(32, "crop", 35, "bicubic"), None)
     assert_same(loaded.network, build_timm(timm_folder), 32)
+
+
+def test_timms_backbone_has_no_head_for_the_classes_it_names(
+    timm_folder: Path, tmp_path: Path
+) -> None:
+    assert read_checkpoint(str(timm_folder)).has_head_for(("a", "b", "c"))
+    assert not read_checkpoint(str(timm_folder)).has_head_for(("c", "b", "a"))
+    (tmp_path / "config.json").write_text((timm_folder / "config.json").read_text())
+    tensors = load_file(timm_folder / "model.safetensors")
+    backbone = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    save_file(backbone, tmp_path / "model.safetensors")
+    assert not read_checkpoint(str(tmp_path)).has_head_for(("a", "b", "c"))
+    assert not load_pretrained(str(tmp_path), num_classes=3).network.head.weight.any()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +187,7 @@ def test_a_backbone_gets_a_new_head_and_loses_its_hidden_layer_in_one_line(
     with caplog.at_level(logging.INFO):
         loaded = load_pretrained(str(tmp_path), num_classes=3)
     assert [record.getMessage() for record in caplog.records] == [
-        "vit.pooler.dense.weight: the hidden layer before the old head is left out"
+        "vit.pooler.dense.weight: dropping the hidden layer before the old head"
     ]
     assert loaded.spec == ImageSpec(32, "squash")
     assert loaded.classes is None
@@ -182,7 +196,7 @@ def test_a_backbone_gets_a_new_head_and_loses_its_hidden_layer_in_one_line(
         expected = backbone(x).last_hidden_state[:, 0]
         torch.testing.assert_close(loaded.network.features(x), expected, rtol=0, atol=1e-5)
         assert torch.equal(loaded.network(x), torch.zeros(2, 3))
-    with pytest.raises(ModelError, match="it has no head: say how many classes"):
+    with pytest.raises(ModelError, match="it has no head: give the number of classes"):
         load_pretrained(str(tmp_path))
 
 
@@ -203,7 +217,7 @@ def test_the_authors_hidden_layer(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         loaded = load_pretrained(str(path), num_classes=3)
     assert [record.getMessage() for record in caplog.records] == [
-        "pre_logits/kernel: the hidden layer before the old head is left out"
+        "pre_logits/kernel: dropping the hidden layer before the old head"
     ]
     assert_same(loaded.network.features, network.features, 64)
 
@@ -235,6 +249,28 @@ def test_another_resolution(tmp_path: Path) -> None:
         load_pretrained(str(path), image_size=225)
 
 
+def test_one_empty_network_is_built_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(torchvision_state(vit(224, num_classes=1000)), tmp_path / "vit_b_32-d86f8d99.pth")
+    resnet = torchvision.models.resnet18().state_dict()
+    torch.save(resnet, tmp_path / "resnet18-f37072fd.pth")
+    build_classifier().save(tmp_path / "ours")
+    built = []
+    init = nn.Module.__init__
+
+    def count(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if isinstance(module, ViT | TorchvisionNetwork):
+            built.append(module)
+        init(module, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "__init__", count)
+    for source in ("vit_b_32-d86f8d99.pth", "resnet18-f37072fd.pth", "ours"):
+        load_pretrained(str(tmp_path / source), num_classes=3, image_size=64)
+        assert built == [built[0]]
+        built.clear()
+
+
 class Code:
     """Runs when it is unpickled by a careless reader."""
 
@@ -250,18 +286,18 @@ def swap(state: dict[str, Any], one: str, other: str) -> dict[str, Any]:
 
 
 MLP = "encoder.layers.encoder_layer_1.mlp.linear_"
-WITHOUT_CLASS_TOKEN = "encoder.pos_embedding: 4 positions are no square grid and a class token"
+WITHOUT_CLASS_TOKEN = "encoder.pos_embedding: 4 positions are not a square grid and a class token"
 BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     "a CNN's": (
         lambda _: torchvision.models.resnet18().state_dict(),
-        "of no Vision Transformer that .* it begins with conv1.weight",
+        "not a Vision Transformer of .* it begins with conv1.weight",
     ),
-    "nothing": (lambda _: {}, "of no Vision Transformer"),
+    "nothing": (lambda _: {}, "are not a Vision Transformer of"),
     "a whole network": (lambda _: nn.Linear(2, 2), "Python objects beside its tensors, which are"),
-    "more than tensors": (lambda s: s | {"epoch": 3}, "is no state_dict"),
+    "more than tensors": (lambda s: s | {"epoch": 3}, "is not a state_dict"),
     "swapped layers": (
         lambda s: swap(s, f"{MLP}1.weight", f"{MLP}2.weight"),
-        r"encoder_layer_1\.mlp\.0\.weight is of shape \(192, 96\), not \(96, 192\)",
+        r"encoder_layer_1\.mlp\.0\.weight has shape \(192, 96\), not \(96, 192\)",
     ),
     "one missing": (
         lambda s: {n: t for n, t in s.items() if n != f"{MLP}2.bias"},
@@ -271,7 +307,10 @@ BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         lambda s: {n: t for n, t in s.items() if n != "encoder.ln.bias"},
         r"lack encoder\.ln\.bias",
     ),
-    "one too many": (lambda s: s | {"fc_norm.bias": s["encoder.ln.bias"]}, "has not: fc_norm.bias"),
+    "one too many": (
+        lambda s: s | {"fc_norm.bias": s["encoder.ln.bias"]},
+        "hold fc_norm.bias, which the network does not have",
+    ),
     "no class token's position": (
         lambda s: s | {"encoder.pos_embedding": s["encoder.pos_embedding"][:, 1:]},
         WITHOUT_CLASS_TOKEN,
@@ -280,11 +319,11 @@ BAD: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         lambda _: torchvision_state(
             ViT(ViTConfig(64, 32, num_layers=1, hidden_size=24, num_heads=3, num_classes=2))
         ),
-        "hidden size 24 is in no row of Table 1",
+        "hidden size 24 is not in Table 1",
     ),
     "grey images": (
         lambda s: s | {"conv_proj.weight": s["conv_proj.weight"][:, :1]},
-        r"conv_proj\.weight is of shape \(192, 1, 32, 32\), not \(192, 3, 18, 18\)",
+        r"conv_proj\.weight has shape \(192, 1, 32, 32\), not \(192, 3, 18, 18\)",
     ),
 }
 
@@ -339,9 +378,7 @@ def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) 
     arrays = write_npz(vit(), path)
     attention = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1"
     np.savez(path, **swap(arrays, f"{attention}/out/kernel", f"{attention}/query/kernel"))
-    assert_refused(
-        path, rf"{attention}/query/kernel is of shape \(3, 64, 192\), not \(192, 3, 64\)"
-    )
+    assert_refused(path, rf"{attention}/query/kernel has shape \(3, 64, 192\), not \(192, 3, 64\)")
     del arrays["Transformer/encoder_norm/scale"]
     np.savez(path, **arrays)
     assert_refused(path, "lack Transformer/encoder_norm/scale")
@@ -364,7 +401,7 @@ def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) 
         ("torchvision:vgg16/IMAGENET1K_FEATURES", "torchvision has vgg16/IMAGENET1K_V1$"),
         ("timm:vit_base_patch16_224", "weights of timm have a tag, as in vit_base_patch16_224.au"),
         ("hub:nobody", "hub:nobody: no such model folder"),
-        ("hub:nobody/nothing", "not to be had from the Hub either .* put them into a folder"),
+        ("hub:nobody/nothing", "cannot be downloaded from the Hub .* give that folder"),
         ("nowhere.npz", r"there is no nowhere\.npz"),
         ("weights.h5", "or a file that ends in .safetensors, .pth, .npz"),
     ],
