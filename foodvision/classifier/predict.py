@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from foodvision.classifier import Prediction
-from foodvision.data.sources import images_below
+from foodvision.data.sources import files_below, is_image, warn_of_left_out
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
@@ -23,27 +23,43 @@ log = logging.getLogger(__name__)
 def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
     """What the user typed, as images: files, folders, globs, URLs, and ``-`` for stdin.
 
+    Folders are searched with the folders in them. Of folders and globs, files that are not images
+    by their names are left out and counted in one line; a file that is named alone is always tried.
+
     Raises:
         DataError: if one of them names no image.
 
     """
     sources: list[ImageSource] = []
     for text in inputs:
-        path = Path(text)
         if text == "-":
             sources.append(sys.stdin.buffer.read())
-        elif is_url(text) or path.is_file():
+        elif is_url(text) or Path(text).is_file():
             sources.append(text)
-        elif path.is_dir():
-            found = [str(image) for image in images_below(path)]
-            if not found:
-                raise DataError(f"{text}: no images in this folder")
-            sources += found
-        elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207
-            sources += matches
         else:
-            raise DataError(f"{text}: no such file or folder")
+            sources += _images_of(text)
     return sources
+
+
+def _images_of(text: str) -> list[str]:
+    """The images of a folder, or of all that a glob matches."""
+    is_folder = Path(text).is_dir()
+    matches = [text] if is_folder else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
+    if not matches:
+        raise DataError(f"{text}: no such file or folder")
+    # A dict, because ** matches a folder and also what is in it.
+    files = dict.fromkeys(
+        file
+        for match in map(Path, matches)
+        for file in (files_below(match) if match.is_dir() else [match])
+    )
+    images = [file for file in files if is_image(file)]
+    if not images and not is_folder:  # such as '*.dat': the files that the glob itself names
+        images = [file for file in map(Path, matches) if file.is_file()]
+    if not images:
+        raise DataError(f"{text}: no images in this folder")
+    warn_of_left_out(text, files.keys() - set(images))
+    return [str(image) for image in images]
 
 
 def write_predictions(

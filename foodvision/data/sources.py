@@ -12,7 +12,7 @@ import glob
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, overload
@@ -309,23 +309,25 @@ def _cached(name: str) -> Path:
 def _from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
     splits = _split_folders(root)
     found: dict[str, list[tuple[str, str]]] = {}  # split -> (class, name)
+    left_out: list[Path] = []
     for split, folder in splits.items():
-        found[split] = [
-            (class_folder.name, path.relative_to(root).as_posix())
-            for class_folder in _folders_in(folder)
-            for path in images_below(class_folder)
-        ]
+        found[split] = []
+        for class_folder in _folders_in(folder):
+            files = list(files_below(class_folder))
+            images = [path for path in files if is_image(path)]
+            left_out += [path for path in files if not is_image(path)]
+            # A class folder of the training images that holds none is a mistake to be told.
+            if not images and split in ("train", FLAT):
+                raise DataError(f"{class_folder}: no images; remove the folder or fill it")
+            names = [path.relative_to(root).as_posix() for path in images]
+            found[split] += [(class_folder.name, name) for name in names]
         if not found[split]:
-            loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+            loose = any(is_image(path) for path in folder.iterdir())
             raise DataError(
                 f"{folder}: no class folders with images"
                 + ("; put each class in a folder of its own" if loose else "")
             )
-    # A class folder of the training images that holds none is a mistake to be told.
-    trained = splits.get("train") or splits.get(FLAT)
-    for class_folder in _folders_in(trained) if trained else []:
-        if not any(True for _ in images_below(class_folder)):
-            raise DataError(f"{class_folder}: no images; remove the folder or fill it")
+    warn_of_left_out(str(root), left_out)
     if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
         found = _assigned_by_csv(root, found)
     classes = _class_names(found)
@@ -369,13 +371,27 @@ def _folders_in(folder: Path) -> list[Path]:
     )
 
 
-def images_below(folder: Path) -> Iterable[Path]:
-    """The image files of a folder and the folders in it, by name; hidden ones are left out."""
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and the folders in it, by name; hidden ones are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+            if not name.startswith("."):
                 yield Path(parent) / name
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def warn_of_left_out(where: str, files: Collection[Path]) -> None:
+    """Say how many files are left out because they are not images by their names, if any."""
+    if files:
+        counts = Counter(path.suffix.lower() or "without a suffix" for path in files)
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+        noun = "file" if len(files) == 1 else "files"
+        log.warning("%s: %d %s left out that are not images: %s", where, len(files), noun, listed)
 
 
 def _assigned_by_csv(

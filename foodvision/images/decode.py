@@ -36,22 +36,12 @@ MAX_PROFILE_BYTES = 8_000_000
 MAX_DOWNLOAD_BYTES = 50_000_000
 MAX_DOWNLOAD_SECONDS = 30.0
 
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".ppm",
-    ]
-)
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"),
+    *(".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+}
 """File name endings (lower case) that are taken for images when a folder is read."""
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).

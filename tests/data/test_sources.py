@@ -66,6 +66,21 @@ def test_flat_folder_with_what_lies_around(tmp_path: Path) -> None:
     assert counts(load_dataset(tmp_path)) == {"all": {"a": 2, "b": 2}}
 
 
+def test_files_that_are_left_out_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path, "train/a/1.png", "train/a/2.jfif", "train/b/1.tif", "train/b/2.apng")
+    make(tmp_path, "test/a/3.jpe", "test/b/3.png")
+    for name in ("train/a/x.mp4", "train/b/y.mp4", "test/b/notes", "readme.md", "train/list.txt"):
+        (tmp_path / name).touch()
+    dataset = load_dataset(tmp_path)
+    assert [len(images) for images in dataset.splits.values()] == [2, 4]
+    assert all(open_image(example.source) for example in dataset.splits["train"])
+    assert caplog.messages == [
+        f"{tmp_path}: 3 files left out that are not images: 2 .mp4, 1 without a suffix"
+    ]
+
+
 @pytest.mark.parametrize(
     ("names", "reason"),
     [

@@ -314,3 +314,11 @@ def test_a_slow_server_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch)
     )
     with pytest.raises(ImageError, match="took longer"):
         open_image(f"{server}/good.png")
+
+
+def test_suffixes_are_those_of_the_formats_that_are_opened() -> None:
+    Image.init()
+    of_pillow = {suffix for suffix, kind in Image.EXTENSION.items() if kind in decode._FORMATS}
+    assert of_pillow - {".pfm"} <= decode.SUFFIXES  # floats, which are refused
+    others = decode.SUFFIXES - of_pillow
+    assert others == {".heic", ".heif", ".hif", ".jif", ".jfi"}
