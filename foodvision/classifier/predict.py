@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from foodvision.classifier import Prediction
-from foodvision.data.sources import files_below, is_image, warn_of_left_out
+from foodvision.data.folder import files_below, is_image, warn_of_left_out
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar

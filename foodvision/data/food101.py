@@ -13,17 +13,14 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foodvision.data.dataset import Dataset
 from foodvision.errors import DataError
 from foodvision.files.archive import unpack
 from foodvision.files.atomic import new_folder
 from foodvision.files.download import RemoteFile, downloaded
-
-if TYPE_CHECKING:
-    from foodvision.data.sources import Dataset, Example
 
 CLASSES = ("pizza", "steak", "sushi")
 """The classes of Mini."""
@@ -132,19 +129,11 @@ def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
                     raise DataError(f"{food101.name}: has no {label} in {split}; is it Food-101?")
                 (folder / split / label).mkdir(parents=True)
                 rows = np.flatnonzero(images.labels == images.classes.index(label)).tolist()
-                rows.sort(key=lambda row: _place(seed, _content(images[row])))
+                rows.sort(key=lambda row: _place(seed, images[row].read()))
                 for example in (images[row] for row in rows[: max(1, round(share * len(rows)))]):
                     path = folder / split / label / f"{Path(example.name).stem}.jpg"
                     with path.open("xb") as file:
-                        file.write(_content(example))
-
-
-def _content(example: Example) -> bytes:
-    source = example.source
-    try:
-        return source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise DataError(f"{example.name}: cannot be read ({error.strerror or error})") from error
+                        file.write(example.read())
 
 
 def _place(seed: int, content: bytes) -> bytes:

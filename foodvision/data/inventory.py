@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from foodvision.data.sources import Example, LabelledImages
+from foodvision.data.dataset import Example, LabelledImages
 from foodvision.errors import ImageError
 from foodvision.images.decode import open_image
 from foodvision.prefetch import prefetch
@@ -67,13 +66,9 @@ def take_inventory(images: LabelledImages) -> Inventory:
 
 def _inspect(example: Example) -> str | ImageError:
     try:
-        content = (
-            example.source.read_bytes() if isinstance(example.source, Path) else example.source
-        )
+        content = example.read()
         # At the smallest scale: all of the file is read, little of it is computed.
         open_image(content, min_side=1)
-    except OSError as error:
-        return ImageError(example.name, f"cannot be read ({error.strerror})")
     except ImageError as error:
         return ImageError(example.name, error.reason)
     return hashlib.sha256(content).hexdigest()

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foodvision.data.dataset import FLAT, Dataset
+from foodvision.data.folder import SPLIT_CSV
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import FLAT, SPLIT_CSV, Dataset
 from foodvision.errors import DataError, ImageError
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from foodvision.backends.device import Precision
 from foodvision.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
-from foodvision.data.sources import FLAT
+from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, FoodvisionError, ImageError
 from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
 from foodvision.plots import plot_confusion, plot_curves

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from foodvision.backends.device import autocast
-from foodvision.data.sources import LabelledImages
+from foodvision.data import LabelledImages
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish

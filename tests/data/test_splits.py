@@ -124,7 +124,7 @@ def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) ->
 
     write_images(tmp_path / "more", "dots", range(99, 100))
     shutil.copy(tmp_path / "more" / "dots" / "099.png", root / "dots")
-    with pytest.raises(DataError, match=r"split\.csv: says nothing of dots/099\.png"):
+    with pytest.raises(DataError, match=r"split\.csv: has no row for dots/099\.png"):
         load_dataset(root)
 
 

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from foodvision.data import load_dataset
+from foodvision.errors import DataError
+from foodvision.images import open_image
+from tests.data.folders import counts
+
+SMALL = Image.new("RGB", (4, 4), "red")
+
+
+def rows(labels: list[int | None]) -> datasets.Dataset:
+    """The schema of ethz/food101."""
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "PNG")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["steak", "pizza"])}
+    )
+    images = [{"bytes": buffer.getvalue() + bytes([i]), "path": None} for i in range(len(labels))]
+    return datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_parquet_folder_and_glob(below: str, tmp_path: Path) -> None:
+    folder = tmp_path / below
+    folder.mkdir(exist_ok=True)
+    rows([0, 1, 1]).to_parquet(folder / "train-00000-of-00002.parquet")
+    rows([0, 0]).to_parquet(folder / "train-00001-of-00002.parquet")
+    rows([1, 0]).to_parquet(folder / "test-00000-of-00001.parquet")
+    for data in (str(tmp_path), str(folder / "*.parquet")):
+        dataset = load_dataset(data)
+        assert dataset.classes == ("steak", "pizza")
+        assert counts(dataset) == {
+            "train": {"steak": 3, "pizza": 2},
+            "test": {"steak": 1, "pizza": 1},
+        }
+        example = dataset.splits["test"][0]
+        assert isinstance(example.source, bytes)
+        assert (example.label, example.name) == (1, "test[0]")
+        assert dataset.splits["train"].subset([4, 0])[0].name == "train[4]"
+
+
+def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
+    plain = datasets.Dataset.from_dict(
+        {
+            "image": [{"bytes": b"x", "path": None}] * 3,
+            "label": ["tea", "milk", "tea"],
+        }
+    )
+    plain.to_parquet(tmp_path / "rows.parquet")
+    dataset = load_dataset(tmp_path)
+    assert counts(dataset) == {"all": {"milk": 1, "tea": 2}}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"image": [b"x"], "n": [1]}, "needs one column of images and one of labels"),
+        ({"x": [{"bytes": b"1", "path": ""}], "label": [3]}, "needs one column"),
+    ],
+)
+def test_parquet_of_another_schema(
+    content: dict[str, list[object]], reason: str, tmp_path: Path
+) -> None:
+    datasets.Dataset.from_dict(content).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=reason):
+        load_dataset(tmp_path)
+
+
+def test_parquet_rows_without_a_label_and_damaged_files(tmp_path: Path) -> None:
+    rows([0, 1, -1]).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="without a label"):
+        load_dataset(tmp_path)
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_dataset(tmp_path)
+    with pytest.raises(DataError, match="no such Parquet file"):
+        load_dataset(str(tmp_path / "x-*.parquet"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, datasets.Dataset]:
+    """What the Hub sends, whichever data set is asked for."""
+    splits: dict[str, datasets.Dataset] = {}
+    monkeypatch.setattr(datasets, "load_dataset", lambda **_: datasets.DatasetDict(splits))
+    return splits
+
+
+def test_splits_of_unknown_names_are_read_as_one(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub |= {"fold1": rows([0, 1] * 4), "fold2": rows([1, 1, 0, 0])}
+    dataset = load_dataset("hub:x/y")
+    assert counts(dataset) == {"all": {"steak": 6, "pizza": 6}}
+    assert dataset.splits["all"].labels.tolist() == [0, 1] * 4 + [1, 1, 0, 0]
+    assert "hub:x/y: fold1, fold2 are not train, validation or test: read as one" in caplog.text
+    hub["fold2"] = rows([0]).cast_column("label", datasets.ClassLabel(names=["pizza", "steak"]))
+    with pytest.raises(DataError, match="fold1, fold2 differ in columns or classes"):
+        load_dataset("hub:x/y")
+
+
+def test_splits_of_unknown_names_beside_known_ones_keep_them(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub |= {"train": rows([0, 1, 0, 1]), "test": rows([0, 1]), "extra": rows([1, 1, 1])}
+    dataset = load_dataset("hub:x/y")
+    assert {name: len(images) for name, images in dataset.splits.items()} == {
+        "train": 4,
+        "test": 2,
+        "extra": 3,
+    }
+    assert caplog.messages == ["hub:x/y: not train, validation or test, used by name only: extra"]
+
+
+def test_a_split_without_labels_is_left_out(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub |= {"train": rows([0, 1, 0, 1]), "validation": rows([0, 1]), "test": rows([-1, -1, -1])}
+    assert counts(load_dataset("hub:x/y")) == {
+        "train": {"steak": 2, "pizza": 2},
+        "test": {"steak": 1, "pizza": 1},
+    }
+    assert caplog.messages == [
+        "hub:x/y: test has no labelled images and is left out",
+        "hub:x/y: train and validation only: validation is held out as the test",
+    ]
+    hub["test"] = rows([None, None])
+    assert len(load_dataset("hub:x/y").splits["test"]) == 2
+    hub["train"] = rows([-1, -1])
+    hub.pop("validation")
+    with pytest.raises(DataError, match="hub:x/y: no split has labels"):
+        load_dataset("hub:x/y")
+
+
+def test_large_arrow_types(tmp_path: Path) -> None:
+    """As Polars writes them."""
+    image = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "PNG")
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": buffer.getvalue(), "path": "a"}] * 3, image),
+            "label": pa.array(["tea", "milk", "tea"], pa.large_string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    dataset = load_dataset(tmp_path)
+    assert counts(dataset) == {"all": {"milk": 1, "tea": 2}}
+    assert open_image(dataset.splits["all"][2].source).size == (4, 4)
+
+
+def test_hub_that_cannot_be_reached_is_one_line() -> None:
+    with pytest.raises(DataError, match=r"hub:nobody/nothing: cannot be read \(.+\)") as caught:
+        load_dataset("hub:nobody/nothing")
+    assert "\n" not in str(caught.value)
