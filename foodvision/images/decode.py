@@ -7,9 +7,6 @@ cannot lie on its side in one of them. Whatever is wrong with an image becomes a
 from __future__ import annotations
 
 import io
-import time
-import urllib.error
-import urllib.request
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
@@ -129,27 +126,12 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
 
 
 def _download(url: str) -> bytes:
-    """Fetch a URL the user typed, within MAX_DOWNLOAD_BYTES and MAX_DOWNLOAD_SECONDS."""
-    deadline = time.monotonic() + MAX_DOWNLOAD_SECONDS
-    request = urllib.request.Request(url, headers={"User-Agent": "foodvision"})
+    from foodvision.files.web import WebError, read_url
+
     try:
-        with urllib.request.urlopen(request, timeout=MAX_DOWNLOAD_SECONDS / 3) as response:
-            content = bytearray()
-            while chunk := response.read1(1 << 16):
-                content += chunk
-                if len(content) > MAX_DOWNLOAD_BYTES:
-                    raise ImageError(url, f"is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
-                if time.monotonic() > deadline:
-                    raise ImageError(url, f"took longer than {MAX_DOWNLOAD_SECONDS:.0f} s")
-            if response.length:  # what the server promised and did not send
-                raise ImageError(url, "the download broke off; try again")
-            return bytes(content)
-    except urllib.error.HTTPError as error:
-        raise ImageError(url, f"the server answered {error.code} {error.reason}") from error
-    except TimeoutError as error:
-        raise ImageError(url, "the server does not answer") from error
-    except urllib.error.URLError as error:
-        raise ImageError(url, f"cannot be reached ({error.reason})") from error
+        return read_url(url, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS)
+    except WebError as error:
+        raise ImageError(url, str(error)) from error
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:

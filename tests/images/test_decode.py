@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import http.server
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,17 @@ from PIL import ExifTags, Image, ImageCms
 
 from foodvision.errors import ImageError
 from foodvision.images import decode, open_image
+from tests.files.web import (
+    Fault,
+    Web,
+    closed_port,
+    endless,
+    hang_up_after,
+    redirect,
+    silent,
+    slowly,
+    status,
+)
 from tests.images.memory import memory_of
 
 
@@ -264,56 +273,47 @@ def test_heic_opens_with_the_extra_and_says_so_without(
         open_image(buffer.getvalue())
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        content = encoded(Image.new("RGB", (7, 5), "red"))
-        if self.path == "/missing.png":
-            self.send_error(404)
-            return
-        length = {"/short.png": len(content) + 10, "/big.png": 10**9}.get(self.path, len(content))
-        self.send_response(200)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(bytes(3000) if self.path == "/big.png" else content)
-
-    def log_message(self, *args: object) -> None:
-        pass
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Web(encoded(Image.new("RGB", (7, 5), "red")), "photo.png")
+    yield server
+    server.stop()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+def test_url_is_fetched(web: Web) -> None:
+    assert open_image(web.url).size == (7, 5)
+    web.faults = [redirect(f"{web.url}?elsewhere")]
+    assert open_image(web.url).size == (7, 5)
 
 
-def test_url_is_fetched_within_bounds(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert open_image(f"{server}/good.png").size == (7, 5)
-    with pytest.raises(ImageError, match="answered 404"):
-        open_image(f"{server}/missing.png")
-    with pytest.raises(ImageError, match="broke off"):
-        open_image(f"{server}/short.png")
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2000)
-    with pytest.raises(ImageError, match="larger than"):
-        open_image(f"{server}/big.png")
-    with pytest.raises(ImageError, match="cannot be reached"):
-        open_image("http://127.0.0.1:1/x.png")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (status(404), "the server answered 404 Not Found"),
+        (hang_up_after(20), "the connection broke off"),
+        (endless, "is larger than 2 MB"),
+        (silent, "the server was silent for 0.2 s"),
+        (slowly, "took longer than 0.6 s"),
+        (redirect("file:///etc/passwd"), "redirects to where"),
+    ],
+)
+def test_url_is_fetched_within_bounds(
+    fault: Fault, reason: str, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == slowly:
+        web.content = bytes(1_000_000)
+    web.faults = [fault]
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2_000_000)
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", 0.6)
+    with pytest.raises(ImageError, match=reason) as caught:
+        open_image(web.url)
+    assert caught.value.source == web.url
 
 
-def test_a_slow_server_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", -1.0)
-    monkeypatch.setattr(
-        decode.urllib.request,
-        "urlopen",
-        lambda request, timeout: __import__("contextlib").closing(
-            io.BufferedReader(io.BytesIO(b"xx"))
-        ),
-    )
-    with pytest.raises(ImageError, match="took longer"):
-        open_image(f"{server}/good.png")
+def test_url_of_no_server() -> None:
+    with pytest.raises(ImageError, match=r"cannot be reached \(Connection refused\)"):
+        open_image(f"http://127.0.0.1:{closed_port()}/x.png")
 
 
 def test_suffixes_are_those_of_the_formats_that_are_opened() -> None:
