@@ -232,7 +232,7 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["predict", p, "--model", m, "--out", occupied(t) / "a.csv"], "written"),
         (lambda t, m, p: ["info", empty(t)], "not a model folder"),
         (lambda t, m, p: ["app", t / "nowhere"], "no such model folder"),
-        (lambda t, m, p: ["data", "get", "nosuch"], "no data set 'nosuch'"),
+        (lambda t, m, p: ["data", "get", "nosuch"], "no dataset is named 'nosuch'"),
         (lambda t, m, p: ["data", "get", "drawn", "--out", m], "is not empty"),
         (lambda t, m, p: ["data", "get", "mini", "--out", m], "is not empty"),
         (lambda t, m, p: ["data", "get", "mini", "--source", t / "nowhere"], "no such folder"),

@@ -14,6 +14,7 @@ from typing import TextIO
 from foodvision.classifier import Prediction
 from foodvision.data.folder import files_below, is_image, warn_of_left_out
 from foodvision.errors import DataError, FoodvisionError
+from foodvision.files.atomic import cannot_write
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
 
@@ -90,7 +91,7 @@ def write_predictions(
             with out.open("w", newline="", encoding="utf-8") as file:
                 (_write_csv if out.suffix == ".csv" else _write_jsonl)(watched(), file)
         except OSError as error:
-            raise FoodvisionError(f"{out}: cannot be written ({error.strerror})") from error
+            raise FoodvisionError(cannot_write(out, error)) from error
     elif as_json:
         print(json.dumps([prediction.to_dict() for prediction in watched()], ensure_ascii=False))
     else:

@@ -18,7 +18,7 @@ from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.data.parquet import from_hub, from_parquet
 from foodvision.drawings.draw import write_drawn
 from foodvision.errors import DataError
-from foodvision.files.atomic import cache_folder
+from foodvision.files.atomic import cache_folder, cannot_write
 from foodvision.progress import progress_bar
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
         else:
             get_food101(name, out)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise DataError(cannot_write(out, error)) from error
 
 
 def _draw(out: Path) -> None:
@@ -122,7 +122,7 @@ def _cached(name: str) -> Path:
             if not folder.exists():
                 get_data(name, folder)
     except OSError as error:
-        raise DataError(f"{base}: cannot be written ({error.strerror or error})") from error
+        raise DataError(cannot_write(base, error)) from error
     return folder
 
 

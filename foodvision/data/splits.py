@@ -18,6 +18,7 @@ from foodvision.data.dataset import FLAT, Dataset
 from foodvision.data.folder import SPLIT_CSV
 from foodvision.data.inventory import Inventory, take_inventory
 from foodvision.errors import DataError, ImageError
+from foodvision.files.atomic import cannot_write
 
 
 def carve(
@@ -163,7 +164,7 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
     try:
         path.write_text(_to_csv(rows, dataset.classes), encoding="utf-8", newline="")
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+        raise DataError(cannot_write(path, error)) from error
     return path
 
 

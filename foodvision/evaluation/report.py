@@ -16,6 +16,7 @@ from foodvision.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, FoodvisionError, ImageError
+from foodvision.files.atomic import cannot_write
 from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
 from foodvision.plots import plot_confusion, plot_curves
 from foodvision.progress import progress_bar
@@ -92,7 +93,7 @@ class Report(Metrics):
             if history:
                 plot_curves(history, folder / "curves.png")
         except OSError as error:
-            raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+            raise FoodvisionError(cannot_write(folder, error)) from error
 
 
 def evaluate(
@@ -176,7 +177,7 @@ def make_report_folder(folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise FoodvisionError(cannot_write(folder, error)) from error
     return folder
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
-from foodvision.files.atomic import replacing
+from foodvision.files.atomic import cannot_write, replacing
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.recipe import Recipe
 
@@ -51,7 +51,7 @@ class RunFolder:
             self.write_json(RECIPE, {"start": start} | recipe.model_dump())
         except OSError as error:
             raise FoodvisionError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+                f"{cannot_write(self.path, error)}; choose another --out"
             ) from error
 
     @contextmanager
@@ -83,14 +83,13 @@ class RunFolder:
             (self.path / RECIPE).stat()
             yield
         except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             way_on = (
                 "the last checkpoint is kept: mend that, then go on with the same command and "
                 "--resume"
                 if self.path.exists()
                 else "the folder has gone: put it back and --resume, or start anew"
             )
-            raise FoodvisionError(f"{self.path}: cannot be written ({reason}); {way_on}") from error
+            raise FoodvisionError(f"{cannot_write(self.path, error)}; {way_on}") from error
 
     @property
     def identity(self) -> str:
