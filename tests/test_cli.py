@@ -238,7 +238,7 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["data", "get", "mini", "--source", t / "nowhere"], "no such folder"),
         (lambda t, m, p: ["data", "get", "mini20", "--source", p], "has no pizza in train"),
         (lambda t, m, p: ["data", "get", "big", "--source", p], "only mini, mini20 can"),
-        (lambda t, m, p: ["data", "split", p], "comes with splits"),
+        (lambda t, m, p: ["data", "split", p], "has splits already"),
     ],
 )
 def test_the_likely_mistakes_are_one_clear_line(

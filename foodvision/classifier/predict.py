@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
-    """What the user typed, as images: files, folders, globs, URLs, and ``-`` for stdin.
+    """The images that the user typed: files, folders, globs, URLs, and ``-`` for stdin.
 
-    Folders are searched with the folders in them. Of folders and globs, files that are not images
-    by their names are left out and counted in one line; a file that is named alone is always tried.
+    Folders include their subfolders. In folders and globs, files without the suffix of an image
+    are left out and counted in one line; a file that is named itself is always tried.
 
     Raises:
-        DataError: if one of them names no image.
+        DataError: if an input matches no image.
 
     """
     sources: list[ImageSource] = []
@@ -43,19 +43,19 @@ def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
 
 
 def _images_of(text: str) -> list[str]:
-    """The images of a folder, or of all that a glob matches."""
+    """The images in a folder, or in the files and folders that a glob matches."""
     is_folder = Path(text).is_dir()
     matches = [text] if is_folder else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
     if not matches:
         raise DataError(f"{text}: no such file or folder")
-    # A dict, because ** matches a folder and also what is in it.
+    # A dict, because ** matches a folder as well as its files.
     files = dict.fromkeys(
         file
         for match in map(Path, matches)
         for file in (files_below(match) if match.is_dir() else [match])
     )
     images = [file for file in files if is_image(file)]
-    if not images and not is_folder:  # such as '*.dat': the files that the glob itself names
+    if not images and not is_folder:  # such as '*.dat': try what the glob names
         images = [file for file in map(Path, matches) if file.is_file()]
     if not images:
         raise DataError(f"{text}: no images in this folder")

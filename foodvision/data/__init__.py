@@ -1,4 +1,4 @@
-"""From a folder, Parquet files or a name to labelled, split images."""
+"""From a folder, Parquet files or a name to labelled images in splits."""
 
 from foodvision.data.dataset import Dataset, Example, LabelledImages
 from foodvision.data.inventory import Inventory, take_inventory

@@ -129,7 +129,7 @@ def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) ->
 
 
 def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
-    with pytest.raises(DataError, match="comes with splits"):
+    with pytest.raises(DataError, match="has splits already"):
         split_folder(load_dataset(patterns), 0, {"test": 0.2})
 
 
