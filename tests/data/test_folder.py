@@ -28,7 +28,7 @@ def test_split_folders(tmp_path: Path) -> None:
     )
 
 
-def test_flat_folder_with_what_lies_around(tmp_path: Path) -> None:
+def test_flat_folder_with_other_files_in_it(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "a/deep/2.png", "b/1.webp", "b/2.png")
     make(tmp_path, ".ipynb_checkpoints/1.png", "__MACOSX/1.png", "a/.hidden.png", "a/.t/1.png")
     (tmp_path / "a" / "notes.txt").write_text("not an image")
@@ -74,7 +74,7 @@ def test_empty_class_folder_is_named(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-def test_other_folders_beside_the_splits_are_said_to_be_ignored(
+def test_other_folders_beside_the_splits_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png", "old/a/1.png")
