@@ -1,10 +1,14 @@
-"""The failures a user can mend, each one clear line: what is wrong, where, what to do."""
+"""The failures that a user can cause, each with a message of one line.
+
+The line says what is wrong, where, and what to do. The command line prints it and exits with 1;
+everything else that is raised is a bug.
+"""
 
 from __future__ import annotations
 
 
 class FoodvisionError(Exception):
-    """Base of every error whose message is meant for the user; the command line exits 1 on it."""
+    """Base of every error whose message is meant for the user."""
 
 
 class ImageError(FoodvisionError):
@@ -12,7 +16,7 @@ class ImageError(FoodvisionError):
 
     Attributes:
         source: where the image came from: a path, a URL, or ``<bytes>`` and the like.
-        reason: why it cannot be opened, and what to do where something can be done.
+        reason: why it cannot be opened, and what to do if something can be done.
 
     """
 
@@ -22,12 +26,12 @@ class ImageError(FoodvisionError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        """Keep both fields where it is pickled."""
+        """Pickle both fields, so that worker processes can raise it."""
         return ImageError, (self.source, self.reason)
 
 
 class DataError(FoodvisionError):
-    """A data set that cannot be used as it is."""
+    """A dataset that cannot be used as it is."""
 
 
 class ModelError(FoodvisionError):
@@ -39,7 +43,7 @@ class RecipeError(FoodvisionError):
 
 
 class RunInterruptedError(FoodvisionError):
-    """A run that was asked to stop, and can go on; the command line exits 130 on it."""
+    """A run that was interrupted and can be resumed; the command line exits with 130."""
 
 
 class MissingExtraError(FoodvisionError):

@@ -1,4 +1,8 @@
-"""Slow work done ahead of its consumer: in threads, in order, and never far ahead."""
+"""Slow work done ahead of its consumer: in threads, in order, and within a limit.
+
+A function and its arguments come in, its results go out in order. Decoding, hashing and reading
+all run through it, so one place decides about threads and memory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The one progress bar: what is done, how fast, and how long it will still take; on stderr."""
+"""The one progress bar: items done, speed and time left, on stderr.
+
+It shows nothing unless stderr is a terminal, so a log file has no bars in it.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,9 @@ class _RateColumn(ProgressColumn):
 
 
 def progress_bar(unit: str = "images") -> Progress:
-    """Return a bar for `with`; give `add_task` the ``unit`` and an ``info`` text to show.
+    """Return a bar for `with`; `add_task` takes the ``unit`` and an ``info`` text to show.
 
-    Of ``bytes`` it shows MB and MB/s, and its tasks need no unit. Only on a terminal: a log file
-    gets no bar.
+    For ``bytes`` it shows MB and MB/s, and its tasks need no unit.
     """
     console = Console(stderr=True)
     columns: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _RateColumn())

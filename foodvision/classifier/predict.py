@@ -15,8 +15,9 @@ from typing import Any, TextIO
 import numpy as np
 from scipy.special import softmax
 
-from foodvision.data.sources import images_below
+from foodvision.data.folder import files_below, is_image, warn_of_left_out
 from foodvision.errors import DataError, FoodvisionError
+from foodvision.files.atomic import cannot_write
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
 
@@ -64,29 +65,45 @@ def name_of(source: ImageSource) -> str:
 
 
 def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
-    """What the user typed, as images: files, folders, globs, URLs, and ``-`` for stdin.
+    """The images that the user typed: files, folders, globs, URLs, and ``-`` for stdin.
+
+    Folders include their subfolders. In folders and globs, files without the suffix of an image
+    are left out and counted in one line; a file that is named itself is always tried.
 
     Raises:
-        DataError: if one of them names no image.
+        DataError: if an input matches no image.
 
     """
     sources: list[ImageSource] = []
     for text in inputs:
-        path = Path(text)
         if text == "-":
             sources.append(sys.stdin.buffer.read())
-        elif is_url(text) or path.is_file():
+        elif is_url(text) or Path(text).is_file():
             sources.append(text)
-        elif path.is_dir():
-            found = [str(image) for image in images_below(path)]
-            if not found:
-                raise DataError(f"{text}: no images in this folder")
-            sources += found
-        elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207
-            sources += matches
         else:
-            raise DataError(f"{text}: no such file or folder")
+            sources += _images_of(text)
     return sources
+
+
+def _images_of(text: str) -> list[str]:
+    """The images in a folder, or in the files and folders that a glob matches."""
+    is_folder = Path(text).is_dir()
+    matches = [text] if is_folder else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
+    if not matches:
+        raise DataError(f"{text}: no such file or folder")
+    # A dict, because ** matches a folder as well as its files.
+    files = dict.fromkeys(
+        file
+        for match in map(Path, matches)
+        for file in (files_below(match) if match.is_dir() else [match])
+    )
+    images = [file for file in files if is_image(file)]
+    if not images and not is_folder:  # such as '*.dat': try what the glob names
+        images = [file for file in map(Path, matches) if file.is_file()]
+    if not images:
+        raise DataError(f"{text}: no images in this folder")
+    warn_of_left_out(text, files.keys() - set(images))
+    return [str(image) for image in images]
 
 
 def write_predictions(
@@ -117,7 +134,7 @@ def write_predictions(
             with out.open("w", newline="", encoding="utf-8") as file:
                 (_write_csv if out.suffix == ".csv" else _write_jsonl)(watched(), file)
         except OSError as error:
-            raise FoodvisionError(f"{out}: cannot be written ({error.strerror})") from error
+            raise FoodvisionError(cannot_write(out, error)) from error
     elif as_json:
         print(json.dumps([prediction.to_dict() for prediction in watched()], ensure_ascii=False))
     else:

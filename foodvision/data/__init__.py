@@ -1,7 +1,8 @@
-"""From a folder, Parquet files or a name to labelled, split images."""
+"""From a folder, Parquet files or a name to labelled images in splits."""
 
+from foodvision.data.dataset import Dataset, Example, LabelledImages
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import Dataset, Example, LabelledImages, get_data, load_dataset
+from foodvision.data.load import get_data, load_dataset
 from foodvision.data.splits import TrainingSplits, carve, split_folder, training_splits
 
 __all__ = [

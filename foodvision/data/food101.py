@@ -1,9 +1,9 @@
 """FoodVision Mini (pizza, steak and sushi; 10 % or 20 % of Food-101) and Big (all 101 classes).
 
 The course's zips of Mini and the authors' archive of Food-101 are fetched, verified and written
-as ``train/CLASS/*.jpg`` and ``test/CLASS/*.jpg``; or Mini is cut from a Food-101 at hand. Food-101
-is Bossard, Guillaumin, Van Gool: Food-101 – Mining Discriminative Components with Random Forests
-(ECCV 2014): 750 training and 250 test images of each class.
+as ``train/CLASS/*.jpg`` and ``test/CLASS/*.jpg``; Mini can also be cut from a local Food-101.
+Food-101 is Bossard, Guillaumin, Van Gool: Food-101 – Mining Discriminative Components with Random
+Forests (ECCV 2014): 750 training and 250 test images of each class.
 """
 
 from __future__ import annotations
@@ -13,30 +13,27 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foodvision.data.dataset import Dataset
 from foodvision.errors import DataError
 from foodvision.files.archive import unpack
 from foodvision.files.atomic import new_folder
 from foodvision.files.download import RemoteFile, downloaded
 
-if TYPE_CHECKING:
-    from foodvision.data.sources import Dataset, Example
-
 CLASSES = ("pizza", "steak", "sushi")
 """The classes of Mini."""
 
 SHARES = {"mini": 0.1, "mini20": 0.2}
-"""Of Food-101's images of these classes."""
+"""Share of Food-101's images of these classes, in 0-1."""
 
 _SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
 class Release:
-    """An archive as it was published, and the bounds of what it unpacks to."""
+    """A published archive and the limits of what it unpacks to."""
 
     file: RemoteFile
     max_bytes: int
@@ -79,15 +76,15 @@ RELEASES = {
 
 
 def get_food101(name: str, out: Path) -> None:
-    """Fetch a data set and write it as ``out/train/CLASS/*.jpg`` and ``out/test/CLASS/*.jpg``.
+    """Fetch a dataset and write it as ``out/train/CLASS/*.jpg`` and ``out/test/CLASS/*.jpg``.
 
     Args:
         name: ``mini``, ``mini20`` (tens of MB) or ``big`` (5 GB, and 6 GB more to unpack it).
-        out: a folder that does not exist yet, or an empty one; written whole or not at all. The
-            archive lies beside it until then, and an interrupted download goes on from there.
+        out: a folder that does not exist yet, or an empty one; written completely or not at all.
+            The archive is kept beside it until then, and an interrupted download is resumed.
 
     Raises:
-        DataError: if it cannot be fetched, is not what it should be, or the disk is too full.
+        DataError: if it cannot be fetched or verified, or the disk is too full.
         OSError: if the folder cannot be written.
 
     """
@@ -102,25 +99,27 @@ def get_food101(name: str, out: Path) -> None:
             _arrange(folder, archive)
         for split in _SPLITS:
             if not any(folder.glob(f"{split}/*/*.jpg")):
-                raise DataError(f"{archive}: holds no {split}/CLASS/*.jpg; it is another archive")
+                raise DataError(
+                    f"{archive}: has no {split}/CLASS/*.jpg; it is not the expected archive"
+                )
 
 
 def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
     """Copy a share of a Food-101's pizza, steak and sushi into ``out/train`` and ``out/test``.
 
-    As many images as the course's zip has (at 0.1, 225 to train with and 75 to test; at 0.2, 450
-    and 150), in equal numbers of each class; but other ones, since the course drew its own at
-    random. Here an image is taken or not by the seed and its bytes, so that of one seed, Mini at
-    0.1 is a part of Mini at 0.2.
+    It has as many images as the course's zip (225 for training and 75 for the test at 0.1, 450
+    and 150 at 0.2), the same number of each class, but not the same ones: the course drew its own
+    at random. Here the seed and the bytes of an image decide, so that for one seed, Mini at 0.1
+    is a part of Mini at 0.2.
 
     Args:
         food101: with the splits train and test.
-        out: a folder that does not exist yet, or an empty one; written whole or not at all.
+        out: a folder that does not exist yet, or an empty one; written completely or not at all.
         share: of the images of each class and split, in 0-1; at least one is taken.
-        seed: another seed, other images.
+        seed: another seed takes other images.
 
     Raises:
-        DataError: if the data set has no such images.
+        DataError: if the dataset has no such images.
         OSError: if the folder cannot be written.
 
     """
@@ -132,19 +131,11 @@ def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
                     raise DataError(f"{food101.name}: has no {label} in {split}; is it Food-101?")
                 (folder / split / label).mkdir(parents=True)
                 rows = np.flatnonzero(images.labels == images.classes.index(label)).tolist()
-                rows.sort(key=lambda row: _place(seed, _content(images[row])))
+                rows.sort(key=lambda row: _place(seed, images[row].read()))
                 for example in (images[row] for row in rows[: max(1, round(share * len(rows)))]):
                     path = folder / split / label / f"{Path(example.name).stem}.jpg"
                     with path.open("xb") as file:
-                        file.write(_content(example))
-
-
-def _content(example: Example) -> bytes:
-    source = example.source
-    try:
-        return source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise DataError(f"{example.name}: cannot be read ({error.strerror or error})") from error
+                        file.write(example.read())
 
 
 def _place(seed: int, content: bytes) -> bytes:
@@ -161,16 +152,16 @@ def _arrange(folder: Path, archive: Path) -> None:
             split_of |= {f"{name}.jpg": split for names in listed.values() for name in names}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{archive}: no food-101/meta/{split}.json that can be read") from error
-    # From the images that are there, not from the names in the list: those might lead elsewhere.
+    # Start from the images that exist, because names in the list might lead out of the folder.
     for path in sorted(base.glob("images/*/*.jpg")):
         name = path.relative_to(base / "images").as_posix()
         if name not in split_of:
-            raise DataError(f"{archive}: {name} is neither for training nor for the test")
+            raise DataError(f"{archive}: {name} is in neither train.json nor test.json")
         target = folder / split_of.pop(name) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
     if split_of:
         raise DataError(f"{archive}: {len(split_of):,} images are missing: {next(iter(split_of))}")
-    for text in base.glob("*.txt"):  # its licence and its readme
+    for text in base.glob("*.txt"):  # licence and readme
         text.rename(folder / text.name)
     shutil.rmtree(base)

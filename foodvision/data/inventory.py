@@ -1,6 +1,7 @@
-"""Every training image read once before training: its fingerprint, and whether it opens.
+"""Read every training image once before training: its hash, and whether it opens.
 
-An image that cannot be opened is found here, by name, and not by a crash in the ninth hour.
+Labelled images come in; an `Inventory` goes out. An image that cannot be opened is found here, by
+name, and not by a crash hours later.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from foodvision.data.sources import Example, LabelledImages
+from foodvision.data.dataset import Example, LabelledImages
 from foodvision.errors import ImageError
 from foodvision.images.decode import open_image
 from foodvision.prefetch import prefetch
@@ -22,12 +22,12 @@ AHEAD = 64
 
 @dataclass(frozen=True)
 class Inventory:
-    """What reading every image once has shown.
+    """The images that open, their hashes, and what is wrong with the others.
 
     Attributes:
         images: those that open.
-        sha256: of their files' bytes, in their order.
-        unreadable: what is wrong with the others.
+        sha256: of the bytes of each of these, in hexadecimal.
+        unreadable: one error for each of the others.
 
     """
 
@@ -41,7 +41,7 @@ class Inventory:
         return Inventory(self.images.subset(chosen), digests, ())
 
     def fingerprint(self) -> str:
-        """SHA-256 over every image's bytes and class, whatever their order."""
+        """SHA-256 over the bytes and the class of every image, in any order."""
         rows = sorted(
             f"{digest} {self.images.classes[label]}"
             for digest, label in zip(self.sha256, self.images.labels.tolist(), strict=True)
@@ -67,13 +67,9 @@ def take_inventory(images: LabelledImages) -> Inventory:
 
 def _inspect(example: Example) -> str | ImageError:
     try:
-        content = (
-            example.source.read_bytes() if isinstance(example.source, Path) else example.source
-        )
-        # At the smallest scale: all of the file is read, little of it is computed.
+        content = example.read()
+        # At the smallest scale, which reads all of the file and computes little.
         open_image(content, min_side=1)
-    except OSError as error:
-        return ImageError(example.name, f"cannot be read ({error.strerror})")
     except ImageError as error:
         return ImageError(example.name, error.reason)
     return hashlib.sha256(content).hexdigest()

@@ -1,7 +1,7 @@
-"""Which image is for training, which for validation, which for the test; nothing is copied.
+"""Assign images to training, validation and test; nothing is copied.
 
-An image's split follows from the seed and the SHA-256 of its bytes alone. So images that are
-added later move no other one, and two copies of the same file never straddle two splits.
+An image's split depends on the seed and the SHA-256 of its bytes alone. Images that are added
+later therefore move no other image, and two copies of a file are never in different splits.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foodvision.data.dataset import FLAT, Dataset
+from foodvision.data.folder import SPLIT_CSV
 from foodvision.data.inventory import Inventory, take_inventory
-from foodvision.data.sources import FLAT, SPLIT_CSV, Dataset
 from foodvision.errors import DataError, ImageError
+from foodvision.files.atomic import cannot_write
 
 
 def carve(
@@ -24,28 +26,28 @@ def carve(
 ) -> list[str]:
     """Assign each image to ``train`` or to one of the splits in `fractions`.
 
-    Each image's place in [0, 1) is a hash of seed and content, and each split an interval of
-    it: every class is split in the same proportion, up to chance. Only in a class so small that a
-    split would get none of it, one image stands in.
+    A hash of seed and content places each image in [0, 1), and each split is an interval of it:
+    every class is split in the same proportion, up to chance. If a class is so small that a split
+    would get none of it, one image is moved there.
 
     Args:
         sha256: of each image's bytes.
         labels: the class of each image.
-        seed: another seed, another split.
-        fractions: the share of each split but train, in 0-1, below 1 together.
+        seed: another seed gives another assignment.
+        fractions: the share of each split other than train, in 0-1; their sum is below 1.
 
     Returns:
         The split of each image.
 
     """
     if not all(fraction > 0 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
-        raise ValueError(f"fractions must be above 0 and below 1 together, not {dict(fractions)}")
+        raise ValueError(f"fractions must be above 0 and sum to less than 1, not {dict(fractions)}")
     place = {digest: _place(seed, digest) for digest in sha256}
     split = {digest: _interval(place[digest], fractions) for digest in place}
     for members in _members(sha256, labels):
         members.sort(key=place.__getitem__)
         if len(members) <= len(fractions):
-            split |= dict.fromkeys(members, "train")  # too few to give one away
+            split |= dict.fromkeys(members, "train")  # too few to share
             continue
         for name in (*fractions, "train"):
             if not any(split[digest] == name for digest in members):
@@ -58,12 +60,12 @@ def carve(
 
 @dataclass(frozen=True)
 class TrainingSplits:
-    """The images to train with and those to validate with, read and hashed.
+    """The training and the validation images, read and hashed.
 
     Attributes:
-        train: to learn from.
-        validation: to choose by.
-        unreadable: what is wrong with the images that were left out.
+        train: the images to train on.
+        validation: the images to validate on.
+        unreadable: one error for each image that is left out.
 
     """
 
@@ -72,7 +74,7 @@ class TrainingSplits:
     unreadable: Sequence[ImageError]
 
     def to_csv(self) -> str:
-        """Which image is in which split, as the text of split.csv."""
+        """The split of each image, as the text of split.csv."""
         rows = [
             (name, int(label), digest, split)
             for split, inventory in (("train", self.train), ("validation", self.validation))
@@ -89,23 +91,23 @@ class TrainingSplits:
 def training_splits(
     dataset: Dataset, seed: int, fraction: float, share: float = 1.0
 ) -> TrainingSplits:
-    """Read the images to train and validate with; the test split is not touched.
+    """Read the training and validation images; no file of the test split is opened.
 
     Args:
-        dataset: where validation images are given, they are taken; else they are carved from
-            the training images, or from all of a flat folder.
+        dataset: without a validation split, one is carved from its training images, or from
+            all images of a flat folder.
         seed: of `carve`.
         fraction: share that is carved, in 0-1.
-        share: of the training images of each class that is left to learn from, in 0-1; a smaller
-            share is a part of a larger one, and validation is the same for all.
+        share: of the training images of each class to train on, in 0-1; a smaller share is a
+            subset of a larger one, and the validation images are the same for all.
 
     Raises:
-        DataError: if there is nothing to train or to validate with.
+        DataError: if no images are left to train or to validate on.
 
     """
     given = dataset.splits.get("train", dataset.splits.get(FLAT))
     if given is None:
-        raise DataError(f"{dataset.name}: has no training images: {', '.join(dataset.splits)}")
+        raise DataError(f"{dataset.name}: has no training images, only {', '.join(dataset.splits)}")
     inventory = take_inventory(given)
     if "validation" in dataset.splits:
         other = take_inventory(dataset.splits["validation"])
@@ -120,19 +122,19 @@ def training_splits(
         )
     if share < 1:
         train = splits.train
-        # Another seed than the carving's, or the share would be taken off one end of its interval.
+        # Not the seed of the carving, or the share would be cut from one end of its interval.
         assigned = carve(
             train.sha256, train.images.labels.tolist(), -1 - seed, {"left out": 1 - share}
         )
         kept = [i for i, split in enumerate(assigned) if split == "train"]
         splits = replace(splits, train=train.subset(kept))
     if not len(splits.train.images) or not len(splits.validation.images):
-        raise DataError(f"{dataset.name}: too few images to train and to validate with")
+        raise DataError(f"{dataset.name}: too few images to train and to validate on")
     return splits
 
 
 def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) -> Path:
-    """Write a split.csv into a flat folder, which `load_dataset` follows from then on.
+    """Write split.csv into a flat folder; `load_dataset` follows it from then on.
 
     Args:
         dataset: loaded with ``follow_split_csv=False``.
@@ -140,17 +142,15 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
         fractions: of `carve`.
 
     Raises:
-        DataError: if the data set comes with splits, is no folder, or cannot be written to.
+        DataError: if the dataset has splits already, is not a folder, or cannot be written to.
 
     """
     if dataset.root is None or FLAT not in dataset.splits:
-        raise DataError(
-            f"{dataset.name}: comes with splits of its own: {', '.join(dataset.splits)}"
-        )
+        raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
     inventory = take_inventory(dataset.splits[FLAT])
     assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, fractions)
     path = dataset.root / SPLIT_CSV
-    # An image that cannot be opened is listed too: training will complain of it, not the split.
+    # An image that cannot be opened is listed too: training will report it.
     split_of = dict(
         zip(inventory.images.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
     )
@@ -162,7 +162,7 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
     try:
         path.write_text(_to_csv(rows, dataset.classes), encoding="utf-8", newline="")
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+        raise DataError(cannot_write(path, error)) from error
     return path
 
 

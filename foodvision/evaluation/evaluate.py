@@ -10,7 +10,7 @@ import numpy as np
 from foodvision.backends import Precision
 from foodvision.classifier.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
-from foodvision.data.sources import FLAT
+from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
 from foodvision.evaluation.report import Report, ScoredImage
 from foodvision.metrics import RunningMetrics, log_loss_of_each

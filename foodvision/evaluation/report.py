@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.errors import FoodvisionError
+from foodvision.files.atomic import cannot_write
 from foodvision.metrics import Metrics
 from foodvision.plots import plot_confusion, plot_curves
 
@@ -85,7 +86,7 @@ class Report(Metrics):
             if history:
                 plot_curves(history, folder / "curves.png")
         except OSError as error:
-            raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+            raise FoodvisionError(cannot_write(folder, error)) from error
 
 
 def make_report_folder(folder: str | Path) -> Path:
@@ -99,5 +100,5 @@ def make_report_folder(folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FoodvisionError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise FoodvisionError(cannot_write(folder, error)) from error
     return folder

@@ -1,1 +1,1 @@
-"""Files: written whole, fetched whole, unpacked within bounds."""
+"""Files: written atomically, downloaded and verified, unpacked within limits."""

@@ -1,7 +1,7 @@
-"""Unpacking a zip or a gzipped tar that may be damaged or hostile.
+"""Unpack a zip or a gzipped tar that may be damaged or hostile.
 
-Only plain files are written, below the folder, with our own permissions: nothing an archive says
-of links, devices, owners or modes is obeyed.
+An archive comes in; its regular files go out, below one folder and with default permissions.
+Links, devices, owners and modes are never taken from the archive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foodvision.errors import DataError
 from foodvision.progress import progress_bar
 
 MAX_RATIO = 20
-"""Unpacked to packed size, at most: images hardly shrink, bombs do by a thousand."""
+"""Largest ratio of unpacked to packed size: images barely shrink, a bomb shrinks 1000 times."""
 
 _CHUNK = 1 << 18  # bytes
 
@@ -32,16 +32,16 @@ class _Member(NamedTuple):
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> None:
-    """Unpack into an empty folder; hidden files and what a Mac adds are left out.
+    """Unpack into an empty folder, without hidden files and the folder that macOS adds.
 
     Args:
-        archive: a zip, or else a gzipped tar, which is read in one pass.
-        folder: exists and is empty; after an error it holds what was unpacked until then.
+        archive: a zip, or a gzipped tar, which is read in one pass.
+        folder: must exist and be empty; after an error it holds what was unpacked before.
         max_bytes: of all unpacked files together.
         max_members: files and folders in the archive.
 
     Raises:
-        DataError: if the archive is damaged, passes a bound, or holds a link, a device or a name
+        DataError: if the archive is damaged, is over a limit, or has a link, a device or a name
             that leads out of the folder.
         OSError: if the folder cannot be written to.
 
@@ -56,7 +56,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> Non
                 if number > max_members or unpacked > max_bytes:
                     raise DataError(
                         f"{archive}: unpacks to more than {max_members:,} members or "
-                        f"{max_bytes / 1e6:,.1f} MB; it is not the archive it should be"
+                        f"{max_bytes / 1e6:,.1f} MB; it is not the expected archive"
                     )
                 parts = _safe_parts(archive, member)
                 hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
@@ -64,7 +64,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> Non
                     _write(member, folder.joinpath(*parts))
                 bar.advance(task)
         except FileExistsError as error:
-            raise DataError(f"{archive}: holds {Path(error.filename).name} twice") from error
+            raise DataError(f"{archive}: has {Path(error.filename).name} twice") from error
         except Exception as error:  # BadZipFile, TarError, zlib.error, struct.error, EOFError, …
             of_the_disk = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
             if of_the_disk or isinstance(error, DataError):
@@ -94,14 +94,14 @@ def _members(archive: Path) -> Iterator[_Member]:
                     entry.size,
                     lambda entry=entry: tar.extractfile(entry),  # type: ignore[misc]
                 )
-                tar.members.clear()  # type: ignore[attr-defined]  # else it remembers 101,000
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps 101,000
 
 
 class _Bounded(gzip.GzipFile):
-    """What a tar is read through: it may ask for little at a time, whatever its headers say.
+    """A stream that refuses large reads, whatever the headers of the tar claim.
 
-    Members' sizes are bounded by `unpack`; this is for what never becomes a member, such as a name
-    of a gigabyte.
+    `unpack` limits the sizes of members; this limits what tarfile reads by itself, such as a
+    name of a gigabyte.
     """
 
     def read(self, size: int | None = -1) -> bytes:
@@ -111,7 +111,7 @@ class _Bounded(gzip.GzipFile):
 
 
 def _safe_parts(archive: Path, member: _Member) -> tuple[str, ...]:
-    # As Windows reads it, which takes both slashes and drive letters for what they may be.
+    # Parsed as on Windows, where both slashes and drive letters count.
     name = PureWindowsPath(member.name)
     if name.anchor or ".." in name.parts:
         raise DataError(f"{archive}: {member.name!r} leads out of the folder; do not trust it")

@@ -1,4 +1,7 @@
-"""Files and folders that are whole or not there, whatever happens while they are written."""
+"""Files and folders that exist completely or not at all, whatever happens while they are written.
+
+A path comes in; a temporary one beside it goes out, which takes its place at the end.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,24 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where foodvision keeps what it can fetch or compute again; it may not be there yet."""
+    """Where foodvision keeps what it can fetch or compute again; it may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+
+
+def cannot_write(path: Path, error: Exception) -> str:
+    """The message of every error about a file or folder that cannot be written."""
+    return f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it in the place of `path` at the end.
+    """Give a temporary path for `with`; the file written there replaces `path` at the end.
 
-    The content is on the disk (fsync) before the name is: neither kill -9 nor a power cut leaves
-    half a file under `path`.
+    Its content is on the disk (fsync) before its name is, so neither kill -9 nor a power cut
+    leaves half a file at `path`.
 
     Raises:
-        OSError: if there is no room, or the folder has gone; `path` is then as it was.
+        OSError: if the disk is full or the folder has gone; `path` is then unchanged.
 
     """
     temporary = path.with_name(f".{path.name}.tmp")
@@ -39,29 +47,29 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give a temporary folder for `with`; it becomes `out` when the block succeeds, else nothing.
+    """Give a temporary folder for `with`; it becomes `out` if the block succeeds.
 
     Args:
         out: a folder that does not exist yet, or an empty one.
 
     Raises:
-        OSError: if it cannot be written, or is not empty any more at the end.
+        OSError: if it cannot be written, or `out` is not empty at the end.
 
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         yield unfinished
-        unfinished.chmod(0o755)  # mkdtemp's folders are for their maker only
+        unfinished.chmod(0o755)  # mkdtemp makes it 0o700
         unfinished.rename(out)
     except BaseException:  # Ctrl-C included
-        shutil.rmtree(unfinished, ignore_errors=True)  # what went wrong first is what counts
+        shutil.rmtree(unfinished, ignore_errors=True)  # the first error is the one to report
         raise
 
 
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)

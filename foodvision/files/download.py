@@ -1,7 +1,7 @@
-"""Fetching a file that is known by its hash: resumed, retried, bounded, and verified before use.
+"""Downloads of files whose hash is known: resumed, retried, bounded, verified and locked.
 
-What has come lies beside the place it is for, as ``.NAME.part``, and the next run goes on from
-there. Whatever goes wrong is one line that also says where to put the file by hand.
+An unfinished download is kept as ``.NAME.part`` beside its destination, and the next run resumes
+it. Every failure is one line that also says where to put the file by hand.
 """
 
 from __future__ import annotations
@@ -12,41 +12,37 @@ import logging
 import re
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from foodvision.errors import DataError
+from foodvision.files.web import CHUNK, WebError, open_url, read_some
 from foodvision.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between one try and the next."""
+"""Seconds to wait before each further try."""
 
 TIMEOUT = 30.0
-"""Seconds a server may be silent."""
-
-_CHUNK = 1 << 18  # bytes
-_TEMPORARY = {408, 425, 429}  # and every 5xx: the answers after which another try makes sense
+"""Seconds for which the server may be silent."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web and the hash of what it must hold.
+    """A file on the web and the hash of its content.
 
     Attributes:
         url: http or https.
         hash_name: ``MD5``; ``git blob id``: SHA-1 of ``blob SIZE``, a zero byte, the content; or
-            ``SHA-256 prefix``: its first digits, as torchvision's file names have them.
+            ``SHA-256 prefix``: the first digits, as in torchvision's file names.
         digest: the hash, in lower-case hexadecimal.
-        max_bytes: it is no larger than this.
+        max_bytes: the file is no larger than this.
 
     """
 
@@ -57,7 +53,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """The file's name, as the URL ends."""
+        """The last part of the URL."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -65,15 +61,15 @@ class RemoteFile:
 def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator[Path]:
     """Give the verified file for `with`; it is removed when the block succeeds.
 
-    A file of that name which the user put into the folder is taken instead, and never removed.
+    A file of that name that the user put into the folder is used instead, and never removed.
 
     Args:
         file: what to fetch.
-        folder: where it lies meanwhile; exists.
+        folder: where to keep it meanwhile; must exist.
         spare_bytes: disk space that the block will need in the folder, besides the file.
 
     Raises:
-        DataError: if the file cannot be fetched, is not what it should be, or the disk is too full.
+        DataError: if the file cannot be fetched, has another hash, or there is too little room.
         OSError: if the folder cannot be written to.
 
     """
@@ -100,7 +96,7 @@ def downloaded(file: RemoteFile, folder: Path, spare_bytes: int = 0) -> Iterator
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """The verified file, which stays in the folder; fetched if it is not there yet.
+    """The verified file, which stays in the folder; downloaded if it is not there yet.
 
     Raises:
         DataError: as `downloaded` does.
@@ -108,7 +104,7 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
 
     """
     path = folder / file.name
-    if path.exists():  # perhaps in a folder that cannot be written to, for a lock
+    if path.exists():  # no lock: the folder may be read-only
         _check(file, path, path)
         return path
     with downloaded(file, folder) as fetched:
@@ -127,26 +123,27 @@ def _alone(file: RemoteFile, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows keeps a file that others have opened
-            Path(lock.lock_file).unlink()  # before the release: who waits sees that it is gone
+        with suppress(OSError):  # Windows does not remove a file that others have open
+            Path(lock.lock_file).unlink()  # before the release, so that waiters notice
         lock.release()
 
 
 def _check(file: RemoteFile, path: Path, by_hand: Path) -> None:
-    """Raise DataError unless the hash is right; a wrong file that was fetched is removed."""
+    """Raise DataError if the hash is wrong; a wrong file that was fetched is removed."""
     found = _digest(path, file.hash_name)[: len(file.digest)]
-    if found != file.digest and path == by_hand:
+    if found == file.digest:
+        return
+    if path == by_hand:
         raise DataError(
             f"{path}: its {file.hash_name} is {found}, not {file.digest}; "
             "remove it or put the right file there"
         )
-    if found != file.digest:
-        size = path.stat().st_size
-        path.unlink()
-        raise DataError(
-            f"{file.url}: sent another file ({size:,} bytes, {file.hash_name} {found}), which is "
-            f"removed; {_way_out(file, by_hand)}"
-        )
+    size = path.stat().st_size
+    path.unlink()
+    raise DataError(
+        f"{file.url}: sent another file ({size:,} bytes, {file.hash_name} {found}), which is "
+        f"removed; {_way_out(file, by_hand)}"
+    )
 
 
 def _way_out(file: RemoteFile, by_hand: Path) -> str:
@@ -174,35 +171,19 @@ def _digest(path: Path, hash_name: str) -> str:
         digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     with path.open("rb") as content, progress_bar("bytes") as bar:
         task = bar.add_task("checking", total=size, info="")
-        while chunk := content.read(_CHUNK):
+        while chunk := content.read(CHUNK):
             digest.update(chunk)
             bar.advance(task, len(chunk))
     return digest.hexdigest()
 
 
-class _BrokeOffError(Exception):
-    """One try failed; the next may succeed."""
-
-
-class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to http and https; the standard one goes to ftp as well."""
-
-    def redirect_request(
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if not newurl.lower().startswith(("http://", "https://")):
-            raise urllib.error.HTTPError(newurl, code, msg, headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 class _Transfer:
-    """The tries at one file; what they bring is added up in `part`."""
+    """The tries at one file; `part` collects what they bring."""
 
     def __init__(self, file: RemoteFile, part: Path, by_hand: Path) -> None:
         self.file, self.part, self.by_hand = file, part, by_hand
-        self.opener = urllib.request.build_opener(_WebOnly)
         self.reached = False  # has the server answered at all?
-        self.etag = ""  # names the version that `part` is of, as far as this run knows
+        self.etag = ""  # the version that `part` is of, as far as this run knows
 
     def run(self) -> None:
         """Try until `part` is complete."""
@@ -212,43 +193,48 @@ class _Transfer:
             def show(completed: int, total: int | None) -> None:
                 bar.update(task, completed=completed, total=total, info="")
 
-            for pause in PAUSES:
+            for pause in (*PAUSES, None):
                 try:
                     return self.receive(show)
-                except _BrokeOffError as error:
+                except WebError as error:
+                    # If no try has reached the server, there is most likely no network.
+                    if not error.temporary or not (self.reached or error.answered):
+                        raise self.failed(str(error)) from error
+                    self.reached = True
+                    if pause is None:
+                        size = _size(self.part)
+                        kept = f" ({_amount(size)} are kept)" if size else ""
+                        tries = len(PAUSES) + 1
+                        raise self.failed(f"{error}, {tries} times{kept}") from error
                     bar.update(task, info=f"{error}; next try in {pause:.0f} s")
                 time.sleep(pause)
-            try:
-                self.receive(show)
-            except _BrokeOffError as error:
-                kept = f" ({_amount(size)} are kept)" if (size := _size(self.part)) else ""
-                raise self.failed(f"{error}, {len(PAUSES) + 1} times{kept}") from error
 
     def failed(self, reason: str) -> DataError:
         return DataError(f"{self.file.url}: {reason}; {_way_out(self.file, self.by_hand)}")
 
     def receive(self, show: Callable[[int, int | None], None]) -> None:
-        """Ask for what is missing and append it; start anew if only the whole can be had."""
+        """Ask for what is missing and append it; start again if only the whole is to be had."""
         size = _size(self.part)
         response = self.ask(size)
         if response is None:
             return
         with response:
+            self.reached = True
             if response.status == http.client.PARTIAL_CONTENT:
                 content_range = response.headers.get("Content-Range", "")
                 if not re.match(rf"bytes {size}-", content_range):
                     self.part.unlink(missing_ok=True)
-                    raise _BrokeOffError("the server sent another part than the one asked for")
+                    raise WebError("the server sent another part than was asked for", True)
             else:
                 size = 0
             self.etag = response.headers.get("ETag", "")
             total = None if response.length is None else size + response.length
             if total is not None and total < _size(self.part):
-                raise _BrokeOffError("the server sent something else than the file")
+                raise WebError("the server sent something other than the file", True)
             if (total or 0) > self.file.max_bytes:
                 raise self.too_large()
             with self.part.open("ab" if size else "wb") as part:
-                while size <= self.file.max_bytes and (chunk := self.read(response)):
+                while size <= self.file.max_bytes and (chunk := read_some(response, TIMEOUT)):
                     part.write(chunk)
                     size += len(chunk)
                     show(size, total)
@@ -256,53 +242,24 @@ class _Transfer:
             self.part.unlink()
             raise self.too_large()
         if total is not None and size < total:
-            raise _BrokeOffError("the connection broke off")
+            raise WebError("the connection broke off", True)
 
     def ask(self, size: int) -> http.client.HTTPResponse | None:
-        """The answer to a request for all that comes after `size` bytes; None if nothing does."""
-        request = urllib.request.Request(self.file.url, headers={"User-Agent": "foodvision"})
+        """The response to a request for everything after `size` bytes; None if that is nothing."""
+        headers = {}
         if size:
-            request.add_header("Range", f"bytes={size}-")
+            headers["Range"] = f"bytes={size}-"
             if self.etag.startswith('"'):  # a weak one does not promise the same bytes
-                request.add_header("If-Range", self.etag)
+                headers["If-Range"] = self.etag
         try:
-            response: http.client.HTTPResponse = self.opener.open(request, timeout=TIMEOUT)
-        except urllib.error.HTTPError as error:
-            self.reached = True
-            error.close()
-            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                if error.headers.get("Content-Range") == f"bytes */{size}":
-                    return None
-                self.part.unlink(missing_ok=True)
-                raise _BrokeOffError("the file has changed on the server") from error
-            if error.code // 100 == 3:
-                raise self.failed("the server redirects to where http(s) does not lead") from error
-            answer = f"the server answered {error.code} {http.client.responses.get(error.code, '')}"
-            if error.code // 100 == 5 or error.code in _TEMPORARY:
-                raise _BrokeOffError(answer.strip()) from error
-            raise self.failed(answer.strip()) from error
-        except urllib.error.URLError as error:
-            reason = f"cannot be reached ({getattr(error.reason, 'strerror', '') or error.reason})"
-            if not self.reached:  # most likely there is no network: say so at once
-                raise self.failed(reason) from error
-            raise _BrokeOffError(reason) from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.reached = True
-            raise _broke_off(error) from error
-        self.reached = True
-        return response
-
-    def read(self, response: http.client.HTTPResponse) -> bytes:
-        try:
-            return response.read1(_CHUNK)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _broke_off(error) from error
+            return open_url(self.file.url, TIMEOUT, headers)
+        except WebError as error:
+            if error.status != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            if error.content_range == f"bytes */{size}":
+                return None
+            self.part.unlink(missing_ok=True)
+            raise WebError("the file has changed on the server", True) from error
 
     def too_large(self) -> DataError:
-        return self.failed(f"sends more than the {_amount(self.file.max_bytes)} it may have")
-
-
-def _broke_off(error: Exception) -> _BrokeOffError:
-    if isinstance(error, TimeoutError):
-        return _BrokeOffError(f"the server was silent for {TIMEOUT:g} s")
-    return _BrokeOffError("the connection broke off")
+        return self.failed(f"sends more than the allowed {_amount(self.file.max_bytes)}")

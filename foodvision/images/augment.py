@@ -1,4 +1,4 @@
-"""Training's random view of an image: region, flip, published augmentation policies, erasing.
+"""A random view of an image for training: region, flip, published augmentation, erasing.
 
 An opened image and an `ImageSpec` come in; a uint8 view goes out, which `transforms.finish` turns
 into the network's input exactly as in evaluation.
@@ -23,18 +23,19 @@ _GREY = 127  # what augmentation fills holes with
 
 @dataclass(frozen=True)
 class TrainingTransform:
-    """`ImageSpec` with training's random choices: region, flip, augmentation, erasing.
+    """Evaluation's view with random choices: region, flip, augmentation, erasing.
 
-    Draws from torch's default generator: the caller seeds it per sample.
+    Draws from torch's default generator, which the caller seeds for each sample.
 
     Attributes:
-        spec: what the network's input looks like.
+        spec: the input of the network.
         min_area: the smallest share of the image that the random region may keep, in 0-1.
-            The region has the input's shape for ``crop``, else the image's own (each stretched
-            by up to 4/3): training and evaluation distort alike. 1 is `transforms.view`.
+            The region has the input's aspect ratio for ``crop``, else the image's own, each
+            stretched by up to 4/3, so that training distorts as evaluation does. 1 takes
+            `transforms.view` instead.
         flip: probability of a horizontal flip, in 0-1.
-        auto_augment: which published policy of random colour and shape changes, if any.
-        magnitude: of RandAugment's changes, 0-30 (Cubuk et al., 1909.13719).
+        auto_augment: a published policy of random changes of colour and shape, or none.
+        magnitude: of RandAugment, 0-30 (Cubuk et al., 1909.13719).
         erasing: probability of erasing a random rectangle, in 0-1 (Zhong et al., 1708.04896).
 
     """
@@ -47,7 +48,7 @@ class TrainingTransform:
     erasing: float = 0.0
 
     def __call__(self, pixels: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 H W"]:
-        """One random view of the image, for `transforms.finish`; smaller only for ``pad``."""
+        """One random view, for `transforms.finish`; smaller than the input only for ``pad``."""
         crop = self._region(pixels)
         if torch.rand(()) < self.flip:
             crop = F.horizontal_flip(crop)

@@ -1,15 +1,12 @@
 """The one place that opens an image: path, URL, bytes, file or PIL image in, upright sRGB out.
 
-Training, evaluation, prediction and the apps all come through here, so that the same phone photo
+Training, evaluation, prediction and the apps all open images here, so that the same phone photo
 cannot lie on its side in one of them. Whatever is wrong with an image becomes an `ImageError`.
 """
 
 from __future__ import annotations
 
 import io
-import time
-import urllib.error
-import urllib.request
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
@@ -24,50 +21,40 @@ from foodvision.errors import ImageError
 ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
 
 MAX_PIXELS = 178_956_970
-"""Largest width × height that is opened, as in Pillow; half of it for WebP, whose decoder keeps
-the image four times. Opening takes up to 12 bytes per pixel, so no image takes more than 2 GB."""
+"""Largest width × height that is opened, as in Pillow; half of that for WebP, whose decoder holds
+four copies. Opening takes at most 12 bytes per pixel, so no image takes more than about 2 GB."""
 
 MAX_SIDE = 10_000_000
-"""Largest width or height: Pillow keeps an address for each row."""
+"""Largest width or height that is opened: Pillow keeps a pointer to each row."""
 
 MAX_PROFILE_BYTES = 8_000_000
-"""A larger ICC profile is ignored; those of printers have 3 MB at most."""
+"""A larger ICC profile is ignored; those of printers are below 3 MB."""
 
 MAX_DOWNLOAD_BYTES = 50_000_000
 MAX_DOWNLOAD_SECONDS = 30.0
 
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".ppm",
-    ]
-)
-"""File name endings (lower case) that are taken for images when a folder is read."""
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"),
+    *(".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""Suffixes (lower case) by which images in a folder are recognised."""
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
 _BAND = 1 << 18  # pixels whose conversion stays in the processor's cache
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
-# What Pillow warns of is either harmless (a damaged EXIF block) or an error here (a bomb).
+# Pillow warns either of something harmless (damaged EXIF) or of what is an error here (a bomb).
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
     """Open an image as upright 8-bit sRGB.
 
-    The EXIF orientation is applied, an ICC profile converted to sRGB, transparency composited on
-    white, 16-bit scaled to 8, and of an animation the first frame is taken.
+    The EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is
+    composited on white and 16 bits are scaled to 8. An animation gives its first frame.
 
     Args:
         source: a path, an http(s) URL (at most 50 MB within 30 s), the bytes of an image file,
@@ -79,7 +66,7 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         A PIL image of mode ``RGB``, values 0-255; `source` itself if it is one already.
 
     Raises:
-        ImageError: with the source and the reason, whatever is wrong with the image.
+        ImageError: whatever is wrong with the image; it names the source and the reason.
 
     """
     name = source_name(source)
@@ -105,7 +92,7 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
 
 
 def source_name(source: ImageSource) -> str:
-    """How a source is called in messages: its path or URL, or ``<bytes>`` and the like."""
+    """What messages call a source: its path or URL, or ``<bytes>`` and the like."""
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, bytes):
@@ -114,7 +101,7 @@ def source_name(source: ImageSource) -> str:
 
 
 def is_url(source: object) -> bool:
-    """Whether a source is an http(s) address rather than a path."""
+    """Whether a source is an http(s) URL rather than a path."""
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
@@ -134,32 +121,17 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
         except OSError as error:
             raise ImageError(name, f"cannot be read ({error.strerror})") from error
     if hasattr(source, "read"):
-        return io.BytesIO(source.read())  # a copy: the caller's file is not ours to close
+        return io.BytesIO(source.read())  # a copy: the caller closes the file
     raise TypeError(f"open_image takes a path, URL, bytes, file or PIL image, not {type(source)}")
 
 
 def _download(url: str) -> bytes:
-    """Fetch a URL the user typed, within MAX_DOWNLOAD_BYTES and MAX_DOWNLOAD_SECONDS."""
-    deadline = time.monotonic() + MAX_DOWNLOAD_SECONDS
-    request = urllib.request.Request(url, headers={"User-Agent": "foodvision"})
+    from foodvision.files.web import WebError, read_url
+
     try:
-        with urllib.request.urlopen(request, timeout=MAX_DOWNLOAD_SECONDS / 3) as response:
-            content = bytearray()
-            while chunk := response.read1(1 << 16):
-                content += chunk
-                if len(content) > MAX_DOWNLOAD_BYTES:
-                    raise ImageError(url, f"is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
-                if time.monotonic() > deadline:
-                    raise ImageError(url, f"took longer than {MAX_DOWNLOAD_SECONDS:.0f} s")
-            if response.length:  # what the server promised and did not send
-                raise ImageError(url, "the download broke off; try again")
-            return bytes(content)
-    except urllib.error.HTTPError as error:
-        raise ImageError(url, f"the server answered {error.code} {error.reason}") from error
-    except TimeoutError as error:
-        raise ImageError(url, "the server does not answer") from error
-    except urllib.error.URLError as error:
-        raise ImageError(url, f"cannot be reached ({error.reason})") from error
+        return read_url(url, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS)
+    except WebError as error:
+        raise ImageError(url, str(error)) from error
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
@@ -188,13 +160,13 @@ def _register_heif(name: str) -> None:
 
 
 def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
-    """The size to ask a JPEG for: Pillow takes the smallest scale that is not below it."""
+    """The size to request of a JPEG: Pillow picks the smallest scale that is not below it."""
     scale = min_side / min(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _check_size(image: Image.Image, name: str) -> None:
-    """Refuse what would take too much memory to decode, before any of it is taken."""
+    """Refuse an image that would take too much memory, before it is decoded."""
     width, height = image.size
     tile = getattr(image, "tag_v2", {})  # TIFF decodes tile by tile, however small the image
     tile_pixels = tile.get(ExifTags.Base.TileWidth, 0) * tile.get(ExifTags.Base.TileLength, 0)
@@ -211,7 +183,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     plain = image.mode == "RGB" and not image.has_transparency_data
     if plain and not (profile and _srgb_transform(profile, "RGB")):
         return image
-    # Band by band: intermediates (up to 16 bytes a pixel) never exist of the whole image.
+    # Band by band, because intermediates take up to 16 bytes per pixel.
     rows = max(1, _BAND // image.width)
     converted = Image.new("RGB", image.size)
     for top in range(0, image.height, rows):
@@ -247,7 +219,7 @@ def _upright(image: Image.Image, in_place: bool = False) -> Image.Image:
         if not in_place:
             return ImageOps.exif_transpose(image)
         ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # a damaged EXIF block must not cost an image whose pixels are fine
+    except Exception:  # damaged EXIF does not make the pixels unusable
         pass
     return image
 
@@ -261,9 +233,9 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The conversion from an embedded profile to sRGB; None where there is nothing to convert.
+    """The conversion from an embedded profile to sRGB; None if there is nothing to convert.
 
-    A damaged profile, or one for other channels than the image has, is ignored as browsers do.
+    A damaged profile, or one for other channels than the image has, is ignored, as in browsers.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -21,23 +21,24 @@ _RESAMPLE: dict[str, int] = {"bilinear": 2, "bicubic": 3}
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network's input looks like, and how an image of any size becomes one.
+    """The input of a network, and how an image of any size becomes one.
 
     Attributes:
         size: height and width of the input in pixels; one number for a square.
         resize_mode: ``crop`` scales the shorter side to `resize_size` and cuts out the centre;
-            ``squash`` scales both sides, whatever happens to the shape; ``pad`` fits the whole
-            image in and fills the right and the bottom with 0 (after normalisation).
-        resize_size: ``crop`` only: pixels of the shorter side before the centre is cut out;
-            None for the larger side of `size`.
+            ``squash`` scales both sides and distorts; ``pad`` fits the whole image in and
+            fills the right and the bottom with 0 (after normalisation).
+        resize_size: ``crop`` only: pixels of the shorter side before the crop; None for the
+            larger side of `size`.
         interpolation: of the antialiased resize.
         mean: of each channel, for values in 0-1. The paper's code uses 0.5.
-        std: of each channel, likewise.
+        std: of each channel, for values in 0-1.
         reduced_decode: let a JPEG be decoded at a smaller scale while its sides stay at least
-            twice the resize target. Faster, and not quite the same pixels: hence part of a model.
+            twice the resize target. It is faster and changes the pixels slightly, so it belongs
+            to the model.
 
     Raises:
-        ValueError: on a size or a mode that is none.
+        ValueError: if a size, resize_mode or interpolation is invalid.
 
     """
 
@@ -72,7 +73,7 @@ class ImageSpec:
         return self.size if isinstance(self.size, int) else self.size[1]
 
     def at(self, size: int | tuple[int, int]) -> ImageSpec:
-        """The same at another size in pixels; `resize_size` grows or shrinks with it."""
+        """The same spec at another size in pixels; `resize_size` is scaled with it."""
         new = ImageSpec(size)
         ratio = max(new.height, new.width) / max(self.height, self.width)
         resize_size = self.resize_size and round(self.resize_size * ratio)
@@ -82,7 +83,7 @@ class ImageSpec:
         """Height and width to which an image is scaled, before it is cropped or padded.
 
         Rounds down as transformers does (`get_resize_output_image_size` for ``crop``,
-        `get_image_size_for_max_height_width` for ``pad``), but never to nothing.
+        `get_image_size_for_max_height_width` for ``pad``), but to 1 at least.
         """
         if self.resize_mode == "squash":
             return self.height, self.width
@@ -94,19 +95,19 @@ class ImageSpec:
         return (long, short) if width <= height else (short, long)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for config.json; `ImageSpec(**...)` reads it back."""
+        """Plain types, for config.json; `from_dict` reads them back."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageSpec:
-        """Read what `to_dict` gave and JSON returned (tuples as lists)."""
+        """Read the values of `to_dict`, also after JSON has turned tuples into lists."""
         plain: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         return cls(**plain)
 
     def to_preprocessor_config(self) -> dict[str, Any]:
-        """The same steps as a `ViTImageProcessor`, for preprocessor_config.json."""
+        """The equivalent `ViTImageProcessor`, for preprocessor_config.json."""
         exact = {"height": self.height, "width": self.width}
         config: dict[str, Any] = {
             "image_processor_type": "ViTImageProcessor",
@@ -130,10 +131,10 @@ class ImageSpec:
 
     @classmethod
     def from_preprocessor_config(cls, config: dict[str, Any]) -> ImageSpec:
-        """Read a `ViTImageProcessor` that transformers wrote.
+        """Read the configuration of a `ViTImageProcessor`.
 
         Raises:
-            ModelError: naming the value that has no counterpart here.
+            ModelError: if a value has no equivalent here; the message names it.
 
         """
         if not config.get("do_resize", True) or not config.get("do_rescale", True):

@@ -20,10 +20,10 @@ from foodvision.images.decode import ImageSource, open_image, source_name
 from foodvision.images.spec import ImageSpec
 
 MAX_GROWTH = 16
-"""An intermediate image has at most this many times the pixels of the result; what would need more
-is computed another way, within one grey level."""
+"""Largest ratio of an intermediate image's pixels to the result's; resizes that would exceed it are
+computed another way, within one grey level."""
 
-_BAND = 1 << 18  # pixels whose copying stays in the processor's cache
+_BAND = 1 << 18  # pixels that are copied within the processor's cache
 
 
 def open_pixels(source: ImageSource, spec: ImageSpec) -> UInt8[Tensor, "3 h w"]:
@@ -68,7 +68,7 @@ def resize(
     """Scale to exactly this height and width, antialiased, with the spec's interpolation."""
     mode = InterpolationMode(spec.interpolation)
     old_height, old_width = pixels.shape[-2:]
-    # torch resizes the width first; of a tall image of few columns it would hold `old_height` rows.
+    # torch resizes the width first, which would make a tall, narrow image large: height first then.
     if old_height * width > max(old_height * old_width, MAX_GROWTH * height * width):
         pixels = F.resize(pixels, [height, old_width], interpolation=mode, antialias=True)
     return F.resize(pixels, [height, width], interpolation=mode, antialias=True)
@@ -79,8 +79,8 @@ def _resized_center(
 ) -> UInt8[Tensor, "3 H W"]:
     """The centre of the image as it would be at `height` × `width`, without computing the rest.
 
-    Pillow resizes a box whose edges lie between pixels, so the samples are where `resize` has
-    them; the values differ by one grey level at most.
+    Pillow can resize a box whose edges lie between pixels, so that samples are where `resize`
+    has them; values differ from its by one grey level at most.
     """
     scale_y, scale_x = pixels.shape[-2] / height, pixels.shape[-1] / width
     top, left = int((height - spec.height) / 2), int((width - spec.width) / 2)
@@ -106,7 +106,7 @@ def finish(pixels: UInt8[Tensor, "*batch 3 h w"], spec: ImageSpec) -> Float[Tens
 
     Takes one image or a whole batch, on any device.
     """
-    # Scale and normalisation in one step, as transformers' fused arithmetic has it.
+    # Scaling and normalisation in one step, as in transformers, for the same rounding.
     mean = (torch.tensor(spec.mean) * 255).tolist()
     std = (torch.tensor(spec.std) * 255).tolist()
     normalised = F.normalize(pixels.to(torch.float32), mean, std)
@@ -115,7 +115,7 @@ def finish(pixels: UInt8[Tensor, "*batch 3 h w"], spec: ImageSpec) -> Float[Tens
 
 
 def center_crop(pixels: UInt8[Tensor, "3 h w"], height: int, width: int) -> UInt8[Tensor, "3 H W"]:
-    """Cut out the centre, its corner at ``int(d / 2)`` as transformers has it.
+    """Cut out the centre, with its corner at ``int(d / 2)`` as in transformers.
 
     torchvision's `CenterCrop` rounds d / 2 to the even neighbour instead: one pixel further at
     d = 3, 7, 11, ...

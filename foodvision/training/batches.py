@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from foodvision.data.sources import LabelledImages
+from foodvision.data import LabelledImages
 from foodvision.images import ImageSpec
 from foodvision.images.augment import TrainingTransform
 from foodvision.images.transforms import finish, prepare

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from foodvision.backends.device import autocast
-from foodvision.data.sources import LabelledImages
+from foodvision.data import LabelledImages
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from foodvision.data.sources import LabelledImages
+from foodvision.data.dataset import LabelledImages
 from foodvision.training.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from foodvision.data.sources import LabelledImages
+from foodvision.data import LabelledImages
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels
 from foodvision.prefetch import prefetch

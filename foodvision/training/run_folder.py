@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
-from foodvision.files.atomic import replacing
+from foodvision.files.atomic import cannot_write, replacing
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.recipe import Recipe
 
@@ -76,7 +76,7 @@ class RunFolder:
             self.write_json(RECIPE, begun)
         except OSError as error:
             raise FoodvisionError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+                f"{cannot_write(self.path, error)}; choose another --out"
             ) from error
 
     @contextmanager
@@ -97,7 +97,7 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise FoodvisionError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+                f"{cannot_write(self.path, error)}; choose another --out"
             ) from error
         try:
             yield
@@ -116,14 +116,13 @@ class RunFolder:
             (self.path / RECIPE).stat()
             yield
         except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             advice = (
                 "the last checkpoint is kept: fix that, then resume with the same command and "
                 "--resume"
                 if self.path.exists()
                 else "the folder has disappeared: put it back and --resume, or start a new run"
             )
-            raise FoodvisionError(f"{self.path}: cannot be written ({reason}); {advice}") from error
+            raise FoodvisionError(f"{cannot_write(self.path, error)}; {advice}") from error
 
     @property
     def identity(self) -> str:

@@ -96,13 +96,13 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["predict", p, "--model", m, "--out", occupied(t) / "a.csv"], "written"),
         (lambda t, m, p: ["info", empty(t)], "not a model folder"),
         (lambda t, m, p: ["app", t / "nowhere"], "no such model folder"),
-        (lambda t, m, p: ["data", "get", "nosuch"], "no data set 'nosuch'"),
+        (lambda t, m, p: ["data", "get", "nosuch"], "no dataset is named 'nosuch'"),
         (lambda t, m, p: ["data", "get", "drawn", "--out", m], "is not empty"),
         (lambda t, m, p: ["data", "get", "mini", "--out", m], "is not empty"),
         (lambda t, m, p: ["data", "get", "mini", "--source", t / "nowhere"], "no such folder"),
         (lambda t, m, p: ["data", "get", "mini20", "--source", p], "has no pizza in train"),
         (lambda t, m, p: ["data", "get", "big", "--source", p], "only mini, mini20 can"),
-        (lambda t, m, p: ["data", "split", p], "comes with splits"),
+        (lambda t, m, p: ["data", "split", p], "has splits already"),
     ],
 )
 def test_the_likely_mistakes_are_one_clear_line(

@@ -147,7 +147,7 @@ def test_big(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (big_tar(missing="waffles/1"), "1 images are missing: waffles/1.jpg"),
-        (big_tar(unlisted="waffles/77"), "waffles/77.jpg is neither for training nor for the test"),
+        (big_tar(unlisted="waffles/77"), "waffles/77.jpg is in neither train.json nor test.json"),
         (big_tar(lists=("train",)), r"no food-101/meta/test.json that can be read"),
         (mini_zip(), r"no food-101/meta/train.json that can be read"),
     ],
@@ -166,7 +166,7 @@ def test_another_archive_than_food101(
 def test_a_zip_without_a_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     web = Web(mini_zip(test=0))
     serve(monkeypatch, web, "mini20")
-    with pytest.raises(DataError, match=r"mini.zip: holds no test/CLASS/\*.jpg"):
+    with pytest.raises(DataError, match=r"mini.zip: has no test/CLASS/\*.jpg"):
         get_data("mini20", tmp_path / "mini")
     web.stop()
 

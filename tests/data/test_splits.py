@@ -124,12 +124,12 @@ def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) ->
 
     write_images(tmp_path / "more", "dots", range(99, 100))
     shutil.copy(tmp_path / "more" / "dots" / "099.png", root / "dots")
-    with pytest.raises(DataError, match=r"split\.csv: says nothing of dots/099\.png"):
+    with pytest.raises(DataError, match=r"split\.csv: has no row for dots/099\.png"):
         load_dataset(root)
 
 
 def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
-    with pytest.raises(DataError, match="comes with splits"):
+    with pytest.raises(DataError, match="has splits already"):
         split_folder(load_dataset(patterns), 0, {"test": 0.2})
 
 

@@ -104,7 +104,7 @@ def test_plain_files_come_out_and_hidden_ones_do_not(
         (of_zip(("evil", bytes(100_000), 0)), "unpacks to more than"),
         (of_zip(*((f"{i}", b"", 0) for i in range(10))), "more than 9 members"),
         (of_zip(("a/1.jpg", NOISE, 0), ("A/../a/1.jpg", NOISE, 0)), "leads out"),
-        (of_zip(("a/1.jpg", NOISE, 0), ("./a/1.jpg", NOISE, 0)), "holds 1.jpg twice"),
+        (of_zip(("a/1.jpg", NOISE, 0), ("./a/1.jpg", NOISE, 0)), "has 1.jpg twice"),
         (of_tar(("../evil", NOISE, tarfile.REGTYPE)), "leads out of the folder"),
         (of_tar(("/evil", NOISE, tarfile.REGTYPE)), "leads out of the folder"),
         (of_tar(("evil", b"/etc/passwd", tarfile.SYMTYPE)), "is a link or a device"),

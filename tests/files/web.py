@@ -159,4 +159,4 @@ def slowly(request: Request) -> None:
     request.head(200, Content_Length=len(web.content), ETag=web.etag)
     for start in range(0, len(web.content), 100_000):
         request.send(web.content[start : start + 100_000])
-        web.done.wait(0.2)
+        web.done.wait(0.1)

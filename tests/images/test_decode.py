@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import http.server
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,17 @@ from PIL import ExifTags, Image, ImageCms
 
 from foodvision.errors import ImageError
 from foodvision.images import decode, open_image
+from tests.files.web import (
+    Fault,
+    Web,
+    closed_port,
+    endless,
+    hang_up_after,
+    redirect,
+    silent,
+    slowly,
+    status,
+)
 from tests.images.memory import memory_of
 
 
@@ -54,7 +63,7 @@ def test_all_eight_orientations_come_out_upright(photo: Image.Image) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_does_not_cost_the_image(photo: Image.Image) -> None:
+def test_damaged_exif_is_ignored(photo: Image.Image) -> None:
     content = encoded(photo, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\xff")
     assert open_image(content).size == photo.size
 
@@ -201,7 +210,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
         open_image(bomb())
 
 
-def test_too_large_in_other_ways_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_limits_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
     # A TIFF of 9 × 9 pixels in one tile of 20,000 × 20,000.
     tags = {256: 9, 257: 9, 258: 8, 259: 1, 262: 1, 277: 1, 322: 20_000, 323: 20_000, 324: 8}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
@@ -215,7 +224,7 @@ def test_too_large_in_other_ways_is_refused_too(monkeypatch: pytest.MonkeyPatch)
         open_image(encoded(Image.new("L", (9, 9)), "WEBP"))
 
 
-def test_without_memory_for_it_an_image_is_bad(
+def test_too_little_memory_is_an_image_error(
     photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(self: Image.Image) -> None:
@@ -226,7 +235,7 @@ def test_without_memory_for_it_an_image_is_bad(
         open_image(encoded(photo))
 
 
-def test_conversions_take_no_memory_of_their_own(tmp_path: Path) -> None:
+def test_conversions_take_little_memory(tmp_path: Path) -> None:
     """16 MP with 16 bits, with transparency, and on its side."""
     grey = Image.fromarray(np.zeros((4000, 4000), np.uint16))
     exif = Image.Exif()
@@ -264,53 +273,52 @@ def test_heic_opens_with_the_extra_and_says_so_without(
         open_image(buffer.getvalue())
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        content = encoded(Image.new("RGB", (7, 5), "red"))
-        if self.path == "/missing.png":
-            self.send_error(404)
-            return
-        length = {"/short.png": len(content) + 10, "/big.png": 10**9}.get(self.path, len(content))
-        self.send_response(200)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(bytes(3000) if self.path == "/big.png" else content)
-
-    def log_message(self, *args: object) -> None:
-        pass
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Web(encoded(Image.new("RGB", (7, 5), "red")), "photo.png")
+    yield server
+    server.stop()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+def test_url_is_fetched(web: Web) -> None:
+    assert open_image(web.url).size == (7, 5)
+    web.faults = [redirect(f"{web.url}?elsewhere")]
+    assert open_image(web.url).size == (7, 5)
 
 
-def test_url_is_fetched_within_bounds(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert open_image(f"{server}/good.png").size == (7, 5)
-    with pytest.raises(ImageError, match="answered 404"):
-        open_image(f"{server}/missing.png")
-    with pytest.raises(ImageError, match="broke off"):
-        open_image(f"{server}/short.png")
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2000)
-    with pytest.raises(ImageError, match="larger than"):
-        open_image(f"{server}/big.png")
-    with pytest.raises(ImageError, match="cannot be reached"):
-        open_image("http://127.0.0.1:1/x.png")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (status(404), "the server answered 404 Not Found"),
+        (hang_up_after(20), "the connection broke off"),
+        (endless, "is larger than 2 MB"),
+        (silent, "the server was silent for 0.2 s"),
+        (slowly, "took longer than 0.6 s"),
+        (redirect("file:///etc/passwd"), "redirects to where"),
+    ],
+)
+def test_url_is_fetched_within_bounds(
+    fault: Fault, reason: str, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == slowly:
+        web.content = bytes(1_000_000)
+    web.faults = [fault]
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2_000_000)
+    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", 0.6)
+    with pytest.raises(ImageError, match=reason) as caught:
+        open_image(web.url)
+    assert caught.value.source == web.url
 
 
-def test_a_slow_server_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", -1.0)
-    monkeypatch.setattr(
-        decode.urllib.request,
-        "urlopen",
-        lambda request, timeout: __import__("contextlib").closing(
-            io.BufferedReader(io.BytesIO(b"xx"))
-        ),
-    )
-    with pytest.raises(ImageError, match="took longer"):
-        open_image(f"{server}/good.png")
+def test_url_of_no_server() -> None:
+    with pytest.raises(ImageError, match=r"cannot be reached \(Connection refused\)"):
+        open_image(f"http://127.0.0.1:{closed_port()}/x.png")
+
+
+def test_suffixes_are_those_of_the_formats_that_are_opened() -> None:
+    Image.init()
+    of_pillow = {suffix for suffix, kind in Image.EXTENSION.items() if kind in decode._FORMATS}
+    assert of_pillow - {".pfm"} <= decode.SUFFIXES  # floats, which are refused
+    others = decode.SUFFIXES - of_pillow
+    assert others == {".heic", ".heif", ".hif", ".jif", ".jfi"}

@@ -31,7 +31,7 @@ def test_description_survives_both_files(mode: str) -> None:
     "wrong",
     [{"do_resize": False}, {"resample": 0}, {"rescale_factor": 1.0}, {"size": {"longest_edge": 5}}],
 )
-def test_a_foreign_processor_that_we_cannot_be_is_named(wrong: dict[str, object]) -> None:
+def test_an_unsupported_processor_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ModelError, match=next(iter(wrong))):
         ImageSpec.from_preprocessor_config(ImageSpec(32).to_preprocessor_config() | wrong)
 
@@ -39,6 +39,6 @@ def test_a_foreign_processor_that_we_cannot_be_is_named(wrong: dict[str, object]
 @pytest.mark.parametrize(
     "wrong", [{"resize_mode": "cut"}, {"size": 0}, {"resize_size": 8}, {"interpolation": "area"}]
 )
-def test_impossible_specs_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_specs_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ImageSpec(**({"size": 32} | wrong))

@@ -1,127 +1,20 @@
 from __future__ import annotations
 
 import io
-import logging
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from foodvision.data import Dataset, load_dataset
+from foodvision.data import load_dataset
 from foodvision.errors import DataError
 from foodvision.images import open_image
+from tests.data.folders import counts
 
 SMALL = Image.new("RGB", (4, 4), "red")
-
-
-def make(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        SMALL.save(path)
-    return root
-
-
-def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    return {split: images.counts() for split, images in dataset.splits.items()}
-
-
-def test_split_folders(tmp_path: Path) -> None:
-    make(tmp_path, "train/b/1.png", "train/b/2.png", "train/a/1.png", "train/a/2.JPG")
-    make(tmp_path, "valid/a/1.png", "valid/b/1.png", "test/b/1.png", "test/a/1.png")
-    dataset = load_dataset(tmp_path)
-    assert dataset.classes == ("a", "b")
-    assert counts(dataset) == {
-        "train": {"a": 2, "b": 2},
-        "validation": {"a": 1, "b": 1},
-        "test": {"a": 1, "b": 1},
-    }
-    example = dataset.splits["test"][1]
-    assert (example.source, example.label, example.name) == (
-        tmp_path / "test/b/1.png",
-        1,
-        "test/b/1.png",
-    )
-
-
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
-def test_train_and_validation_only_holds_validation_out(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png")
-    make(tmp_path, f"{name}/a/3.png", f"{name}/b/3.png")
-    assert set(load_dataset(tmp_path).splits) == {"train", "test"}
-    assert "validation is held out as the test" in caplog.text
-
-
-def test_flat_folder_with_what_lies_around(tmp_path: Path) -> None:
-    make(tmp_path, "a/1.png", "a/deep/2.png", "b/1.webp", "b/2.png")
-    make(tmp_path, ".ipynb_checkpoints/1.png", "__MACOSX/1.png", "a/.hidden.png", "a/.t/1.png")
-    (tmp_path / "a" / "notes.txt").write_text("not an image")
-    (tmp_path / "readme.md").write_text("nor this")
-    assert counts(load_dataset(tmp_path)) == {"all": {"a": 2, "b": 2}}
-
-
-@pytest.mark.parametrize(
-    ("names", "reason"),
-    [
-        ((), "no class folders with images"),
-        (("1.png", "2.png"), "put each class in a folder of its own"),
-        (("a/1.png", "a/2.png"), "one class"),
-        (("train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"), "both val and valid"),
-        (("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"), "class c is in test"),
-    ],
-)
-def test_layouts_that_make_no_sense(names: tuple[str, ...], reason: str, tmp_path: Path) -> None:
-    make(tmp_path, *names)
-    with pytest.raises(DataError, match=reason):
-        load_dataset(tmp_path)
-
-
-def test_empty_class_folder_is_named(tmp_path: Path) -> None:
-    make(tmp_path, "a/1.png", "b/1.png")
-    (tmp_path / "c").mkdir()
-    with pytest.raises(DataError, match="c: no images"):
-        load_dataset(tmp_path)
-
-
-def test_missing_class_and_single_image_are_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png")
-    load_dataset(tmp_path)
-    assert "class b has no image in test" in caplog.text
-    assert "class b has only one image" in caplog.text
-
-
-def test_other_folders_beside_the_splits_are_said_to_be_ignored(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    make(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png", "old/a/1.png")
-    load_dataset(tmp_path)
-    assert "ignored: old" in caplog.text
-
-
-def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
-        load_dataset(tmp_path / "no")
-
-
-def test_classes_travel_by_name(tmp_path: Path) -> None:
-    make(tmp_path, "10/1.png", "10/2.png", "2/1.png", "2/2.png", "2/3.png")
-    images = load_dataset(tmp_path).splits["all"]
-    relabelled = images.relabelled(("2", "10", "x"))
-    assert relabelled.counts() == {"2": 3, "10": 2, "x": 0}
-    assert {example.source.parent.name: example.label for example in relabelled} == {
-        "2": 0,
-        "10": 1,
-    }
-    with pytest.raises(DataError, match="class 2 is not among the model's: 10"):
-        images.relabelled(("10",))
 
 
 def rows(labels: list[int | None]) -> datasets.Dataset:
@@ -195,7 +88,7 @@ def test_parquet_rows_without_a_label_and_damaged_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, datasets.Dataset]:
-    """What the Hub sends, whichever data set is asked for."""
+    """What the Hub sends, whichever dataset is requested."""
     splits: dict[str, datasets.Dataset] = {}
     monkeypatch.setattr(datasets, "load_dataset", lambda **_: datasets.DatasetDict(splits))
     return splits
@@ -268,43 +161,3 @@ def test_hub_that_cannot_be_reached_is_one_line() -> None:
     with pytest.raises(DataError, match=r"hub:nobody/nothing: cannot be read \(.+\)") as caught:
         load_dataset("hub:nobody/nothing")
     assert "\n" not in str(caught.value)
-
-
-def test_listing_reads_no_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "broken.jpg").write_text("I am a text.")
-    with caplog.at_level(logging.ERROR):
-        assert len(load_dataset(tmp_path).splits["all"]) == 2
-
-
-def test_drawn_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from foodvision.data import sources
-
-    made = []
-
-    def write(out: Path, on_progress: object) -> None:
-        made.append(out)
-        make(out, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sources, "write_drawn", write)
-    assert load_dataset("drawn").classes == load_dataset("drawn").classes == ("a", "b")
-    assert made == [tmp_path / "foodvision" / "drawn"]
-    assert isinstance(load_dataset("drawn").splits["train"].labels, np.ndarray)
-
-
-def test_fewer_classes_by_name(patterns: Path) -> None:
-    dataset = load_dataset(patterns)
-    first, second, third = dataset.classes
-    for restricted in (dataset.restricted([third, first]), dataset.restricted([], [second])):
-        assert restricted.classes == (first, third)
-        assert list(restricted.splits) == list(dataset.splits)
-        train = restricted.splits["train"]
-        assert train.counts() == {first: 30, third: 30}
-        assert {(e.name.split("/")[1], train.classes[e.label]) for e in train} == {
-            (first, first),
-            (third, third),
-        }
-    with pytest.raises(DataError, match=f"no class '{first}x'; did you mean '{first}'"):
-        dataset.restricted([], [first + "x"])

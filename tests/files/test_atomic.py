@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foodvision.files.atomic import cannot_write, new_folder, replacing
+
+
+def interrupted(path: Path) -> None:
+    path.write_text("half")
+    raise KeyboardInterrupt
+
+
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for text in ("old", "new"):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    assert path.read_text() == "new"
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        interrupted(temporary)
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_completely_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "data" / "mini"
+    with pytest.raises(KeyboardInterrupt), new_folder(out) as folder:
+        interrupted(folder / "half.jpg")
+    assert list(out.parent.iterdir()) == []
+    with new_folder(out) as folder:
+        (folder / "whole.jpg").touch()
+        assert not out.exists()
+    assert list(out.parent.iterdir()) == [out]
+    assert out.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(OSError, match="not empty"), new_folder(out):
+        pass
+    assert [path.name for path in out.iterdir()] == ["whole.jpg"]
+
+
+def test_the_message_has_the_reason_of_the_system() -> None:
+    error = OSError(28, "No space left on device")
+    assert cannot_write(Path("x"), error) == "x: cannot be written (No space left on device)"
