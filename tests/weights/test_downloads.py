@@ -23,7 +23,7 @@ from foodvision.weights.source import load_pretrained
 from tests.files.web import Web, closed_port, hang_up_after, wrong_bytes
 from tests.models.test_library import assert_same_logits, theirs
 from tests.weights.hub import Hub
-from tests.weights.test_weights import assert_same, torchvision_state, vit
+from tests.weights.test_source import assert_same, torchvision_state, vit
 
 SOURCE = "torchvision:vit_b_32/IMAGENET1K_V1"
 
