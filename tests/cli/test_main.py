@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier import info
 from tests.cli.conftest import Result
 
 
@@ -126,7 +126,7 @@ def test_the_likely_mistakes_are_one_clear_line(
 def test_a_bug_is_one_line_too_and_debug_shows_it(
     run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Classifier, "describe", lambda self: 1 / 0)
+    monkeypatch.setattr(info, "describe", lambda model: 1 / 0)
     result = run("info", model)
     assert result.code == 1
     assert result.err.strip() == (
@@ -150,10 +150,10 @@ def test_a_bug_is_one_line_too_and_debug_shows_it(
 def test_out_of_memory_says_what_to_do(
     error: Exception, run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def describe(self: Classifier) -> str:
+    def describe(model: str) -> str:
         raise error
 
-    monkeypatch.setattr(Classifier, "describe", describe)
+    monkeypatch.setattr(info, "describe", describe)
     result = run("info", model)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1

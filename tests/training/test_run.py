@@ -227,7 +227,7 @@ def test_some_classes_and_a_share_of_the_images(
     assert 15 < result.classifier.info.data.train < 40
     report = evaluate(result.classifier, patterns)
     assert report.n == 20
-    assert "trained on 2 of 3 classes: only their images" in caplog.text
+    assert "trained on 2 of 3 classes: only images of these are scored" in caplog.text
     validation = evaluate(result.classifier, patterns, "validation")
     assert validation.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
     with pytest.raises(FoodvisionError, match=r"fraction is 0.5 in the run"):
