@@ -7,10 +7,12 @@ head alone on features that are computed once.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from rich.console import Console
@@ -93,7 +95,7 @@ def fit_network(run: Run) -> Fitted:
                 if accelerator.is_main_process and (epoch or asked or due):
                     with folder.writing():
                         # First the model, then the checkpoint that takes it for saved.
-                        if epoch and epoch.log_loss == _lowest(history):
+                        if epoch and epoch.log_loss == best_of(history).log_loss:
                             run.export(training.result).save(folder.path)
                         epochs = [past.to_dict() for past in history]
                         folder.checkpoints.save(
@@ -113,7 +115,7 @@ def fit_network(run: Run) -> Fitted:
                 if _stale(history, recipe.patience):
                     break
     accelerator.wait_for_everyone()
-    if _lowest(history) == float("inf"):
+    if math.isnan(best_of(history).log_loss):
         raise FoodvisionError(
             "the validation log loss was not a number in any epoch; lower learning_rate"
         )
@@ -153,24 +155,17 @@ def fit_probe(run: Run) -> Fitted:
     return Fitted(run.export(network).to(accelerator.device.type), head.tried, head.metrics)
 
 
-def best_of(history: Iterable[Epoch] | Iterable[PenaltyFit]) -> Epoch | PenaltyFit:
-    """The one with the lowest validation log loss; one that is not a number is never the best."""
-    return min([*history], key=lambda past: (past.log_loss != past.log_loss, past.log_loss))
+Past = TypeVar("Past", Epoch, PenaltyFit)
 
 
-def _lowest(history: list[Epoch]) -> float:
-    return min(
-        (past.log_loss for past in history if past.log_loss == past.log_loss), default=float("inf")
-    )
+def best_of(history: list[Past]) -> Past:
+    """The entry with the lowest validation log loss; NaN is the best only if all are NaN."""
+    return min(history, key=lambda past: (math.isnan(past.log_loss), past.log_loss))
 
 
 def _stale(history: list[Epoch], patience: int) -> bool:
     """Whether the recipe's patience is at its end."""
-    if not patience or not history:
-        return False
-    best = best_of(history)
-    assert isinstance(best, Epoch)
-    return len(history) - best.epoch >= patience
+    return bool(patience and history) and len(history) - best_of(history).epoch >= patience
 
 
 def _timed(training: Training) -> Iterator[Epoch | None]:
