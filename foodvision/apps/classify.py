@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from foodvision import drawings
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import list_names
 from foodvision.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _title(classes: tuple[str, ...]) -> str:
 
 
 def _description(classifier: Classifier) -> str:
-    kind, classes = classifier.network.config.kind, ", ".join(classifier.classes)
+    kind, classes = classifier.network.config.kind, list_names(classifier.classes)
     text = f"Answers come from {kind}. It knows only these classes: {classes}"
     if metrics := classifier.info.metrics:
         text += (

@@ -61,7 +61,11 @@ def decide_precision(precision: Precision, device: torch.device) -> Precision:
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """Run networks in this precision; their heads stay in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    # Without the cache of cast weights: it is emptied when the outermost autocast ends, so in a
+    # caller's own autocast it would keep weights that later steps have changed.
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+    )
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:
@@ -77,9 +81,9 @@ def _seconds_of_product(dtype: torch.dtype) -> float:
 def keep_freed_memory() -> None:
     """Let this process reuse freed memory instead of giving it back to the system.
 
-    glibc maps every large tensor anew and returns it when it is freed, so that each step of a
-    training run has the system clear gigabytes: a tenth of the time on two cores. Other systems'
-    allocators are left as they are.
+    glibc maps memory for every large tensor and returns it when it is freed, so in each training
+    step the system clears gigabytes: a tenth of the time on two cores. The allocators of other
+    systems are not changed.
     """
     if not sys.platform.startswith("linux"):
         return

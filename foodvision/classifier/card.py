@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import SHOWN_CLASSES, Measured, ModelInfo
+from foodvision.classifier.info import Measured, ModelInfo, list_names
+
+FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision"}
+"""The tag of each family of networks."""
 
 _CODE = """\
 ```python
@@ -28,7 +31,7 @@ transformers cannot express this network, so the weights have foodvision's own n
 
 
 def model_card(
-    info: ModelInfo, classes: Sequence[str], description: str, in_transformers: bool
+    info: ModelInfo, classes: Sequence[str], description: str, family: str, in_transformers: bool
 ) -> str:
     """The model card's text.
 
@@ -36,22 +39,20 @@ def model_card(
         info: what is known of the model.
         classes: names, in the order of the logits.
         description: of the network, as a noun phrase without an article.
+        family: of the network: vit, or torchvision.
         in_transformers: whether transformers reads the folder as well.
 
     """
     front_matter = ModelCardData(
         library_name="transformers" if in_transformers else "foodvision",
         pipeline_tag="image-classification",
-        tags=["image-classification", "foodvision"],
+        tags=[FAMILIES[family], "image-classification", "foodvision"],
     )
-    shown = ", ".join(classes[:SHOWN_CLASSES])
-    if more := classes[SHOWN_CLASSES:]:
-        shown += f" and {len(more):,} more"
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
             f"# {' or '.join(classes) if len(classes) < 4 else f'{len(classes)} classes'}?\n",
-            f"An image classifier for {len(classes)} classes: {shown}.\n",
+            f"An image classifier for {len(classes)} classes: {list_names(classes)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{_measured(info.metrics)}",
             f"## Trained on\n\n{_trained_on(info)}",

@@ -7,7 +7,6 @@ pickled, and loading it runs no code from a file.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from foodvision.classifier.card import model_card
 from foodvision.classifier.info import KEY, ModelInfo
 from foodvision.classifier.predict import Prediction, answer, name_of
 from foodvision.errors import ImageError, ModelError
-from foodvision.files.atomic import replacing
+from foodvision.files.atomic import replacing, write_json
 from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
@@ -88,8 +87,9 @@ class Classifier:
 
         """
         pixels = prepare(open_pixels(source, self.spec), self.spec)
-        logits = self.network(pixels[None].to(self.device))[0].float().cpu().numpy()
-        return answer(name_of(source), logits, self.classes)
+        with autocast("float32", self.device):  # whatever the caller's is
+            logits = self.network(pixels[None].to(self.device))[0]
+        return answer(name_of(source), logits.float().cpu().numpy(), self.classes)
 
     def predict_many(
         self, sources: Iterable[ImageSource], batch_size: int = 32
@@ -147,12 +147,13 @@ class Classifier:
         }
         with replacing(folder / WEIGHTS) as path:
             save_file(tensors, path, metadata={"format": "pt"})
-        _write_json(folder / CONFIG, config)
-        _write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
+        write_json(folder / CONFIG, config)
+        write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
         card = model_card(
             self.info,
             self.classes,
             self.network.config.description,
+            self.network.config.family,
             in_transformers=config["model_type"] != KEY,
         )
         with replacing(folder / CARD) as path:
@@ -180,9 +181,3 @@ class Classifier:
             return cls(loaded.network, loaded.spec, loaded.classes, info).to(device)
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")

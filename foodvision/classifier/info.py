@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,10 @@ def describe(model: str | Path) -> str:
         parameters = info.parameters or _count_parameters(folder / WEIGHTS)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error
-    shown = ", ".join(classes[:SHOWN_CLASSES])
-    more = len(classes) - SHOWN_CLASSES
     lines = [
         f"network    {network}; {parameters:,} parameters",
         f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
-        f"classes    {len(classes)}: {shown}" + (f" and {more:,} more" if more > 0 else ""),
+        f"classes    {len(classes)}: {list_names(classes)}",
     ]
     if info.data:
         lines.append(f"training   {info.data.train:,} images of {info.data.name}, {info.training}")
@@ -138,6 +137,12 @@ def describe(model: str | Path) -> str:
         )
     lines.append(f"calibrated {'yes' if info.calibration else 'no'}")
     return "\n".join(lines)
+
+
+def list_names(classes: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = len(classes) - SHOWN_CLASSES
+    return ", ".join(classes[:SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _count_parameters(path: Path) -> int:

@@ -1,12 +1,13 @@
 """The devices and processes of one run, whatever else this Python process has done before.
 
 Accelerate and torch keep some settings per process: the first `Accelerator` decides the device and
-precision of all later ones, and a caller may have turned gradients off or changed the default
-dtype. A run has its own, and leaves the caller's as they were.
+precision of all later ones, and a caller may have turned gradients off, autocast on, or changed the
+default dtype. A run has its own, and leaves the caller's as they were.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from foodvision.errors import RecipeError
 from foodvision.training.recipe import Recipe
 
+_ONE_RUN = threading.Lock()
+"""Runs of several threads wait for each other: they would share random generators and state."""
+
 
 @contextmanager
 def run_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Iterator[Accelerator]:
@@ -27,28 +31,36 @@ def run_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Itera
         RecipeError: if the batch cannot be divided among the processes.
 
     """
+    with _ONE_RUN, _own_state(device.type):
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            gradient_accumulation_steps=recipe.accumulate,
+            log_with=list(recipe.trackers) or None,
+            project_dir=folder,
+            mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
+        )
+        if recipe.batch_size % accelerator.num_processes:
+            raise RecipeError(
+                f"batch_size = {recipe.batch_size}: make it a multiple of the "
+                f"{accelerator.num_processes} processes, which share each batch"
+            )
+        yield accelerator
+
+
+@contextmanager
+def _own_state(device: str) -> Iterator[None]:
     shared = [state._shared_state for state in (AcceleratorState, PartialState, GradientState)]
     before, dtype = [dict(state) for state in shared], torch.get_default_dtype()
+    autocast = torch.is_autocast_enabled(device)
     for state in shared:
         state.clear()
     torch.set_default_dtype(torch.float32)
+    torch.set_autocast_enabled(device, False)
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            accelerator = Accelerator(
-                cpu=device.type == "cpu",
-                gradient_accumulation_steps=recipe.accumulate,
-                log_with=list(recipe.trackers) or None,
-                project_dir=folder,
-                # `accelerate launch` may say otherwise; autocast is the loop's.
-                mixed_precision="no",
-            )
-            if recipe.batch_size % accelerator.num_processes:
-                raise RecipeError(
-                    f"batch_size = {recipe.batch_size}: make it a multiple of the "
-                    f"{accelerator.num_processes} processes, which share each batch"
-                )
-            yield accelerator
+            yield
     finally:
+        torch.set_autocast_enabled(device, autocast)
         torch.set_default_dtype(dtype)
         for state, content in zip(shared, before, strict=True):
             state.clear()

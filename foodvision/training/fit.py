@@ -178,7 +178,10 @@ def _timed(training: Training) -> Iterator[Epoch | None]:
         elif not said and (epoch or time.monotonic() - started > TIMED_SECONDS):
             seconds = (time.monotonic() - started) / (training.step - first)
             left = seconds * (training.total_steps - training.step)
-            log.info("about %s left", f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} minutes")
+            if left:
+                log.info(
+                    "about %s left", f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} minutes"
+                )
             said = True
         yield epoch
 

@@ -117,7 +117,7 @@ def how_trained(recipe: Recipe) -> str:
     """From which weights, which layers and how long, in a few words."""
     parts = []
     if recipe.weights:
-        # Of a file or folder the name alone: where it lies is nobody's concern.
+        # Only the name of a file or folder: its path is private.
         name = recipe.weights if ":" in recipe.weights else Path(recipe.weights).name
         parts.append(f"starting from {name}")
     if recipe.trains_head_alone:

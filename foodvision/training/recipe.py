@@ -6,6 +6,7 @@ into the model, so that a run can be read and repeated.
 
 from __future__ import annotations
 
+import tomllib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -34,17 +35,20 @@ PROBE_SETTINGS = {
 
 
 def _split(value: Any) -> Any:
-    """Names separated by commas, as the command line has them; a TOML list as well."""
+    """Names separated by commas, as the command line has them; or a TOML list."""
     if not isinstance(value, str):
         return value
-    names = (name.strip(" \"'") for name in value.strip("[] ").split(","))
-    return tuple(name for name in names if name)
+    if value.startswith("["):
+        return tomllib.loads(f"names = {value}")["names"]
+    return tuple(name for text in value.split(",") if (name := text.strip()))
 
 
 class Recipe(BaseModel):
     """All settings of a training run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     method: Literal["scratch", "finetune", "probe"]
     """Train from scratch; train pretrained weights further, epoch by epoch; or fit the head alone
@@ -58,7 +62,7 @@ class Recipe(BaseModel):
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
     vit_ti, or that of the weights, which must match."""
-    patch_size: int | None = None
+    patch_size: int | None = Field(None, gt=0)
     """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or that of the weights."""
     image_size: int | None = Field(None, gt=0)
     """Pixels of the input's side, a multiple of patch_size. 64, or that of the weights; with

@@ -21,6 +21,7 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Measured
 from foodvision.data import load_dataset
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
+from foodvision.files.atomic import write_json
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.plots import plot_curves
 from foodvision.probing.head import PenaltyFit
@@ -111,11 +112,13 @@ def train_with(
     command = ["foodvision", "train", str(data), "--out", str(folder.path), "--resume"]
     command += ["--device", device] if device != "auto" else []
     resume_command = f"resume with: {shlex.join(command)}"
+    if not resume:
+        folder.check_free()  # before anything is written there, the lock included
     try:
         with run_accelerator(target, chosen, folder.path) as accelerator:
             chosen = _decided(chosen, target)
             with accelerator.main_process_first():  # the others find what it has downloaded
-                start = starting_point(chosen, dataset.classes)
+                start = starting_point(chosen, dataset.classes, accelerator.num_processes)
             with folder.locked() if accelerator.is_main_process else nullcontext():
                 if accelerator.is_main_process and resume:
                     folder.check_start(start.sha256)
@@ -164,7 +167,7 @@ def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
     if run.accelerator.is_main_process:
         with folder.writing():
             classifier.save(folder.path)
-            folder.write_json("metrics.json", metrics.to_dict())
+            write_json(folder.path / "metrics.json", metrics.to_dict())
             rows = [past.to_dict() for past in fitted.history]
             folder.write_history(rows)
             if not probe:

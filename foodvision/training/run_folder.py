@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
-from foodvision.files.atomic import cannot_write, replacing
+from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.training.checkpoint import Checkpoints
 from foodvision.training.recipe import Recipe
 
@@ -34,8 +34,11 @@ def find_run(runs: Path, name: str, usual: Path) -> Path:
         FoodvisionError: naming the runs, if there are several.
 
     """
-    folders = [RunFolder(path.parent) for path in sorted(runs.glob(f"*/{RECIPE}"))]
-    found = [folder.path for folder in folders if folder.begun()["data"] == name]
+    found = []
+    for path in sorted(runs.glob(f"*/{RECIPE}")):
+        with suppress(FoodvisionError):  # a damaged run cannot be resumed anyway
+            if RunFolder(path.parent).begun()["data"] == name:
+                found.append(path.parent)
     if len(found) > 1:
         names = ", ".join(map(str, found))
         raise FoodvisionError(f"several runs of {name}: {names}; say which with --out")
@@ -53,8 +56,22 @@ class RunFolder:
         """Whether there is a run that can be resumed."""
         return (self.path / RECIPE).exists()
 
+    def check_free(self) -> None:
+        """Make sure that nothing else is here.
+
+        Raises:
+            FoodvisionError: if the folder holds a run, or anything that is not hidden.
+
+        """
+        if self.exists():
+            raise FoodvisionError(
+                f"{self.path}: holds a run; continue it with --resume, or choose another --out"
+            )
+        if self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
+            raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
+
     def claim(self, data: str, recipe: Recipe, start: str | None) -> None:
-        """Begin a new run here, or refuse to, before any work is done; the folder is locked.
+        """Begin a new run here, before any work is done; the folder is locked.
 
         Args:
             data: name of the dataset.
@@ -62,18 +79,13 @@ class RunFolder:
             start: see `foodvision.training.start.Start.sha256`.
 
         Raises:
-            FoodvisionError: if something else is there, or it cannot be written.
+            FoodvisionError: as `check_free`, or if it cannot be written.
 
         """
+        self.check_free()
         try:
-            if self.exists():
-                raise FoodvisionError(
-                    f"{self.path}: holds a run; continue it with --resume, or choose another --out"
-                )
-            if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
             begun = {"data": data, "start": start, "recipe": recipe.model_dump(mode="json")}
-            self.write_json(RECIPE, begun)
+            write_json(self.path / RECIPE, begun)
         except OSError as error:
             raise FoodvisionError(
                 f"{cannot_write(self.path, error)}; choose another --out"
@@ -200,8 +212,3 @@ class RunFolder:
         """Write one line per epoch: all of them, because the file may be ahead of a resumed run."""
         with replacing(self.path / HISTORY) as temporary:
             temporary.write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs), "utf-8")
-
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write plain types as one JSON file."""
-        with replacing(self.path / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -30,7 +30,7 @@ class Start(NamedTuple):
     """Of the pretrained weights and their description; None when trained from scratch."""
 
 
-def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
+def starting_point(recipe: Recipe, classes: tuple[str, ...], num_processes: int = 1) -> Start:
     """The network of the recipe's weights, or a new one with seeded random weights.
 
     Pretrained weights keep their head if it has exactly these classes (LP-FT, arXiv 2202.10054)
@@ -57,7 +57,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     spec = pretrained.spec
     if recipe.reduced_decode is not None:
         spec = replace(spec, reduced_decode=recipe.reduced_decode)
-    _check(pretrained.network, recipe)
+    _check(pretrained.network, recipe, recipe.batch_size // num_processes)
     network = _regularised(pretrained.network, recipe)
     if recipe.trains_head_alone:
         for stage in network.stages():
@@ -66,7 +66,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     return Start(network, spec, sha256_of(checkpoint.tensors, description))
 
 
-def _check(network: Network, recipe: Recipe) -> None:
+def _check(network: Network, recipe: Recipe, images_per_device: int) -> None:
     """Raise RecipeError if the network is not the one the recipe names, or cannot be trained so."""
     if recipe.network and not network.config.is_named(recipe.network):
         raise RecipeError(
@@ -78,9 +78,10 @@ def _check(network: Network, recipe: Recipe) -> None:
             "optimizer = 'muon' is for the matrices of a ViT's blocks: choose 'adamw'"
         )
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    if norms and not recipe.trains_head_alone and recipe.batch_size == 1:
+    if norms and not recipe.trains_head_alone and images_per_device == 1:
         raise RecipeError(
-            "batch_size = 1: this network's batch normalisation needs two images or more"
+            f"batch_size = {recipe.batch_size}: this network's batch normalisation needs two images "
+            "or more on each device"
         )
 
 

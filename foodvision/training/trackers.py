@@ -55,9 +55,8 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
     try:
         yield track
     finally:
-        for (
-            tracker
-        ) in accelerator.trackers:  # not end_training, which also ends the other processes
+        # Not end_training, which also ends the other processes.
+        for tracker in accelerator.trackers:
             tracker.finish()
 
 
