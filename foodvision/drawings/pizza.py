@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from foodvision.drawings.colours import mix, ramp
 from foodvision.drawings.outlines import Array, Shape, blob, box, disc, leaf, mushroom, strip
-from foodvision.drawings.scene import Point, Scene
+from foodvision.drawings.scene import Point, Scene, mix, ramp
 
 
 def serve_pizza(scene: Scene, at: Point, size: float) -> None:
