@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -177,13 +176,15 @@ def _digest(path: Path, hash_name: str) -> str:
     return digest.hexdigest()
 
 
+@dataclass
 class _Transfer:
     """The tries at one file; `part` collects what they bring."""
 
-    def __init__(self, file: RemoteFile, part: Path, by_hand: Path) -> None:
-        self.file, self.part, self.by_hand = file, part, by_hand
-        self.reached = False  # has the server answered at all?
-        self.etag = ""  # the version that `part` is of, as far as this run knows
+    file: RemoteFile
+    part: Path
+    by_hand: Path
+    reached: bool = False  # has the server answered at all?
+    etag: str = ""  # the version that `part` is of, as far as this run knows
 
     def run(self) -> None:
         """Try until `part` is complete."""
@@ -202,8 +203,7 @@ class _Transfer:
                         raise self.failed(str(error)) from error
                     self.reached = True
                     if pause is None:
-                        size = _size(self.part)
-                        kept = f" ({_amount(size)} are kept)" if size else ""
+                        kept = f" ({_amount(size)} are kept)" if (size := _size(self.part)) else ""
                         tries = len(PAUSES) + 1
                         raise self.failed(f"{error}, {tries} times{kept}") from error
                     bar.update(task, info=f"{error}; next try in {pause:.0f} s")
@@ -221,8 +221,7 @@ class _Transfer:
         with response:
             self.reached = True
             if response.status == http.client.PARTIAL_CONTENT:
-                content_range = response.headers.get("Content-Range", "")
-                if not re.match(rf"bytes {size}-", content_range):
+                if not response.headers.get("Content-Range", "").startswith(f"bytes {size}-"):
                     self.part.unlink(missing_ok=True)
                     raise WebError("the server sent another part than was asked for", True)
             else:
@@ -246,11 +245,9 @@ class _Transfer:
 
     def ask(self, size: int) -> http.client.HTTPResponse | None:
         """The response to a request for everything after `size` bytes; None if that is nothing."""
-        headers = {}
-        if size:
-            headers["Range"] = f"bytes={size}-"
-            if self.etag.startswith('"'):  # a weak one does not promise the same bytes
-                headers["If-Range"] = self.etag
+        headers = {"Range": f"bytes={size}-"} if size else {}
+        if size and self.etag.startswith('"'):  # a weak one does not promise the same bytes
+            headers["If-Range"] = self.etag
         try:
             return open_url(self.file.url, TIMEOUT, headers)
         except WebError as error:
