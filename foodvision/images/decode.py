@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +45,7 @@ SUFFIXES = {
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
-_BAND = 1 << 18  # pixels whose conversion stays in the processor's cache
+_BAND = 1 << 18  # pixels
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 # Pillow warns either of something harmless (damaged EXIF) or of what is an error here (a bomb).
@@ -105,11 +107,23 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
+def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in horizontal bands that fit into the processor's cache, each with its top row."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
 def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if isinstance(source, str) and is_url(source):
-        return io.BytesIO(_download(source))
+        from foodvision.files.web import WebError, read_url
+
+        try:
+            return io.BytesIO(read_url(source, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS))
+        except WebError as error:
+            raise ImageError(name, str(error)) from error
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_dir():
@@ -125,15 +139,6 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
     raise TypeError(f"open_image takes a path, URL, bytes, file or PIL image, not {type(source)}")
 
 
-def _download(url: str) -> bytes:
-    from foodvision.files.web import WebError, read_url
-
-    try:
-        return read_url(url, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS)
-    except WebError as error:
-        raise ImageError(url, str(error)) from error
-
-
 def _identify(file: BinaryIO, name: str) -> Image.Image:
     header = file.read(12)
     file.seek(0)
@@ -141,7 +146,11 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(name, "the file is empty")
     formats = _FORMATS
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
-        _register_heif(name)
+        if not find_spec("pillow_heif"):
+            raise ImageError(name, "HEIC images need an extra: pip install 'foodvision[data]'")
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
         formats = ["HEIF"]
     try:
         return Image.open(file, formats=formats)
@@ -149,14 +158,6 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(
             name, "not an image that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC)"
         ) from error
-
-
-def _register_heif(name: str) -> None:
-    if not find_spec("pillow_heif"):
-        raise ImageError(name, "HEIC images need an extra: pip install 'foodvision[data]'")
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
 
 
 def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
@@ -184,10 +185,8 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if plain and not (profile and _srgb_transform(profile, "RGB")):
         return image
     # Band by band, because intermediates take up to 16 bytes per pixel.
-    rows = max(1, _BAND // image.width)
     converted = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for top, band in bands(image):
         converted.paste(_band_to_srgb(band, profile), (0, top))
     return converted
 
@@ -199,8 +198,7 @@ def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
-        image = image.convert("RGB")
-    elif image.mode == "P":
+    if image.mode in ("P", "RGBA"):
         image = image.convert("RGB")
     transform = _srgb_transform(profile, image.mode) if profile else None
     # applyTransform returns None only when it works in place.
@@ -213,14 +211,11 @@ def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image, in_place: bool = False) -> Image.Image:
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image
-        if not in_place:
-            return ImageOps.exif_transpose(image)
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # damaged EXIF does not make the pixels unusable
-        pass
+    with suppress(Exception):  # damaged EXIF does not make the pixels unusable
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            if not in_place:
+                return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
