@@ -88,19 +88,15 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
         raise DataError(f"{out}: {state}; choose another folder")
     try:
         if name == "drawn":
-            _draw(out)
+            with progress_bar() as bar:
+                task = bar.add_task("drawing", total=None, unit="images", info="")
+                write_drawn(out, on_progress=lambda n, of: bar.update(task, completed=n, total=of))
         elif source:
             cut_mini(load_dataset(source), out, SHARES[name], seed)
         else:
             get_food101(name, out)
     except OSError as error:
         raise DataError(cannot_write(out, error)) from error
-
-
-def _draw(out: Path) -> None:
-    with progress_bar() as bar:
-        task = bar.add_task("drawing", total=None, unit="images", info="")
-        write_drawn(out, on_progress=lambda n, total: bar.update(task, completed=n, total=total))
 
 
 def _cached(name: str) -> Path:

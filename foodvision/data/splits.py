@@ -136,14 +136,13 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
     """
     if dataset.root is None or FLAT not in dataset.splits:
         raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
-    inventory = take_inventory(dataset.splits[FLAT])
+    images = dataset.splits[FLAT]
+    inventory = take_inventory(images)
     assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, fractions)
     path = dataset.root / SPLIT_CSV
     # An image that cannot be opened is listed too: training will report it.
-    split_of = dict(
-        zip(inventory.images.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
-    )
-    images = dataset.splits[FLAT]
+    found = zip(inventory.images.names(), inventory.sha256, assigned, strict=True)
+    split_of = {name: (digest, split) for name, digest, split in found}
     rows = [
         (name, int(label), *split_of.get(name, ("", "train")))
         for name, label in zip(images.names(), images.labels, strict=True)

@@ -193,9 +193,8 @@ def _drop_clutter(scene: Scene) -> None:
         for _ in range(3):
             x, y = rng.normal(0, 5, 2)
             spot = scene.near(at, x, y, turn)
-            scene.lay(
-                leaf(7, 3), spot, 7, scene.pick("herb pesto avocado plum"), rng.uniform(0, 6.3)
-            )
+            green = scene.pick("herb pesto avocado plum")
+            scene.lay(leaf(7, 3), spot, 7, green, rng.uniform(0, 6.3))
     else:  # a napkin
         scene.lay(box(20, 16, 1), at, 26, colour, turn, 1)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -190,13 +191,9 @@ class _Transfer:
         """Try until `part` is complete."""
         with progress_bar("bytes") as bar:
             task = bar.add_task(self.file.name, total=None, info="")
-
-            def show(completed: int, total: int | None) -> None:
-                bar.update(task, completed=completed, total=total, info="")
-
             for pause in (*PAUSES, None):
                 try:
-                    return self.receive(show)
+                    return self.receive(partial(bar.update, task, info=""))
                 except WebError as error:
                     # If no try has reached the server, there is most likely no network.
                     if not error.temporary or not (self.reached or error.answered):
@@ -212,11 +209,10 @@ class _Transfer:
     def failed(self, reason: str) -> DataError:
         return DataError(f"{self.file.url}: {reason}; {_way_out(self.file, self.by_hand)}")
 
-    def receive(self, show: Callable[[int, int | None], None]) -> None:
+    def receive(self, show: Callable[..., None]) -> None:
         """Ask for what is missing and append it; start again if only the whole is to be had."""
         size = _size(self.part)
-        response = self.ask(size)
-        if response is None:
+        if (response := self.ask(size)) is None:
             return
         with response:
             self.reached = True
@@ -236,7 +232,7 @@ class _Transfer:
                 while size <= self.file.max_bytes and (chunk := read_some(response, TIMEOUT)):
                     part.write(chunk)
                     size += len(chunk)
-                    show(size, total)
+                    show(completed=size, total=total)
         if size > self.file.max_bytes:
             self.part.unlink()
             raise self.too_large()
