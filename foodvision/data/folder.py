@@ -131,7 +131,6 @@ def _assigned_by_csv(root: Path, rows: list[tuple[str, str]]) -> dict[str, list[
 
 def _class_names(found: dict[str, list[tuple[str, str]]]) -> tuple[str, ...]:
     """The classes of the training images, then those that only other splits have (an error)."""
-    reference = found.get("train") or found.get(FLAT) or []
-    classes = sorted({label for label, _ in reference})
-    others = {label for rows in found.values() for label, _ in rows}
-    return tuple(classes + sorted(others - set(classes)))
+    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []}
+    every = {label for rows in found.values() for label, _ in rows}
+    return (*sorted(reference), *sorted(every - reference))

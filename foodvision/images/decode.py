@@ -79,7 +79,10 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         with _open_file(source, name) as file, _identify(file, name) as image:
             _check_size(image, name)
             if min_side is not None:
-                image.draft(None, _shrunk_size(*image.size, min_side))
+                # Pillow picks the smallest of its scales that is not below this size.
+                scale = min_side / min(image.size)
+                width, height = (max(1, round(side * scale)) for side in image.size)
+                image.draft(None, (width, height))
             image.load()
             return _to_srgb(_upright(image, in_place=True))
     except ImageError:
@@ -160,12 +163,6 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         ) from error
 
 
-def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
-    """The size to request of a JPEG: Pillow picks the smallest scale that is not below it."""
-    scale = min_side / min(width, height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 def _check_size(image: Image.Image, name: str) -> None:
     """Refuse an image that would take too much memory, before it is decoded."""
     width, height = image.size
@@ -193,7 +190,10 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bit(image)
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError("its values have no known range; save it with 8 or 16 bits")
+        image = Image.fromarray(np.round(values / 257.0).astype(np.uint8))
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -217,13 +217,6 @@ def _upright(image: Image.Image, in_place: bool = False) -> Image.Image:
                 return ImageOps.exif_transpose(image)
             ImageOps.exif_transpose(image, in_place=True)
     return image
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values have no known range; save it with 8 or 16 bits")
-    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
 
 
 @lru_cache(maxsize=8)
