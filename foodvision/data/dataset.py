@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -20,13 +20,9 @@ from foodvision.errors import DataError, ImageError
 FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
 
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation"), "validation"
+)
 """Names of folders, Parquet files and Hub splits, in lower case, and the split that each is."""
 
 
@@ -46,7 +42,7 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     splits: dict[str, LabelledImages]
-    root: Path | None = field(default=None)
+    root: Path | None = None
 
     def restricted(self, classes: Collection[str], excluded: Collection[str] = ()) -> Dataset:
         """The same dataset with fewer classes.
@@ -107,13 +103,12 @@ class LabelledImages(Sequence[Example]):
 
     def __init__(
         self,
-        store: Store,
+        store: FolderStore | ArrowStore,
         classes: tuple[str, ...],
         labels: np.ndarray,
         indices: np.ndarray | None = None,
     ) -> None:
-        self.store = store
-        self.classes = classes
+        self.store, self.classes = store, classes
         self.labels = np.asarray(labels, dtype=np.int64)
         self.indices = np.arange(len(self.labels)) if indices is None else indices
 
@@ -148,9 +143,8 @@ class LabelledImages(Sequence[Example]):
         """
         unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
         if unknown:
-            raise DataError(
-                f"class {', '.join(unknown)} is not among the model's: {', '.join(classes)}"
-            )
+            listed = ", ".join(classes)
+            raise DataError(f"class {', '.join(unknown)} is not among the model's: {listed}")
         table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
         return LabelledImages(self.store, tuple(classes), table[self.labels], self.indices)
 
@@ -158,16 +152,6 @@ class LabelledImages(Sequence[Example]):
         """Number of images of each class, 0 included."""
         found = Counter(self.labels.tolist())
         return {name: found[i] for i, name in enumerate(self.classes)}
-
-
-class Store(Protocol):
-    """Where the images are, by their position."""
-
-    def source(self, index: int) -> Path | bytes:
-        """What `open_image` takes."""
-
-    def name(self, index: int) -> str:
-        """What reports call the image."""
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,9 @@ def from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
         DataError: if there are no class folders, one of them is empty, or split.csv is out of date.
 
     """
-    splits = _split_folders(root)
     found: dict[str, list[tuple[str, str]]] = {}  # split -> (class, name)
     left_out: list[Path] = []
-    for split, folder in splits.items():
+    for split, folder in _split_folders(root).items():
         found[split] = []
         for class_folder in _folders_in(folder):
             files = list(files_below(class_folder))
@@ -53,27 +52,18 @@ def from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
             found[split] += [(class_folder.name, name) for name in names]
         if not found[split]:
             loose = any(is_image(path) for path in folder.iterdir())
-            raise DataError(
-                f"{folder}: no class folders with images"
-                + ("; put each class in a folder of its own" if loose else "")
-            )
+            hint = "; put each class in a folder of its own" if loose else ""
+            raise DataError(f"{folder}: no class folders with images{hint}")
     warn_of_left_out(str(root), left_out)
     if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
-        found = _assigned_by_csv(root, found)
+        found = _assigned_by_csv(root, found[FLAT])
     classes = _class_names(found)
-    return Dataset(
-        root.resolve().name,
-        classes,
-        {
-            split: LabelledImages(
-                FolderStore(root, [name for _, name in rows]),
-                classes,
-                np.array([classes.index(label) for label, _ in rows]),
-            )
-            for split, rows in found.items()
-        },
-        root,
-    )
+    splits = {}
+    for split, rows in found.items():
+        store = FolderStore(root, [name for _, name in rows])
+        labels = np.array([classes.index(label) for label, _ in rows])
+        splits[split] = LabelledImages(store, classes, labels)
+    return Dataset(root.resolve().name, classes, splits, root)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -124,26 +114,23 @@ def warn_of_left_out(where: str, files: Collection[Path]) -> None:
         log.warning("%s: %d %s left out that are not images: %s", where, len(files), noun, listed)
 
 
-def _assigned_by_csv(
-    root: Path, found: dict[str, list[tuple[str, str]]]
-) -> dict[str, list[tuple[str, str]]]:
+def _assigned_by_csv(root: Path, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     """Assign the images to the splits that split.csv names."""
     with (root / SPLIT_CSV).open(newline="", encoding="utf-8") as file:
         assigned = {row.get("name"): row.get("split") for row in csv.DictReader(file)}
     splits: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for label, name in (row for rows in found.values() for row in rows):
+    for label, name in rows:
         split = assigned.get(name)
         if split not in ("train", "validation", "test"):
             raise DataError(
                 f"{root / SPLIT_CSV}: has no row for {name}; delete it and run `data split` again"
             )
         splits[split].append((label, name))
-    return dict(splits)
+    return splits
 
 
 def _class_names(found: dict[str, list[tuple[str, str]]]) -> tuple[str, ...]:
     """The classes of the training images, then those that only other splits have (an error)."""
-    reference = found.get("train") or found.get(FLAT) or []
-    classes = sorted({label for label, _ in reference})
-    others = {label for rows in found.values() for label, _ in rows}
-    return tuple(classes + sorted(others - set(classes)))
+    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []}
+    every = {label for rows in found.values() for label, _ in rows}
+    return (*sorted(reference), *sorted(every - reference))

@@ -8,10 +8,10 @@ Forests (ECCV 2014): 750 training and 250 test images of each class.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -40,38 +40,22 @@ class Release:
     max_members: int
 
 
-_COURSE = "https://github.com/mrdbourke/pytorch-deep-learning/raw/main/data"
+def _course(name: str, blob_id: str) -> Release:
+    url = f"https://github.com/mrdbourke/pytorch-deep-learning/raw/main/data/{name}.zip"
+    file = RemoteFile(url, "git blob id", blob_id, max_bytes=60_000_000)
+    return Release(file, max_bytes=60_000_000, max_members=2_000)
+
+
+_BIG = RemoteFile(
+    "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+    "MD5",
+    "85eeb15f3717b99a5da872d97d918f87",
+    max_bytes=4_996_278_331,  # its size
+)
 RELEASES = {
-    "mini": Release(
-        RemoteFile(
-            f"{_COURSE}/pizza_steak_sushi.zip",
-            "git blob id",
-            "65f3915a380f5efd456a6a5750f0365350de8dd0",
-            max_bytes=60_000_000,
-        ),
-        max_bytes=60_000_000,
-        max_members=2_000,
-    ),
-    "mini20": Release(
-        RemoteFile(
-            f"{_COURSE}/pizza_steak_sushi_20_percent.zip",
-            "git blob id",
-            "dfc8ad2ae9415304d69cc6a0ee443c340cb29049",
-            max_bytes=60_000_000,
-        ),
-        max_bytes=60_000_000,
-        max_members=2_000,
-    ),
-    "big": Release(
-        RemoteFile(
-            "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
-            "MD5",
-            "85eeb15f3717b99a5da872d97d918f87",
-            max_bytes=4_996_278_331,  # its size
-        ),
-        max_bytes=6_000_000_000,
-        max_members=110_000,
-    ),
+    "mini": _course("pizza_steak_sushi", "65f3915a380f5efd456a6a5750f0365350de8dd0"),
+    "mini20": _course("pizza_steak_sushi_20_percent", "dfc8ad2ae9415304d69cc6a0ee443c340cb29049"),
+    "big": Release(_BIG, max_bytes=6_000_000_000, max_members=110_000),
 }
 
 
@@ -123,6 +107,7 @@ def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
         OSError: if the folder cannot be written.
 
     """
+    salt = f"{seed} ".encode()
     with new_folder(out) as folder:
         for split in _SPLITS:
             images = food101.splits.get(split)
@@ -131,15 +116,11 @@ def cut_mini(food101: Dataset, out: Path, share: float, seed: int = 0) -> None:
                     raise DataError(f"{food101.name}: has no {label} in {split}; is it Food-101?")
                 (folder / split / label).mkdir(parents=True)
                 rows = np.flatnonzero(images.labels == images.classes.index(label)).tolist()
-                rows.sort(key=lambda row: _place(seed, images[row].read()))
+                rows.sort(key=lambda row: sha256(salt + images[row].read()).digest())
                 for example in (images[row] for row in rows[: max(1, round(share * len(rows)))]):
                     path = folder / split / label / f"{Path(example.name).stem}.jpg"
                     with path.open("xb") as file:
                         file.write(example.read())
-
-
-def _place(seed: int, content: bytes) -> bytes:
-    return hashlib.sha256(f"{seed} ".encode() + content).digest()
 
 
 def _arrange(folder: Path, archive: Path) -> None:

@@ -37,8 +37,7 @@ class Inventory:
 
     def subset(self, chosen: Sequence[int]) -> Inventory:
         """The readable images at these positions."""
-        digests = [self.sha256[i] for i in chosen]
-        return Inventory(self.images.subset(chosen), digests, ())
+        return Inventory(self.images.subset(chosen), [self.sha256[i] for i in chosen], ())
 
     def fingerprint(self) -> str:
         """SHA-256 over the bytes and the class of every image, in any order."""

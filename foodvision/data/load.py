@@ -56,11 +56,7 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
         raise DataError(
             f"{text}: no such folder; DATA is a folder of class folders, or {', '.join(NAMES)}"
         )
-    if (
-        "train" in dataset.splits
-        and "validation" in dataset.splits
-        and "test" not in dataset.splits
-    ):
+    if dataset.splits.keys() & set(SPLIT_NAMES.values()) == {"train", "validation"}:
         # As in ethz/food101, whose held-out images are named validation.
         log.warning("%s: train and validation only: validation is held out as the test", text)
         dataset.splits["test"] = dataset.splits.pop("validation")
@@ -92,21 +88,15 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
         raise DataError(f"{out}: {state}; choose another folder")
     try:
         if name == "drawn":
-            _draw(out)
+            with progress_bar() as bar:
+                task = bar.add_task("drawing", total=None, unit="images", info="")
+                write_drawn(out, on_progress=lambda n, of: bar.update(task, completed=n, total=of))
         elif source:
             cut_mini(load_dataset(source), out, SHARES[name], seed)
         else:
             get_food101(name, out)
     except OSError as error:
         raise DataError(cannot_write(out, error)) from error
-
-
-def _draw(out: Path) -> None:
-    with progress_bar() as bar:
-        task = bar.add_task("drawing", total=None, unit="images", info="")
-        write_drawn(
-            out, on_progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
 
 
 def _cached(name: str) -> Path:
@@ -135,10 +125,9 @@ def _check_classes(text: str, dataset: Dataset) -> None:
     if sum(count > 0 for count in reference.values()) < 2:
         raise DataError(f"{text}: has one class; a classifier needs at least two")
     for name, count in reference.items():
-        if count == 0:
-            where = [split for split in counts if counts[split][name]]
-            if where:
-                raise DataError(f"{text}: class {name} is in {', '.join(where)} but not in train")
+        where = [split for split in counts if counts[split][name]]
+        if where and not count:
+            raise DataError(f"{text}: class {name} is in {', '.join(where)} but not in train")
         if count == 1:
             log.warning("%s: class %s has only one image to train on", text, name)
         for split in counts:

@@ -66,7 +66,8 @@ def _from_rows(text: str, short_name: str, /, **options: Any) -> Dataset:
     try:
         loaded = datasets.load_dataset(**options)
     except Exception as error:  # pyarrow, fsspec, httpx: each has its own
-        raise DataError(f"{text}: cannot be read ({_first_line(error)})") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{text}: cannot be read ({reason})") from error
     found: dict[str, tuple[ArrowStore, np.ndarray]] = {}
     classes: tuple[str, ...] = ()
     for split, rows in _rows_by_split(text, loaded, datasets).items():
@@ -128,8 +129,8 @@ def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
     labels = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     labels = labels or [
         key
-        for key, kind in features.items()
-        if key in ("label", "class") and getattr(kind, "dtype", "") in ("string", "large_string")
+        for key in features.keys() & {"label", "class"}
+        if getattr(features[key], "dtype", "") in ("string", "large_string")
     ]
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
@@ -137,7 +138,3 @@ def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
             f"'label'); it has {', '.join(features)}"
         )
     return images[0], labels[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from foodvision.data.dataset import FLAT, Dataset
@@ -44,8 +44,9 @@ def carve(
         raise ValueError(f"fractions must be above 0 and sum to less than 1, not {dict(fractions)}")
     place = {digest: _place(seed, digest) for digest in sha256}
     split = {digest: _interval(place[digest], fractions) for digest in place}
-    for members in _members(sha256, labels):
-        members.sort(key=place.__getitem__)
+    distinct = sorted(set(zip(labels, sha256, strict=True)))
+    for _, group in groupby(distinct, key=lambda pair: pair[0]):
+        members = sorted((digest for _, digest in group), key=place.__getitem__)
         if len(members) <= len(fractions):
             split |= dict.fromkeys(members, "train")  # too few to share
             continue
@@ -79,10 +80,7 @@ class TrainingSplits:
             (name, int(label), digest, split)
             for split, inventory in (("train", self.train), ("validation", self.validation))
             for name, label, digest in zip(
-                inventory.images.names(),
-                inventory.images.labels,
-                inventory.sha256,
-                strict=True,
+                inventory.images.names(), inventory.images.labels, inventory.sha256, strict=True
             )
         ]
         return _to_csv(rows, self.train.images.classes)
@@ -113,21 +111,12 @@ def training_splits(
         other = take_inventory(dataset.splits["validation"])
         splits = TrainingSplits(inventory, other, [*inventory.unreadable, *other.unreadable])
     else:
-        labels = inventory.images.labels.tolist()
-        assigned = carve(inventory.sha256, labels, seed, {"validation": fraction})
-        splits = TrainingSplits(
-            inventory.subset([i for i, split in enumerate(assigned) if split == "train"]),
-            inventory.subset([i for i, split in enumerate(assigned) if split == "validation"]),
-            inventory.unreadable,
-        )
+        train, validation = _carved(inventory, seed, "validation", fraction)
+        splits = TrainingSplits(train, validation, inventory.unreadable)
     if share < 1:
-        train = splits.train
         # Not the seed of the carving, or the share would be cut from one end of its interval.
-        assigned = carve(
-            train.sha256, train.images.labels.tolist(), -1 - seed, {"left out": 1 - share}
-        )
-        kept = [i for i, split in enumerate(assigned) if split == "train"]
-        splits = replace(splits, train=train.subset(kept))
+        train, _ = _carved(splits.train, -1 - seed, "left out", 1 - share)
+        splits = replace(splits, train=train)
     if not len(splits.train.images) or not len(splits.validation.images):
         raise DataError(f"{dataset.name}: too few images to train and to validate on")
     return splits
@@ -147,14 +136,13 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
     """
     if dataset.root is None or FLAT not in dataset.splits:
         raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
-    inventory = take_inventory(dataset.splits[FLAT])
+    images = dataset.splits[FLAT]
+    inventory = take_inventory(images)
     assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, fractions)
     path = dataset.root / SPLIT_CSV
     # An image that cannot be opened is listed too: training will report it.
-    split_of = dict(
-        zip(inventory.images.names(), zip(inventory.sha256, assigned, strict=True), strict=True)
-    )
-    images = dataset.splits[FLAT]
+    found = zip(inventory.images.names(), inventory.sha256, assigned, strict=True)
+    split_of = {name: (digest, split) for name, digest, split in found}
     rows = [
         (name, int(label), *split_of.get(name, ("", "train")))
         for name, label in zip(images.names(), images.labels, strict=True)
@@ -164,6 +152,18 @@ def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) ->
     except OSError as error:
         raise DataError(cannot_write(path, error)) from error
     return path
+
+
+def _carved(
+    inventory: Inventory, seed: int, name: str, fraction: float
+) -> tuple[Inventory, Inventory]:
+    """What is left to train on, and the split that is carved from it."""
+    assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, {name: fraction})
+    train, carved = (
+        inventory.subset([i for i, split in enumerate(assigned) if split == wanted])
+        for wanted in ("train", name)
+    )
+    return train, carved
 
 
 def _place(seed: int, digest: str) -> float:
@@ -176,14 +176,6 @@ def _interval(place: float, fractions: Mapping[str, float]) -> str:
             return name
         place -= fraction
     return "train"
-
-
-def _members(sha256: Sequence[str], labels: Sequence[int]) -> list[list[str]]:
-    """The distinct contents of each class."""
-    members: dict[int, set[str]] = defaultdict(set)
-    for digest, label in zip(sha256, labels, strict=True):
-        members[label].add(digest)
-    return [sorted(digests) for _, digests in sorted(members.items())]
 
 
 def _to_csv(rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]) -> str:

@@ -23,18 +23,15 @@ import numpy as np
 from PIL import Image
 
 from foodvision.drawings.pizza import serve_pizza
-from foodvision.drawings.scene import SIDE, Scene
+from foodvision.drawings.scene import SIDE, Scene, set_table
 from foodvision.drawings.steak import serve_steak
 from foodvision.drawings.sushi import serve_sushi
-from foodvision.drawings.table import set_table
 from foodvision.files.atomic import new_folder
 
 _SERVE = {"pizza": serve_pizza, "steak": serve_steak, "sushi": serve_sushi}
 
 CLASSES = tuple(_SERVE)
-TRAIN_SEEDS = range(0, 1_000_000)
-TEST_SEEDS = range(1_000_000, 2_000_000)
-SEEDS = {"train": TRAIN_SEEDS, "test": TEST_SEEDS}
+SEEDS = {"train": range(1_000_000), "test": range(1_000_000, 2_000_000)}
 
 
 def draw_image(label: str, seed: int) -> Image.Image:
@@ -82,7 +79,7 @@ def write_drawn(
     """
     counts = {"train": train_per_class, "test": test_per_class}
     if any(count > len(SEEDS[split]) for split, count in counts.items()):
-        raise ValueError(f"at most {len(TRAIN_SEEDS):,} images per class and split")
+        raise ValueError(f"at most {len(SEEDS['train']):,} images per class and split")
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty")
     with new_folder(out) as unfinished:

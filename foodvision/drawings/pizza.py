@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from foodvision.drawings.colours import mix, ramp
 from foodvision.drawings.outlines import Array, Shape, blob, box, disc, leaf, mushroom, strip
-from foodvision.drawings.scene import Point, Scene
+from foodvision.drawings.scene import Point, Scene, mix, ramp
 
 
 def serve_pizza(scene: Scene, at: Point, size: float) -> None:
@@ -47,7 +46,7 @@ def serve_pizza(scene: Scene, at: Point, size: float) -> None:
     scene.lay(outline, at, size * 1.1, paint, turn, 2)
 
     kinds = rng.choice(len(_TOPPINGS), rng.integers(2, 4), replace=False)
-    colours = [scene.pick(_TOPPINGS[kind][1], unlike=cheese) for kind in kinds]
+    toppings = [(_TOPPINGS[k][0], scene.pick(_TOPPINGS[k][1], unlike=cheese)) for k in kinds]
     unit = rng.uniform(1.25, 1.65)
     count = int(rng.uniform(0.018, 0.024) * (size / unit) ** 2)
     for i in range(count):  # like a sunflower's seeds: even, but not a grid
@@ -55,10 +54,9 @@ def serve_pizza(scene: Scene, at: Point, size: float) -> None:
         r = (size - width - 3.5 * unit) * math.sqrt((i + 0.5) / count) + rng.normal(0, 1)
         x, y = r * math.cos(angle), r * math.sin(angle)
         if outline(np.asarray(x), np.asarray(y)) < -2 * unit:
-            which = rng.integers(len(kinds))
-            topping = _TOPPINGS[kinds[which]][0](unit * rng.uniform(0.85, 1.15))
+            make, colour = toppings[rng.integers(len(toppings))]
+            topping = make(unit * rng.uniform(0.85, 1.15))
             spot = scene.near(at, x, y, turn)
-            colour = colours[which]
 
             def speckled(x: Array, y: Array, d: Array, colour: Array = colour) -> Array:
                 shade = 1 + 0.2 * scene.clouds(x, y, 3) - 0.35 * np.exp(-np.square(d + 0.5))

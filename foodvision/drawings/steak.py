@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from foodvision.drawings.colours import mix, ramp
 from foodvision.drawings.outlines import Array, blob, box, capsule, disc
-from foodvision.drawings.scene import Point, Scene
+from foodvision.drawings.scene import Point, Scene, mix, ramp
 
 
 def serve_steak(scene: Scene, at: Point, size: float) -> None:

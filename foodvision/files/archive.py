@@ -7,12 +7,14 @@ Links, devices, owners and modes are never taken from the archive.
 from __future__ import annotations
 
 import gzip
+import shutil
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 from foodvision.errors import DataError
 from foodvision.progress import progress_bar
@@ -28,7 +30,7 @@ class _Member(NamedTuple):
     is_file: bool
     is_folder: bool
     size: int
-    open: Callable[[], IO[bytes] | None]
+    open: Callable[[], Any]  # of a file: its content, a binary stream
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> None:
@@ -73,27 +75,19 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> Non
 
 
 def _members(archive: Path) -> Iterator[_Member]:
+    content: Callable[[], Any]
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)  # 0: written on Windows
-                yield _Member(
-                    info.filename,
-                    kind in (0, stat.S_IFREG) and not info.is_dir(),
-                    info.is_dir(),
-                    info.file_size,
-                    lambda info=info: zipped.open(info),  # type: ignore[misc]
-                )
+                is_file = kind in (0, stat.S_IFREG) and not info.is_dir()
+                content = partial(zipped.open, info)
+                yield _Member(info.filename, is_file, info.is_dir(), info.file_size, content)
     else:
-        with _Bounded(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
+        with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for entry in tar:
-                yield _Member(
-                    entry.name,
-                    entry.isreg(),
-                    entry.isdir(),
-                    entry.size,
-                    lambda entry=entry: tar.extractfile(entry),  # type: ignore[misc]
-                )
+                content = partial(tar.extractfile, entry)
+                yield _Member(entry.name, entry.isreg(), entry.isdir(), entry.size, content)
                 tar.members.clear()  # type: ignore[attr-defined]  # else it keeps 101,000
 
 
@@ -122,9 +116,5 @@ def _safe_parts(archive: Path, member: _Member) -> tuple[str, ...]:
 
 def _write(member: _Member, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = member.open()
-    if content is None:
-        raise EOFError(f"{member.name} has no content")
-    with content, path.open("xb") as file:
-        while chunk := content.read(_CHUNK):
-            file.write(chunk)
+    with member.open() as content, path.open("xb") as file:
+        shutil.copyfileobj(content, file, _CHUNK)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -177,33 +177,30 @@ def _digest(path: Path, hash_name: str) -> str:
     return digest.hexdigest()
 
 
+@dataclass
 class _Transfer:
     """The tries at one file; `part` collects what they bring."""
 
-    def __init__(self, file: RemoteFile, part: Path, by_hand: Path) -> None:
-        self.file, self.part, self.by_hand = file, part, by_hand
-        self.reached = False  # has the server answered at all?
-        self.etag = ""  # the version that `part` is of, as far as this run knows
+    file: RemoteFile
+    part: Path
+    by_hand: Path
+    reached: bool = False  # has the server answered at all?
+    etag: str = ""  # the version that `part` is of, as far as this run knows
 
     def run(self) -> None:
         """Try until `part` is complete."""
         with progress_bar("bytes") as bar:
             task = bar.add_task(self.file.name, total=None, info="")
-
-            def show(completed: int, total: int | None) -> None:
-                bar.update(task, completed=completed, total=total, info="")
-
             for pause in (*PAUSES, None):
                 try:
-                    return self.receive(show)
+                    return self.receive(partial(bar.update, task, info=""))
                 except WebError as error:
                     # If no try has reached the server, there is most likely no network.
                     if not error.temporary or not (self.reached or error.answered):
                         raise self.failed(str(error)) from error
                     self.reached = True
                     if pause is None:
-                        size = _size(self.part)
-                        kept = f" ({_amount(size)} are kept)" if size else ""
+                        kept = f" ({_amount(size)} are kept)" if (size := _size(self.part)) else ""
                         tries = len(PAUSES) + 1
                         raise self.failed(f"{error}, {tries} times{kept}") from error
                     bar.update(task, info=f"{error}; next try in {pause:.0f} s")
@@ -212,17 +209,15 @@ class _Transfer:
     def failed(self, reason: str) -> DataError:
         return DataError(f"{self.file.url}: {reason}; {_way_out(self.file, self.by_hand)}")
 
-    def receive(self, show: Callable[[int, int | None], None]) -> None:
+    def receive(self, show: Callable[..., None]) -> None:
         """Ask for what is missing and append it; start again if only the whole is to be had."""
         size = _size(self.part)
-        response = self.ask(size)
-        if response is None:
+        if (response := self.ask(size)) is None:
             return
         with response:
             self.reached = True
             if response.status == http.client.PARTIAL_CONTENT:
-                content_range = response.headers.get("Content-Range", "")
-                if not re.match(rf"bytes {size}-", content_range):
+                if not response.headers.get("Content-Range", "").startswith(f"bytes {size}-"):
                     self.part.unlink(missing_ok=True)
                     raise WebError("the server sent another part than was asked for", True)
             else:
@@ -237,7 +232,7 @@ class _Transfer:
                 while size <= self.file.max_bytes and (chunk := read_some(response, TIMEOUT)):
                     part.write(chunk)
                     size += len(chunk)
-                    show(size, total)
+                    show(completed=size, total=total)
         if size > self.file.max_bytes:
             self.part.unlink()
             raise self.too_large()
@@ -246,11 +241,9 @@ class _Transfer:
 
     def ask(self, size: int) -> http.client.HTTPResponse | None:
         """The response to a request for everything after `size` bytes; None if that is nothing."""
-        headers = {}
-        if size:
-            headers["Range"] = f"bytes={size}-"
-            if self.etag.startswith('"'):  # a weak one does not promise the same bytes
-                headers["If-Range"] = self.etag
+        headers = {"Range": f"bytes={size}-"} if size else {}
+        if size and self.etag.startswith('"'):  # a weak one does not promise the same bytes
+            headers["If-Range"] = self.etag
         try:
             return open_url(self.file.url, TIMEOUT, headers)
         except WebError as error:

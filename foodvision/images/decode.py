@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +45,7 @@ SUFFIXES = {
 
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
-_BAND = 1 << 18  # pixels whose conversion stays in the processor's cache
+_BAND = 1 << 18  # pixels
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 # Pillow warns either of something harmless (damaged EXIF) or of what is an error here (a bomb).
@@ -77,7 +79,10 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         with _open_file(source, name) as file, _identify(file, name) as image:
             _check_size(image, name)
             if min_side is not None:
-                image.draft(None, _shrunk_size(*image.size, min_side))
+                # Pillow picks the smallest of its scales that is not below this size.
+                scale = min_side / min(image.size)
+                width, height = (max(1, round(side * scale)) for side in image.size)
+                image.draft(None, (width, height))
             image.load()
             return _to_srgb(_upright(image, in_place=True))
     except ImageError:
@@ -105,11 +110,23 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
+def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in horizontal bands that fit into the processor's cache, each with its top row."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
 def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if isinstance(source, str) and is_url(source):
-        return io.BytesIO(_download(source))
+        from foodvision.files.web import WebError, read_url
+
+        try:
+            return io.BytesIO(read_url(source, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS))
+        except WebError as error:
+            raise ImageError(name, str(error)) from error
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_dir():
@@ -125,15 +142,6 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
     raise TypeError(f"open_image takes a path, URL, bytes, file or PIL image, not {type(source)}")
 
 
-def _download(url: str) -> bytes:
-    from foodvision.files.web import WebError, read_url
-
-    try:
-        return read_url(url, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS)
-    except WebError as error:
-        raise ImageError(url, str(error)) from error
-
-
 def _identify(file: BinaryIO, name: str) -> Image.Image:
     header = file.read(12)
     file.seek(0)
@@ -141,7 +149,11 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(name, "the file is empty")
     formats = _FORMATS
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
-        _register_heif(name)
+        if not find_spec("pillow_heif"):
+            raise ImageError(name, "HEIC images need an extra: pip install 'foodvision[data]'")
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
         formats = ["HEIF"]
     try:
         return Image.open(file, formats=formats)
@@ -149,20 +161,6 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(
             name, "not an image that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC)"
         ) from error
-
-
-def _register_heif(name: str) -> None:
-    if not find_spec("pillow_heif"):
-        raise ImageError(name, "HEIC images need an extra: pip install 'foodvision[data]'")
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-
-
-def _shrunk_size(width: int, height: int, min_side: int) -> tuple[int, int]:
-    """The size to request of a JPEG: Pillow picks the smallest scale that is not below it."""
-    scale = min_side / min(width, height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -184,23 +182,23 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if plain and not (profile and _srgb_transform(profile, "RGB")):
         return image
     # Band by band, because intermediates take up to 16 bytes per pixel.
-    rows = max(1, _BAND // image.width)
     converted = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for top, band in bands(image):
         converted.paste(_band_to_srgb(band, profile), (0, top))
     return converted
 
 
 def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bit(image)
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError("its values have no known range; save it with 8 or 16 bits")
+        image = Image.fromarray(np.round(values / 257.0).astype(np.uint8))
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
-        image = image.convert("RGB")
-    elif image.mode == "P":
+    if image.mode in ("P", "RGBA"):
         image = image.convert("RGB")
     transform = _srgb_transform(profile, image.mode) if profile else None
     # applyTransform returns None only when it works in place.
@@ -213,22 +211,12 @@ def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image, in_place: bool = False) -> Image.Image:
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image
-        if not in_place:
-            return ImageOps.exif_transpose(image)
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # damaged EXIF does not make the pixels unusable
-        pass
+    with suppress(Exception):  # damaged EXIF does not make the pixels unusable
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            if not in_place:
+                return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
     return image
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values have no known range; save it with 8 or 16 bits")
-    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
 
 
 @lru_cache(maxsize=8)

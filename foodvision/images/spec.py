@@ -101,10 +101,8 @@ class ImageSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageSpec:
         """Read the values of `to_dict`, also after JSON has turned tuples into lists."""
-        plain: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**plain)
+        values = values | {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**values)
 
     def to_preprocessor_config(self) -> dict[str, Any]:
         """The equivalent `ViTImageProcessor`, for preprocessor_config.json."""
@@ -155,15 +153,17 @@ class ImageSpec:
         if isinstance(size, int):
             size = {"height": size, "width": size}
         if config.get("do_center_crop") and "shortest_edge" in size:
-            crop = config.get("crop_size", 224)
-            crop = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
-            return cls(_square(crop), "crop", size["shortest_edge"], **common)
+            crop = _size(config.get("crop_size", 224))
+            return cls(crop, "crop", size["shortest_edge"], **common)
         if config.get("do_pad") and "max_height" in size:
-            return cls(_square((size["max_height"], size["max_width"])), "pad", **common)
+            return cls(_size(size, "max_"), "pad", **common)
         if "height" in size and not config.get("do_center_crop"):
-            return cls(_square((size["height"], size["width"])), "squash", **common)
+            return cls(_size(size), "squash", **common)
         raise ModelError(f"preprocessor_config.json: size {size} is not supported")
 
 
-def _square(size: tuple[int, int]) -> int | tuple[int, int]:
-    return size[0] if size[0] == size[1] else size
+def _size(size: int | dict[str, int], prefix: str = "") -> int | tuple[int, int]:
+    if isinstance(size, int):
+        return size
+    height, width = size[f"{prefix}height"], size[f"{prefix}width"]
+    return height if height == width else (height, width)

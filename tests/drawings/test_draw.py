@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.drawings.draw import CLASSES, TEST_SEEDS, TRAIN_SEEDS, draw_image, write_drawn
+from foodvision.drawings.draw import CLASSES, SEEDS, draw_image, write_drawn
 
 
 def digest(image: Image.Image) -> str:
@@ -37,7 +37,7 @@ def test_unknown_label() -> None:
 
 
 def test_training_never_sees_a_test_seed() -> None:
-    assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
+    assert not set(SEEDS["train"]) & set(SEEDS["test"])
 
 
 def test_folder_has_the_counts_asked_for_and_no_image_twice(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_folder_has_the_counts_asked_for_and_no_image_twice(tmp_path: Path) -> N
     }
     assert len({path.read_bytes() for path in files}) == 24
     buffer = io.BytesIO()
-    draw_image("steak", TEST_SEEDS[2]).save(buffer, "jpeg", quality=90)
+    draw_image("steak", SEEDS["test"][2]).save(buffer, "jpeg", quality=90)
     assert (tmp_path / "d/test/steak/steak-00002.jpg").read_bytes() == buffer.getvalue()
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
     with pytest.raises(FileExistsError):
@@ -112,7 +112,7 @@ def arrays(seeds: range) -> tuple[np.ndarray, np.ndarray]:
 
 def test_neither_small_pixels_nor_colours_give_the_class_away() -> None:
     """The purpose of the drawings: only structure separates the classes."""
-    (x, y), (test_x, test_y) = arrays(TRAIN_SEEDS[:150]), arrays(TEST_SEEDS[:100])
+    (x, y), (test_x, test_y) = arrays(SEEDS["train"][:150]), arrays(SEEDS["test"][:100])
 
     def small(images: np.ndarray) -> np.ndarray:
         return np.stack(
