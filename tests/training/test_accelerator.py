@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,30 @@ def test_gradients_that_the_caller_turned_off(
         result = train(patterns, out=tmp_path / "r", device="cpu", **SHORT)
         assert not torch.is_grad_enabled()
     assert sha256(result.folder) == sha256(plain)
+
+
+def test_an_autocast_of_the_caller(plain: Path, patterns: Path, tmp_path: Path) -> None:
+    """Its cache of cast weights would outlive the steps that change them."""
+    half = SHORT | {"precision": "bf16"}
+    train(patterns, out=tmp_path / "bf16", device="cpu", **half)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = train(patterns, out=tmp_path / "r", device="cpu", **SHORT)
+        train(patterns, out=tmp_path / "bf16 too", device="cpu", **half)
+        assert torch.is_autocast_enabled("cpu")
+        image = patterns / "test" / "dots" / "1000.png"
+        answer = result.classifier.predict(image).probabilities
+    assert sha256(result.folder) == sha256(plain)
+    assert sha256(tmp_path / "bf16 too") == sha256(tmp_path / "bf16")
+    assert answer == result.classifier.predict(image).probabilities
+
+
+def test_runs_of_several_threads(plain: Path, patterns: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        runs = [
+            pool.submit(train, patterns, out=tmp_path / name, device="cpu", **SHORT)
+            for name in "abc"
+        ]
+    assert {sha256(run.result().folder) for run in runs} == {sha256(plain)}
 
 
 def test_a_default_dtype_of_float64(plain: Path, patterns: Path, tmp_path: Path) -> None:

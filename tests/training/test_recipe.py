@@ -43,6 +43,8 @@ def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
 def test_lists_are_read_as_names_with_commas_or_as_toml(text: str) -> None:
     assert load_recipe("scratch", {"trackers": text}).trackers == ("tensorboard", "wandb")
     assert load_recipe("scratch", {"trackers": "[]", "compile": "true"}).trackers == ()
+    names = {"classes": '["pizza, cheese", "steak"]'}
+    assert load_recipe("scratch", names).classes == ("pizza, cheese", "steak")
 
 
 def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
@@ -76,6 +78,9 @@ def test_own_file(tmp_path: Path) -> None:
         ),
         ({"device": "cpu"}, "'device' is an argument of train, not a setting"),
         ({"show_groups": "true"}, "'show_groups' is an argument of train"),
+        ({"patch_size": 0}, "patch_size = 0: .*greater than 0"),
+        ({"learning_rate": "inf"}, "learning_rate = 'inf': .*finite"),
+        ({"classes": "[pizza"}, "classes = '\\[pizza'"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),

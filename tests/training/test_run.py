@@ -186,6 +186,7 @@ def test_a_folder_that_is_not_empty_is_refused_before_any_work(
     monkeypatch.setattr(decode, "open_image", lambda *a, **k: pytest.fail("an image was opened"))
     with pytest.raises(FoodvisionError, match="is not empty; choose another --out"):
         train(patterns, out=tmp_path, **FAST)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
     with pytest.raises(FoodvisionError, match="cannot be written"):
         train(patterns, out=tmp_path / "precious.txt" / "r", **FAST)
 
