@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from foodvision.cli import data, demo, measure, paper, predict, publish, train
+from foodvision.cli import data, measure, paper, predict, publish, train
 from foodvision.errors import FoodvisionError, RunInterruptedError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing rich would double the time of --help
 )
-app.command()(demo.demo)
+app.command()(train.demo)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command()(measure.evaluate)
