@@ -62,11 +62,13 @@ def _one_line(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         return f"{error.filename or 'input/output'}: {error.strerror or text}"
-    # By name and text: torch may not have been imported, and MPS and drivers raise RuntimeError.
-    out_of_memory = isinstance(error, RuntimeError) and "out of memory" in text
-    if out_of_memory or type(error).__name__ == "OutOfMemoryError":
+    # By name and text: torch may not have been imported, and a CPU, MPS and drivers raise RuntimeError.
+    out_of_memory = isinstance(error, RuntimeError) and (
+        "out of memory" in text or "allocate memory" in text
+    )
+    if out_of_memory or type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
         return (
-            "not enough memory on the device: use smaller batches (train: --set batch_size=N, "
+            "not enough memory: use smaller batches (train: --set batch_size=N, "
             "predict: --batch-size N) or --device cpu"
         )
     return f"{type(error).__name__}: {text} (a bug in foodvision; --debug shows the traceback)"

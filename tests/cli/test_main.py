@@ -144,8 +144,10 @@ def test_a_bug_is_one_line_too_and_debug_shows_it(
         torch.cuda.OutOfMemoryError("Allocation on device 0 would exceed allowed memory."),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GiB)."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] data. can't allocate memory: you tried"),
+        MemoryError(),
     ],
-    ids=["torch", "torch.cuda", "driver", "mps"],
+    ids=["torch", "torch.cuda", "driver", "mps", "cpu", "python"],
 )
 def test_out_of_memory_says_what_to_do(
     error: Exception, run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
