@@ -62,7 +62,7 @@ def _one_line(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         return f"{error.filename or 'input/output'}: {error.strerror or text}"
-    # By name and text: torch may not have been imported, and a CPU, MPS and drivers raise RuntimeError.
+    # By name and text: torch may not have been imported, and not all devices raise its class.
     out_of_memory = isinstance(error, RuntimeError) and (
         "out of memory" in text or "allocate memory" in text
     )

@@ -102,7 +102,7 @@ def _read_file(path: Path, published: WeightsEnum | None = None) -> Checkpoint:
     published = published or from_torchvision.weights_of_file(path.name)
     tensors = read_tensors(path)
     if published is not None and not from_torchvision.network_name(published).startswith("vit_"):
-        return from_torchvision.to_checkpoint(published, tensors)
+        return from_torchvision.cnn_checkpoint(published, tensors)
     layout, tensors = _recognise(tensors)
     described = (path.parent / CONFIG).exists()
     if layout in (TRANSFORMERS, FOODVISION_VIT) or (layout is TIMM and described):

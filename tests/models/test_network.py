@@ -48,7 +48,7 @@ def test_networks_are_float32_and_trainable_in_any_state(config: NetworkConfig) 
 
 
 class Computed(TorchFunctionMode):
-    """Notes the functions that made numbers."""
+    """Records the functions that computed numbers."""
 
     def __init__(self) -> None:
         super().__init__()
