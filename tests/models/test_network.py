@@ -73,7 +73,7 @@ def test_an_empty_vit_computes_nothing() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.family)
-def test_every_network_has_its_config_and_head(config: NetworkConfig) -> None:
+def test_every_network_keeps_the_protocol(config: NetworkConfig) -> None:
     network = build_network(config)
     assert isinstance(network, Network)
     assert isinstance(config, NetworkConfig)
