@@ -115,12 +115,12 @@ def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
 
 def how_trained(recipe: Recipe) -> str:
     """From which weights, which layers and how long, in a few words."""
-    parts = []
+    parts, plural = [], "" if recipe.epochs == 1 else "s"
     if recipe.weights:
         # Only the name of a file or folder: its path is private.
         name = recipe.weights if ":" in recipe.weights else Path(recipe.weights).name
         parts.append(f"starting from {name}")
     if recipe.trains_head_alone:
         parts.append("the head alone")
-    parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epochs")
+    parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epoch{plural}")
     return ", ".join([*parts, f"seed {recipe.seed}"])
