@@ -1,9 +1,9 @@
-"""Memory and speed of training as the data set grows: time should be linear, memory bounded.
+"""Training time and memory as the dataset grows: time should be linear, memory bounded.
 
     .venv/bin/python benchmarks/data_growth.py PARQUET_FOLDER [setting=value ...]
 
-Each size is one epoch of recipe `scratch` in a process of its own, on images taken evenly from
-the training rows of the folder. Peak memory is the process's resident set, libraries included.
+For each size, one epoch of recipe `scratch` runs in its own process, on evenly spaced training
+rows of the folder. Peak memory is the process's resident set, libraries included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIZES = (1_000, 10_000, 93_304)
 
 
 def main(folder: str, *settings: str) -> None:
-    """Print a line for each size."""
+    """Print one line per size."""
     rows = datasets.load_dataset("parquet", data_files=f"{folder}/train-*.parquet", split="train")
     changes = [word for setting in ("epochs=1", *settings) for word in ("--set", setting)]
     for size in SIZES:
@@ -37,9 +37,10 @@ def main(folder: str, *settings: str) -> None:
             if status:
                 sys.exit(f"training on {size:,} images failed")
             epoch = json.loads(Path(f"{temporary}/run/history.jsonl").read_text().splitlines()[0])
+            peak = usage.ru_maxrss / 2**20
             print(
-                f"{size:,} images: {seconds:.1f} s in all, {epoch['seconds']:.1f} s the epoch, "
-                f"{epoch['images_per_second']:.0f} images/s, {usage.ru_maxrss / 2**20:.2f} GiB",
+                f"{size:,} images: total {seconds:.1f} s, epoch {epoch['seconds']:.1f} s, "
+                f"{epoch['images_per_second']:.0f} images/s, peak {peak:.2f} GiB",
                 flush=True,
             )
 

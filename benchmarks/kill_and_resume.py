@@ -1,10 +1,10 @@
-"""A real run, killed (-9) at seven kinds of moment and resumed, must be the uninterrupted one.
+"""A full-size run, killed with SIGKILL at seven moments and resumed, equals the uninterrupted run.
 
     .venv/bin/python -m benchmarks.kill_and_resume DATA [setting=value ...]
 
-Recipe `scratch` with two workers, shortened to three epochs. Each killed run is resumed twice, with
-two workers and with none; the SHA-256 of the final model.safetensors must be the uninterrupted
-run's. The moments are those of tests/training/test_resume.py, and a random one.
+The recipe is `scratch` with two workers, shortened to three epochs. Each killed run is resumed
+twice, with two workers and with none. The SHA-256 of the final model.safetensors must equal that of
+the uninterrupted run. The moments are the six of tests/training/test_resume.py and a random one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def train(out: Path, data: str, *words: str) -> None:
 
 
 def main(data: str, *changes: str) -> None:
-    """Print a line for each moment; exit 1 if any run ended otherwise."""
+    """Print one line per resumed run; exit with 1 if any result differs."""
     settings = SETTINGS | dict(change.split("=", 1) for change in changes)
     recipe = load_recipe("scratch", settings)
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
@@ -42,11 +42,11 @@ def main(data: str, *changes: str) -> None:
         seconds = time.monotonic() - started
         expected = sha256(folder / "whole")
         print(f"uninterrupted: {expected}", flush=True)
-        for moment in (*MOMENTS, "whenever"):
+        for moment in (*MOMENTS, "at random"):
             killed = folder / "killed"
             given = [moment, data, str(killed), repr(recipe.model_dump())]
             process = subprocess.Popen([sys.executable, "-c", KILL, *given])
-            if moment == "whenever":
+            if moment == "at random":
                 while not (killed / "recipe.json").exists():
                     time.sleep(0.1)
                 time.sleep(random.uniform(0, seconds / 2))

@@ -1,17 +1,17 @@
-"""Milliseconds to classify one photograph: `Classifier.predict` beside the course's way.
+"""Milliseconds to classify one photograph: `Classifier.predict` against the course's code.
 
     make bench
     .venv/bin/python benchmarks/predict_speed.py [PHOTO.jpg] [--threads 2] [--rounds 30]
 
-ViT-B/16 at 224 px on the CPU in float32. Its random weights are drawn by torchvision and read
-through our own reader, so both sides hold the same numbers and their probabilities must agree.
-Without PHOTO, a noisy drawing of 512 × 384 px is used.
+ViT-B/16 at 224 px on the CPU in float32. torchvision draws random weights and `load_pretrained`
+reads them, so both networks have the same weights and their probabilities must agree. Without
+PHOTO, a noisy drawing of 512 × 384 px is used.
 
-Three sides take turns in one process, in another order in each round:
+Three measurements alternate in one process, in a different order in each round:
 course: PIL, torchvision's transforms and network, softmax (learnpytorch.io, chapter 09).
-ours: `Classifier.predict(path)`.
-parts: our decoding and resizing, then our network, each on its own; what `predict` takes beyond
-their sum is its overhead.
+foodvision: `Classifier.predict(path)`.
+parts: foodvision's decoding and resizing, and its network, each timed separately. The time that
+`predict` takes beyond their sum is its overhead.
 """
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ from PIL import Image
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.drawings import draw_image
-from foodvision.weights import load_pretrained
+from foodvision.images.transforms import open_pixels, prepare
+from foodvision.weights.source import load_pretrained
 
 WEIGHTS_FILE = "vit_b_16-c867db91.pth"
-"""torchvision's name for IMAGENET1K_V1, by which our reader finds the transforms."""
+"""torchvision's file name for IMAGENET1K_V1; `load_pretrained` infers the transforms from it."""
 WARM_UP = 3
 
 
 def build_networks(folder: Path) -> tuple[torch.nn.Module, Classifier]:
-    """Build torchvision's network and our classifier with the same random weights."""
+    """Build torchvision's network and a foodvision classifier with the same random weights."""
     torch.manual_seed(0)
     network = torchvision.models.vit_b_16().eval()
     torch.nn.init.normal_(network.heads.head.weight, std=0.2)  # torchvision's initial head is 0
     torch.save(network.state_dict(), folder / WEIGHTS_FILE)
-    ours = load_pretrained(str(folder / WEIGHTS_FILE))
-    names = map(str, range(ours.network.config.num_classes))  # ImageNet has two names twice
-    return network, Classifier(ours.network, ours.spec, names)
+    pretrained = load_pretrained(str(folder / WEIGHTS_FILE))
+    # Numbers as class names: two of ImageNet's names occur twice.
+    names = map(str, range(pretrained.network.config.num_classes))
+    return network, Classifier(pretrained.network, pretrained.spec, names)
 
 
 def write_photo(path: Path) -> None:
-    """A drawing with noise, so that decoding costs what it costs for a photograph."""
+    """Write a drawing with noise, which takes as long to decode as a photograph."""
     drawing = draw_image("pizza", 0).resize((512, 384), Image.Resampling.BICUBIC)
     noise = np.random.default_rng(0).normal(0, 8, (384, 512, 3))
     pixels = np.clip(np.asarray(drawing) + noise, 0, 255).astype(np.uint8)
@@ -65,11 +67,15 @@ def milliseconds(function: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def main() -> None:
-    """Check that both sides agree, measure them in turns, print medians."""
-    parser = argparse.ArgumentParser(description="Time one prediction: ours and the course's.")
-    parser.add_argument("photo", type=Path, nargs="?", help="a JPEG; a noisy drawing if left out")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=30)
+    """Check that both sides agree, time them alternately and print medians."""
+    parser = argparse.ArgumentParser(
+        description="Time one prediction by foodvision and by the course."
+    )
+    parser.add_argument(
+        "photo", type=Path, nargs="?", help="a JPEG file (default: a noisy drawing)"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=30, help="timed rounds")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,23 +89,23 @@ def main() -> None:
             pixels = transforms(Image.open(photo))
             return network(pixels[None]).softmax(dim=1)[0]
 
-        def prepare() -> torch.Tensor:
-            return classifier.spec.prepare(classifier.spec.open(photo))
+        def preprocess() -> torch.Tensor:
+            return prepare(open_pixels(photo, classifier.spec), classifier.spec)
 
-        pixels = prepare()[None]
-        answers = classifier.predict(photo).probabilities
-        ours = torch.tensor([answers[name] for name in classifier.classes])
-        same_pixels = (network(pixels).softmax(dim=1)[0] - ours).abs().max()
+        pixels = preprocess()[None]
+        by_name = classifier.predict(photo).probabilities
+        predicted = torch.tensor([by_name[name] for name in classifier.classes])
+        same_pixels = (network(pixels).softmax(dim=1)[0] - predicted).abs().max()
         assert same_pixels < 1e-5, f"the networks disagree: {same_pixels}"
         print(
-            f"largest difference of a probability: {same_pixels:.0e} for the same pixels, "
-            f"{(course() - ours).abs().max():.0e} with the course's resizing"
+            f"largest difference in probability: {same_pixels:.0e} for the same pixels, "
+            f"{(course() - predicted).abs().max():.0e} with the course's resizing"
         )
 
         sides: dict[str, Callable[[], object]] = {
             "course": course,
             "Classifier.predict": lambda: classifier.predict(photo),
-            "decode + resize": prepare,
+            "decode + resize": preprocess,
             "network": lambda: classifier.network(pixels),
         }
         times: dict[str, list[float]] = {name: [] for name in sides}
@@ -109,16 +115,18 @@ def main() -> None:
                 if number >= 0:
                     times[side].append(elapsed)
     size = "×".join(map(str, Image.open(photo).size)) if arguments.photo else "512×384"
-    print(f"one JPEG of {size} px, {arguments.threads} threads, medians of {arguments.rounds}:")
+    print(
+        f"one JPEG of {size} px, {arguments.threads} threads, medians of {arguments.rounds} rounds:"
+    )
     for name, measured in times.items():
         print(f"{name:<20}{statistics.median(measured):8.1f} ms")
-    theirs, predict, prepared, computed = times.values()
+    course_times, predict, prepared, computed = times.values()
     overhead = statistics.median(
         p - d - n for p, d, n in zip(predict, prepared, computed, strict=True)
     )
-    ratio = statistics.median(p / c for p, c in zip(predict, theirs, strict=True))
+    ratio = statistics.median(p / c for p, c in zip(predict, course_times, strict=True))
     print(f"overhead of Classifier.predict over decode + resize + network: {overhead:.1f} ms")
-    print(f"ratio ours/course: {ratio:.2f}")
+    print(f"ratio foodvision/course: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""ViT-B/16 as a feature extractor: the course's loop in full beside `--recipe probe`.
+"""ViT-B/16 as a feature extractor: the course's complete loop against `--recipe probe`.
 
     .venv/bin/python benchmarks/probe_speed.py ../shared/data/grocery_10
 
-450 training and 150 test images at their natural size, no two with the same bytes: where there
-are too few photographs, some of the training are used again as re-encoded crops. The weights are
-torchvision's initial ones (no download), the same file for both. Each side is a process of its
-own, timed from its start to its test log loss, imports, reading and checking of the weights
-included; ours has an empty cache.
+The data are 450 training and 150 test images at their natural size, no two with the same bytes. If
+there are too few photographs, re-encoded crops of training photographs fill the gap. Both sides
+read the same weights file, torchvision's initial weights (no download). Each side runs in its own
+process and is timed from its start to its test log loss, which includes imports and reading and
+checking the weights. foodvision starts with an empty cache.
 
-The course (learnpytorch.io, chapter 08) sends every training and test image through the frozen
-network in each of ten epochs: Adam at 1e-3, batches of 32, two worker processes, float32. Ours
-sends each image through it once, in bf16 where that is fast, sets 15 % of the training images
-aside to choose the L2 penalty, and opens the test once.
+The course (learnpytorch.io, chapter 08) passes every training and test image through the frozen
+network in each of ten epochs: Adam at 1e-3, batches of 32, two worker processes, float32.
+foodvision passes each image through it once, in bf16 where that is fast. It holds out 15 % of the
+training images to choose the L2 penalty, and evaluates the test split once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pathlib import Path
 TRAIN, TEST = 450, 150
 EPOCHS, BATCH = 10, 32
 WEIGHTS = "vit_b_16-c867db91.pth"
-"""torchvision's name for IMAGENET1K_V1, which brings its transforms along."""
+"""torchvision's file name for IMAGENET1K_V1; foodvision infers the transforms from it."""
 
 
 def course(folder: str) -> dict[str, float]:
-    """The course's loop: the head of torchvision's network trained on images, epoch by epoch."""
+    """Run the course's loop: train the head of torchvision's network on images, epoch by epoch."""
     import torch
     import torchvision
     from torch.utils.data import DataLoader
@@ -61,13 +61,13 @@ def course(folder: str) -> dict[str, float]:
         with torch.inference_mode():
             for pixels, labels in loaders[1]:
                 logits = network(pixels)
-                total += float(loss_of(logits, labels)) * len(labels)  # not a mean of means
+                total += float(loss_of(logits, labels)) * len(labels)  # not a mean of batch means
                 hits += int((logits.argmax(dim=1) == labels).sum())
     return {"log_loss": total / len(test), "accuracy": hits / len(test)}
 
 
-def ours(folder: str) -> dict[str, float]:
-    """The same with foodvision."""
+def foodvision(folder: str) -> dict[str, float]:
+    """Run recipe `probe` on the same data and weights."""
     import foodvision as fv
 
     data, weights = Path(folder) / "data", str(Path(folder) / WEIGHTS)
@@ -77,13 +77,13 @@ def ours(folder: str) -> dict[str, float]:
 
 
 SPLITS = ("train", "test")
-SIDES = {"course": course, "ours": ours}
+SIDES = {"course": course, "foodvision": foodvision}
 
 
 def write_images(source: Path, out: Path) -> None:
-    """All photographs below the source, by chance for test or training, and crops of the latter.
+    """Split the source's photographs at random, and add crops until there are enough to train.
 
-    The source's own split is not followed: its test photographs are of other shops.
+    The source's own split is ignored: its test photographs come from other shops.
     """
     from PIL import Image
 
@@ -105,11 +105,11 @@ def write_images(source: Path, out: Path) -> None:
 
 
 def main(source: str) -> None:
-    """Run both sides, one after the other, and print seconds, log losses and the ratio."""
+    """Run both sides, one after the other; print seconds, log losses and the ratio."""
     import torch
     import torchvision
 
-    seconds, answers = {}, {}
+    seconds, results = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(source), Path(folder) / "data")
         torch.manual_seed(0)
@@ -123,13 +123,13 @@ def main(source: str) -> None:
                 env=os.environ | {"XDG_CACHE_HOME": f"{folder}/cache"},
             )
             seconds[side] = time.perf_counter() - started
-            answers[side] = json.loads(done.stdout)
+            results[side] = json.loads(done.stdout)
             print(
-                f"{side:<7}{seconds[side]:8.1f} s  test log loss {answers[side]['log_loss']:.3f}, "
-                f"accuracy {answers[side]['accuracy']:.1%} (n = {TEST})",
+                f"{side:<11}{seconds[side]:8.1f} s  test log loss {results[side]['log_loss']:.3f}, "
+                f"accuracy {results[side]['accuracy']:.1%} (n = {TEST})",
                 flush=True,
             )
-    print(f"ratio of seconds: {seconds['course'] / seconds['ours']:.1f}")
+    print(f"ratio of seconds: {seconds['course'] / seconds['foodvision']:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Images per second of training: our loop beside timm's network in a plain PyTorch loop.
+"""Training images per second: foodvision's loop against timm's network in a plain PyTorch loop.
 
     make bench
 
-Each run is a process of its own; the two sides take turns, so that a machine that slows down slows
-both. Both have the same precision, batch size, fused AdamW and clipping, and are not compiled. With
-data `memory` one batch comes again and again; `files` adds JPEG files in class folders, random
-crops and flips, as a good tutorial loads them: torchvision's ImageFolder and transforms, and a
-DataLoader. What is ours alone is part of our loop: freed memory is kept, and images are opened
-once, before the first step, which is not in the rate but printed beside it.
+Each run is its own process. The two sides alternate, so that a slowdown of the machine affects
+both. Both use the same precision, batch size, fused AdamW and clipping, and neither is compiled.
+With data `memory`, the same batch is repeated. With data `files`, JPEG files in class folders are
+loaded with random crops and flips; timm's side loads them as a good tutorial does, with
+torchvision's ImageFolder and transforms and a DataLoader. foodvision's side has two features that
+the plain loop lacks: it keeps freed memory, and it decodes images once, before the first step. The
+time for decoding is printed separately and not included in the rate.
 
-Fine-tuning is recipe `finetune` on our side, and on timm's its own layer-wise decay and moving
-average of the weights (`param_groups_layer_decay`, `ModelEmaV3`); the weights are random ones.
+Fine-tuning is recipe `finetune` on foodvision's side. timm's side uses timm's layer-wise decay and
+moving average of the weights (`param_groups_layer_decay`, `ModelEmaV3`). The weights are random.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import torch
 from PIL import Image
 
 ROUNDS, WARM_UP = 5, 2
-PICTURES, CLASSES = 320, 3
+IMAGES, CLASSES = 320, 3
 CASES = {
     "Ti/8 at 64 px": {"network": "ti", "patch": 8, "size": 64, "batch": 64, "steps": 10},
     "B/16 at 224 px": {"network": "b", "patch": 16, "size": 224, "batch": 8, "steps": 2},
@@ -37,8 +38,8 @@ CASES = {
 CASES["fine-tuning B/16 at 224 px"] = CASES["B/16 at 224 px"] | {"recipe": "finetune"}
 
 
-def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
-    """Our loop, which hands back control after each step."""
+def foodvision_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
+    """Train with foodvision's loop, yielding after each step."""
     from accelerate import Accelerator
 
     from foodvision.backends.device import keep_freed_memory
@@ -54,7 +55,7 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
     settings = {"batch_size": case["batch"], "precision": precision, "epochs": 1000}
     recipe = Recipe(**settings)
     if "recipe" in case:
-        recipe = load_recipe(case["recipe"], settings | {"weights": "none are read"})
+        recipe = load_recipe(case["recipe"], settings | {"weights": "not read"})
     images = load_dataset(folder).splits["all"]
     config = ViTConfig.named(
         f"vit_{case['network']}{case['patch']}", image_size=case["size"], num_classes=CLASSES
@@ -69,7 +70,7 @@ def our_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
 
 
 def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
-    """The network of timm in a plain loop."""
+    """Train timm's network in a plain loop, yielding after each step."""
     from timm.models import vision_transformer
     from timm.optim import param_groups_layer_decay
     from timm.utils import ModelEmaV3
@@ -119,9 +120,11 @@ def plain_steps(case: dict, data: str, folder: str, precision: str) -> Iterator:
 
 
 def measure(side: str, name: str, data: str, folder: str, precision: str) -> float:
-    """Images per second of one side, after a warm-up."""
+    """Return the images per second of one side, after a warm-up."""
     case = CASES[name]
-    steps = {"ours": our_steps, "timm": plain_steps}[side](case, data, folder, precision)
+    steps = {"foodvision": foodvision_steps, "timm": plain_steps}[side](
+        case, data, folder, precision
+    )
     for _ in range(WARM_UP):
         next(steps)
     started = time.perf_counter()
@@ -130,8 +133,8 @@ def measure(side: str, name: str, data: str, folder: str, precision: str) -> flo
     return case["steps"] * case["batch"] / (time.perf_counter() - started)
 
 
-def seconds_to_open(folder: str) -> float:
-    """What our loop does once for all epochs."""
+def seconds_to_decode(folder: str) -> float:
+    """Time the decoding that foodvision does once for all epochs."""
     from foodvision.data import load_dataset
     from foodvision.images import ImageSpec
     from foodvision.training.memory import OpenedImages
@@ -142,9 +145,9 @@ def seconds_to_open(folder: str) -> float:
 
 
 def write_images(folder: Path) -> None:
-    """JPEG files of noise, larger than the networks' input as photographs are."""
+    """Write JPEG files of noise, larger than the network's input, as photographs are."""
     random = np.random.default_rng(0)
-    for i in range(PICTURES):
+    for i in range(IMAGES):
         path = folder / f"class {i % CLASSES}" / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
         coarse = Image.fromarray(random.integers(0, 255, (20, 25, 3), dtype=np.uint8))
@@ -152,26 +155,26 @@ def write_images(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run both sides in turns and print medians and the ratio."""
+    """Run both sides alternately; print medians and the ratio."""
     from foodvision.backends.device import has_fast_bf16
 
     precision = "bf16" if has_fast_bf16(torch.device("cpu")) else "float32"
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder))
-        seconds = seconds_to_open(folder)
-        print(f"opening {PICTURES} images, which ours does once: {seconds:.2f} s", flush=True)
+        seconds = seconds_to_decode(folder)
+        print(f"decoding {IMAGES} images, once in foodvision: {seconds:.2f} s", flush=True)
         for name in CASES:
             for data in ("memory", "files"):
-                rates: dict[str, list[float]] = {"ours": [], "timm": []}
+                rates: dict[str, list[float]] = {"foodvision": [], "timm": []}
                 for _ in range(ROUNDS):
                     for side, found in rates.items():
                         run = [sys.executable, __file__, side, name, data, folder, precision]
-                        answer = subprocess.run(run, check=True, capture_output=True)
-                        found.append(json.loads(answer.stdout))
-                ours, theirs = (statistics.median(found) for found in rates.values())
+                        done = subprocess.run(run, check=True, capture_output=True)
+                        found.append(json.loads(done.stdout))
+                own, timm = (statistics.median(found) for found in rates.values())
                 ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
                 print(
-                    f"{name}, {precision}, data from {data}: ours {ours:.1f}, timm {theirs:.1f} "
+                    f"{name}, {precision}, data from {data}: foodvision {own:.1f}, timm {timm:.1f} "
                     f"images/s; ratio {ratio:.2f} (median of {ROUNDS} pairs)",
                     flush=True,
                 )

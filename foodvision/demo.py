@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,5 @@ def _histograms(pixels: np.ndarray) -> np.ndarray:
 
 
 def _free_folder(folder: Path) -> Path:
-    candidate, number = folder, 1
-    while candidate.exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name}-{number}")
-    return candidate
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain([folder], numbered) if not path.exists())

@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no user's cache, shapes in signatures checked as code runs."""
+"""Shared by all tests: no network, no user cache, and shapes in signatures checked at run time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before anything is imported that reads them.
+# Set before importing the libraries that read them.
 _CACHE = tempfile.mkdtemp(prefix="foodvision-tests-")
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -38,7 +38,7 @@ CLASSES = ("dots", "stripes", "waves")
 
 
 def draw_pattern(label: str, seed: int, size: tuple[int, int] = (40, 48)) -> Image.Image:
-    """An image whose class is its pattern, in random colours: quick to learn, not by colour."""
+    """An image whose class is its pattern; random colours do not reveal the class."""
     random = np.random.default_rng([CLASSES.index(label), seed])
     y, x = np.mgrid[: size[0], : size[1]] + random.uniform(0, 8, (2, 1, 1))
     light = {
@@ -59,7 +59,7 @@ def write_images(folder: Path, label: str, seeds: range) -> None:
 
 @pytest.fixture(scope="session")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of 3 × 30 training and 3 × 10 test images; do not write into it."""
+    """A dataset of 3 × 30 training and 3 × 10 test images; do not write to it."""
     root = tmp_path_factory.mktemp("patterns")
     for label in CLASSES:
         write_images(root / "train", label, range(30))
@@ -70,7 +70,7 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build_classifier(
     spec: ImageSpec | None = None, classes: tuple[str, ...] = CLASSES, **settings: object
 ) -> Classifier:
-    """A tiny network with random weights, the head's included: its answers differ by image."""
+    """A tiny network with random weights, head included: predictions differ between images."""
     spec = spec or ImageSpec(32)
     config = ViTConfig(
         image_size=spec.size,

@@ -11,7 +11,7 @@ from foodvision.drawings.draw import write_drawn
 
 @pytest.fixture
 def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the drawings, in a cache of the test's own, and one epoch."""
+    """A tenth of the drawings, in a temporary cache, and one epoch."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_drawn(tmp_path / "cache" / "foodvision" / "drawn", train_per_class=40, test_per_class=20)

@@ -55,7 +55,7 @@ def test_classes_never_seen_or_never_predicted_score_zero_as_in_scikit_learn() -
     assert metrics.per_class["c"]["precision"] == 0.0
 
 
-def test_log_loss_is_exact_where_the_probability_is_not_a_number_float_can_hold() -> None:
+def test_log_loss_is_exact_where_the_probability_underflows() -> None:
     logits = np.array([[0.0, 2000.0, 0.0, 0.0], [0.0, 40.0, 0.0, 0.0]])
     losses = log_loss_of_each(logits, np.array([0, 0]))
     assert losses[0] == 2000.0
@@ -63,7 +63,7 @@ def test_log_loss_is_exact_where_the_probability_is_not_a_number_float_can_hold(
     assert measure(logits, np.array([0, 0])).log_loss == pytest.approx(1020.0, abs=1e-9)
 
 
-def test_knowing_nothing_costs_log_k() -> None:
+def test_uniform_probabilities_have_log_loss_log_k() -> None:
     assert measure(np.zeros((3, 4)), np.array([0, 1, 2])).log_loss == pytest.approx(math.log(4))
 
 
@@ -80,7 +80,7 @@ def test_independent_of_batch_size_and_order(
 
 
 def test_ece_by_hand() -> None:
-    """Two bins: 0.55 sure and always right, 0.95 sure and right half of the time."""
+    """Two bins: confidence 0.55 and always right; confidence 0.95 and right half of the time."""
 
     def logits_of(probability: float) -> list[float]:
         rest = (1 - probability) / 3
@@ -91,7 +91,7 @@ def test_ece_by_hand() -> None:
     assert metrics.ece == pytest.approx((2 * 0.45 + 2 * 0.45) / 4, abs=1e-12)
 
 
-def test_certainty_belongs_to_the_last_bin() -> None:
+def test_probability_1_falls_into_the_last_bin() -> None:
     assert measure(np.array([[1000.0, 0, 0, 0]]), np.array([0])).ece == pytest.approx(0, abs=1e-12)
 
 

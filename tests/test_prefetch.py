@@ -1,4 +1,4 @@
-"""Work ahead: in order, bounded, lazily, and its errors where their results would be."""
+"""Prefetching: in order, bounded, lazy, with each error raised in its result's place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from foodvision.prefetch import prefetch
 
 
-def test_results_come_in_order_whatever_finishes_first() -> None:
+def test_results_keep_their_order_whatever_finishes_first() -> None:
     second_done = threading.Event()
 
     def work(item: int) -> int:
@@ -24,7 +24,7 @@ def test_results_come_in_order_whatever_finishes_first() -> None:
     assert list(prefetch(work, range(50), ahead=4)) == [item * item for item in range(50)]
 
 
-def test_no_more_than_ahead_are_taken_before_they_are_asked_for() -> None:
+def test_at_most_ahead_items_are_taken_in_advance() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:

@@ -7,7 +7,7 @@ import sys
 import foodvision
 
 
-def test_every_public_name_is_there_and_listed_once() -> None:
+def test_every_public_name_exists_and_is_listed_once() -> None:
     assert foodvision.__all__ == sorted(foodvision._MODULES)
     for name in foodvision.__all__:
         value = getattr(foodvision, name)

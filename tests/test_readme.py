@@ -1,4 +1,4 @@
-"""What the README tells people to type works, as it is written, on a small data set."""
+"""The README's commands run as written, on a small dataset."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def photos(patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     shutil.copytree(patterns / "train", tmp_path / "photos")
 
 
-def test_the_nine_commands(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
     monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
     build_classifier().save("weights")
     assert len(commands()) == 9
     for arguments in commands():
-        # Fewer epochs, weights that are here, and nothing else.
+        # Only the epochs and the weights are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]
         words = ["weights" if word.startswith("torchvision:") else word for word in words]
         monkeypatch.setattr(sys, "argv", ["foodvision", *words])
@@ -64,12 +64,12 @@ def test_the_python_example(photos: None) -> None:
     assert done.stdout.splitlines()[-1] in ("pizza", "stripes", "waves")
 
 
-def test_its_make_targets_exist() -> None:
+def test_the_readme_make_targets_exist() -> None:
     makefile = (Path(__file__).parent.parent / "Makefile").read_text()
     for target in set(re.findall(r"^make (\w+)", SHELL, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_the_readme_links_resolve() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert link.startswith("https://") or (Path(__file__).parent.parent / link).exists(), link

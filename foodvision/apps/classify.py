@@ -110,8 +110,7 @@ def _examples(classifier: Classifier) -> list[Path]:
     if not set(drawings.CLASSES) <= set(classifier.classes):
         return []
     folder = Path(tempfile.mkdtemp(prefix="foodvision-examples-"))
-    paths = []
-    for label in drawings.CLASSES:
-        paths.append(folder / f"{label}.png")
-        drawings.draw_image(label, seed=0).save(paths[-1])
+    paths = [folder / f"{label}.png" for label in drawings.CLASSES]
+    for path in paths:
+        drawings.draw_image(path.stem, seed=0).save(path)
     return paths

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from foodvision.cli import data, demo, measure, paper, predict, publish, train
+from foodvision.cli import data, measure, paper, predict, publish, train
 from foodvision.errors import FoodvisionError, RunInterruptedError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing rich would double the time of --help
 )
-app.command()(demo.demo)
+app.command()(train.demo)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command()(measure.evaluate)
@@ -62,11 +62,13 @@ def _one_line(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         return f"{error.filename or 'input/output'}: {error.strerror or text}"
-    # By name and text: torch may not have been imported, and MPS and drivers raise RuntimeError.
-    out_of_memory = isinstance(error, RuntimeError) and "out of memory" in text
-    if out_of_memory or type(error).__name__ == "OutOfMemoryError":
+    # By name and text: torch may not have been imported, and not all devices raise its class.
+    out_of_memory = isinstance(error, RuntimeError) and (
+        "out of memory" in text or "allocate memory" in text
+    )
+    if out_of_memory or type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
         return (
-            "not enough memory on the device: use smaller batches (train: --set batch_size=N, "
+            "not enough memory: use smaller batches (train: --set batch_size=N, "
             "predict: --batch-size N) or --device cpu"
         )
     return f"{type(error).__name__}: {text} (a bug in foodvision; --debug shows the traceback)"

@@ -31,7 +31,7 @@ def parity(
 
     rows = []
     for row in measure_parity(networks or MODELS):
-        rows.append(row.to_dict())
+        rows.append(row._asdict())
         if not as_json:
             print(f"{row.family:<13}{row.model:<20}{row.max_abs_diff:.1e}", flush=True)
     if as_json:

@@ -1,4 +1,4 @@
-"""`foodvision train`."""
+"""`foodvision train` and `foodvision demo`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,19 @@ def train(
     result = train_with(settings, data, recipe, out, device, resume, show_groups)
     print(f"{result.metrics} (validation)")
     print(f"Next: foodvision evaluate {result.folder} {data}")
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.  [default: runs/demo]")
+    ] = None,
+    open_app: Annotated[bool, typer.Option("--app", help="Open the app at the end.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Do everything once, offline: data, training, report, app."""
+    from foodvision.demo import run_demo
+
+    run_demo(out, open_app, device)
 
 
 def _class_names(file: Path) -> tuple[str, ...]:

@@ -94,16 +94,17 @@ def _choose(
 ) -> tuple[str, LabelledImages]:
     splits = dataset.splits
     if split is None:
-        for name in ("test", FLAT):
-            if name in splits:
-                if name == FLAT:
-                    log.warning(
-                        "%s has no test split: scoring all images; the result is too good if the "
-                        "model was trained on any of them",
-                        dataset.name,
-                    )
-                return name, splits[name]
-        raise DataError(f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}")
+        split = next((name for name in ("test", FLAT) if name in splits), None)
+        if split is None:
+            raise DataError(
+                f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}"
+            )
+        if split == FLAT:
+            log.warning(
+                "%s has no test split: scoring all images; the result is too good if the model was "
+                "trained on any of them",
+                dataset.name,
+            )
     if split in splits:
         return split, splits[split]
     recipe = classifier.info.recipe

@@ -48,12 +48,11 @@ class Report(Metrics):
 
     def summary(self) -> str:
         """The metrics as text, a line for each class."""
-        width = max(map(len, self.classes))
+        width, (low, high) = max(map(len, self.classes)), self.accuracy_ci95
         lines = [
             f"{self.split} of {self.data}: n = {self.n}",
             f"log loss   {self.log_loss:.4f}",
-            f"accuracy   {self.accuracy:.1%} (95 % interval {self.accuracy_ci95[0]:.1%} to "
-            f"{self.accuracy_ci95[1]:.1%})",
+            f"accuracy   {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
             f"ECE        {self.ece:.3f}",
             f"{'':<{width}}  precision  recall      F1      n",
         ]

@@ -7,49 +7,8 @@ Plain data without torch, so that a recipe or a model folder is read without loa
 from __future__ import annotations
 
 import re
-from dataclasses import Field, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
-
-
-@runtime_checkable
-class NetworkConfig(Protocol):
-    """What every network's config has; a frozen dataclass, changed with `dataclasses.replace`.
-
-    Attributes:
-        family: which class of network it is for: ``vit`` or ``torchvision``.
-
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    family: ClassVar[str]
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """H and W in pixels."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of network, for use in a sentence."""
-
-    @property
-    def description(self) -> str:
-        """The kind of network and its sizes, for a list of facts."""
-
-    def is_named(self, name: str) -> bool:
-        """Whether a recipe can call it by this name."""
-
-    def regularised(self, **probabilities: float) -> NetworkConfig:
-        """The config with this dropout, attention_dropout and stochastic_depth.
-
-        Raises:
-            ValueError: naming one above 0 that this network does not have.
-
-        """
-
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 Pooling: TypeAlias = Literal["class_token", "average"]
 
@@ -119,12 +78,7 @@ class ViTConfig:
     family: ClassVar[str] = "vit"
 
     def __post_init__(self) -> None:
-        height, width = self.input_size
-        if (
-            min(height, width) < self.patch_size
-            or height % self.patch_size
-            or width % self.patch_size
-        ):
+        if any(side < self.patch_size or side % self.patch_size for side in self.input_size):
             raise ValueError(
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
             )
@@ -232,10 +186,7 @@ class TorchvisionConfig:
         """The kind of network, for use in a sentence."""
         return f"torchvision's {self.name}"
 
-    @property
-    def description(self) -> str:
-        """Its name, which implies its sizes."""
-        return self.kind
+    description = kind  # the name implies the sizes
 
     def is_named(self, name: str) -> bool:
         """Whether this is torchvision's name for it."""
@@ -252,3 +203,10 @@ class TorchvisionConfig:
             if value:
                 raise ValueError(f"{name} = {value}: {self.kind} has no such setting, only a ViT")
         return self
+
+
+NetworkConfig: TypeAlias = ViTConfig | TorchvisionConfig
+"""Every network's config: frozen, without torch, changed with `dataclasses.replace`.
+
+Each has ``family``, num_classes, input_size, kind, description, is_named and regularised.
+"""

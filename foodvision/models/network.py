@@ -3,65 +3,28 @@
 A `Classifier` holds a `Network` and training trains it; neither asks which network it is.
 """
 
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from foodvision.models.config import NetworkConfig
+from foodvision.models.config import NetworkConfig, ViTConfig
 from foodvision.models.library import TorchvisionNetwork
 from foodvision.models.vit import ViT
 
+Network: TypeAlias = ViT | TorchvisionNetwork
+"""A `torch.nn.Module` whose stages turn images into features, its linear head those into logits.
 
-@runtime_checkable
-class Network(Protocol):
-    """A `torch.nn.Module`: its stages turn images into features, its linear head those into logits.
+Each has
 
-    Attributes:
-        config: which network it is; `build_network` builds another from it.
-        head: from D features to K logits.
-
-    """
-
-    @property
-    def config(self) -> NetworkConfig: ...
-
-    if TYPE_CHECKING:  # isinstance() does not find submodules from Python 3.12 on
-
-        @property
-        def head(self) -> nn.Linear: ...
-
-    def __call__(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Logits, in float32 under autocast too."""
-
-    def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
-        """The image's representation, which the head classifies."""
-
-    def stages(self) -> list[nn.Module]:
-        """The modules between image and features in their order."""
-
-    # As in `torch.nn.Module`:
-    def state_dict(self) -> dict[str, Tensor]: ...
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any: ...
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-    def modules(self) -> Iterator[nn.Module]: ...
-    def to(self, device: torch.device) -> Network: ...
-    def cpu(self) -> Network: ...
-    def eval(self) -> Network: ...
-    def requires_grad_(self) -> Network: ...
-
-
-_NETWORKS: dict[str, Callable[[Any], Network]] = {"vit": ViT, "torchvision": TorchvisionNetwork}
+- ``config``: which network it is; `build_network` builds another from it;
+- ``stages()``: the modules between image and features in their order;
+- ``features(x)``: the image's representation (B, D), which the head classifies;
+- ``head``: a `torch.nn.Linear` from D features to K logits;
+- ``forward(x)``: logits (B, K) of images (B, C, H, W), in float32 under autocast too.
+"""
 
 
 @torch.inference_mode(False)  # the weights of a network built in inference mode cannot be trained
@@ -77,11 +40,11 @@ def build_network(config: NetworkConfig, empty: bool = False) -> Network:
         ValueError: if there is no such network, or it cannot take images of the config's size.
 
     """
-    build = _NETWORKS[config.family]
-    if not empty:
-        return build(config).to(torch.float32)
-    with torch.device("cpu"), _WithoutWeights():
-        return build(config).to(torch.float32)
+    if empty:
+        with torch.device("cpu"), _WithoutWeights():
+            return build_network(config)
+    network = ViT(config) if isinstance(config, ViTConfig) else TorchvisionNetwork(config)
+    return network.to(torch.float32)
 
 
 class _WithoutWeights(TorchFunctionMode):

@@ -61,20 +61,12 @@ class ViTBuiltin(nn.Module):
 
     def _pairs(self, vit: ViT) -> Iterator[tuple[Tensor, Tensor]]:
         """Each parameter with the `ViT`'s corresponding one."""
-        modules: list[tuple[nn.Module, nn.Module]] = [
-            (self.embedding, vit.embedding),
-            (self.encoder.norm, vit.norm),
-            (self.head, vit.head),
-        ]
+        own: list[nn.Module] = [self.embedding, self.encoder.norm, self.head]
+        other: list[nn.Module] = [vit.embedding, vit.norm, vit.head]
         for layer, block in zip(self.encoder.layers, vit.blocks, strict=True):
             yield layer.self_attn.in_proj_weight, block.msa.U_qkv.weight
             yield layer.self_attn.in_proj_bias, block.msa.U_qkv.bias
-            modules += [
-                (layer.self_attn.out_proj, block.msa.U_msa),
-                (layer.norm1, block.norm1),
-                (layer.norm2, block.norm2),
-                (layer.linear1, block.mlp[0]),
-                (layer.linear2, block.mlp[3]),
-            ]
-        for own, other in modules:
-            yield from zip(own.parameters(), other.parameters(), strict=True)
+            own += layer.self_attn.out_proj, layer.norm1, layer.norm2, layer.linear1, layer.linear2
+            other += block.msa.U_msa, block.norm1, block.norm2, block.mlp[0], block.mlp[3]
+        for module, counterpart in zip(own, other, strict=True):
+            yield from zip(module.parameters(), counterpart.parameters(), strict=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.ndimage
@@ -34,8 +33,7 @@ Logits: TypeAlias = Callable[[Tensor], Tensor]
 """From images of any size (B, 3, H, W) to the library's logits."""
 
 
-@dataclass(frozen=True)
-class Parity:
+class Parity(NamedTuple):
     """One comparison.
 
     Attributes:
@@ -48,10 +46,6 @@ class Parity:
     family: str
     model: str
     max_abs_diff: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
-        return asdict(self)
 
 
 def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
@@ -184,8 +178,7 @@ def _google(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
         class_token, grid = np.split(E_pos, [1])
         rows, _ = config.grid
         scale = x.shape[-1] // config.patch_size / rows
-        grid = grid.reshape(rows, rows, -1)
-        grid = scipy.ndimage.zoom(grid, (scale, scale, 1), order=1)
+        grid = scipy.ndimage.zoom(grid.reshape(rows, rows, -1), (scale, scale, 1), order=1)
         grid = grid.reshape(-1, config.hidden_size)
         arrays[positions] = np.concatenate([class_token, grid])[None]
         np.savez(folder / "resized.npz", **arrays)

@@ -87,7 +87,12 @@ def training_loader(
     unless it is the only one.
     """
     transform = TrainingTransform(
-        spec, recipe.min_area, recipe.flip, recipe.auto_augment, recipe.magnitude, recipe.erasing
+        spec,
+        min_area=recipe.min_area,
+        flip=recipe.flip,
+        auto_augment=recipe.auto_augment,
+        magnitude=recipe.magnitude,
+        erasing=recipe.erasing,
     )
     sampler = TrainingSampler(len(images), recipe.seed)
 

@@ -100,9 +100,15 @@ def train_with(
     show_groups: bool = False,
 ) -> TrainingResult:
     """`train` with settings under any name, which are checked: what the command line calls."""
-    dataset = load_dataset(data)
-    folder, chosen = _choose(dataset.name, settings, recipe, out, resume)
+    usual = recipe or ("finetune" if settings.get("weights") else "scratch")
     target = choose_device(device)
+    chosen = load_recipe(usual, settings) if not resume else None  # before data is downloaded
+    dataset = load_dataset(data)
+    folder = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}"))
+    if chosen is None:
+        if not out and not recipe and not settings.get("weights"):
+            folder = find_run(folder, dataset.name)
+        chosen = resumed_recipe(folder.recipe(), recipe, settings)
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
@@ -175,30 +181,6 @@ def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
     best = best_of(fitted.history)
     log.info("best of %d: %s; on validation: %s", len(fitted.history), best.name, metrics)
     return TrainingResult(classifier, fitted.history, metrics, folder.path)
-
-
-def _choose(
-    name: str,
-    settings: Mapping[str, Any],
-    recipe: str | Path | None,
-    out: str | Path | None,
-    resume: bool,
-) -> tuple[RunFolder, Recipe]:
-    """The run's folder and settings.
-
-    Raises:
-        FoodvisionError: if there is no run to resume, or several and nothing says which.
-        RecipeError: see `load_recipe`.
-
-    """
-    usual = recipe or ("finetune" if settings.get("weights") else "scratch")
-    path = Path(out or f"runs/{name}-{Path(usual).stem}")
-    if not resume:
-        return RunFolder(path), load_recipe(usual, settings)
-    if not out and not recipe and not settings.get("weights"):
-        path = find_run(Path("runs"), name, path)
-    folder = RunFolder(path)
-    return folder, resumed_recipe(folder.recipe(), recipe, settings)
 
 
 def _decided(recipe: Recipe, device: torch.device) -> Recipe:

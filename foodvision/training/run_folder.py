@@ -22,29 +22,6 @@ from foodvision.training.recipe import Recipe
 RECIPE, SPLITS, HISTORY = "recipe.json", "split.csv", "history.jsonl"
 
 
-def find_run(runs: Path, name: str, usual: Path) -> Path:
-    """The folder of the one run of a dataset.
-
-    Args:
-        runs: the folder of all runs.
-        name: the dataset's.
-        usual: what is returned if there is no run.
-
-    Raises:
-        FoodvisionError: naming the runs, if there are several.
-
-    """
-    found = []
-    for path in sorted(runs.glob(f"*/{RECIPE}")):
-        with suppress(FoodvisionError):  # a damaged run cannot be resumed anyway
-            if RunFolder(path.parent).begun()["data"] == name:
-                found.append(path.parent)
-    if len(found) > 1:
-        names = ", ".join(map(str, found))
-        raise FoodvisionError(f"several runs of {name}: {names}; say which with --out")
-    return found[0] if found else usual
-
-
 class RunFolder:
     """A folder with recipe.json, split.csv, history.jsonl and checkpoints/."""
 
@@ -212,3 +189,21 @@ class RunFolder:
         """Write one line per epoch: all of them, because the file may be ahead of a resumed run."""
         with replacing(self.path / HISTORY) as temporary:
             temporary.write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs), "utf-8")
+
+
+def find_run(usual: RunFolder, name: str) -> RunFolder:
+    """The one run of a dataset, among all that lie beside the usual folder; else that one.
+
+    Raises:
+        FoodvisionError: naming the runs, if there are several.
+
+    """
+    found = []
+    for path in sorted(usual.path.parent.glob(f"*/{RECIPE}")):
+        with suppress(FoodvisionError):  # a damaged run cannot be resumed anyway
+            if RunFolder(path.parent).begun()["data"] == name:
+                found.append(path.parent)
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise FoodvisionError(f"several runs of {name}: {names}; say which with --out")
+    return RunFolder(found[0]) if found else usual

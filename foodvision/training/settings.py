@@ -1,6 +1,7 @@
 """From a recipe's name and single changes to a checked `Recipe`, with errors that name the fix.
 
-Recipes that ship are the TOML files in `foodvision/recipes`; ``--set key=value`` ends here.
+Recipes that ship are the TOML files in `foodvision/recipes`. ``--set key=value`` is checked here and
+acts where training reads the `Recipe`: augmentation in `batches`, for example.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _check(network: Network, recipe: Recipe, images_per_device: int) -> None:
     norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     if norms and not recipe.trains_head_alone and images_per_device == 1:
         raise RecipeError(
-            f"batch_size = {recipe.batch_size}: this network's batch normalisation needs two images "
+            f"batch_size = {recipe.batch_size}: batch normalisation needs two images "
             "or more on each device"
         )
 

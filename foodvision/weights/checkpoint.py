@@ -128,10 +128,7 @@ class Checkpoint:
 
 
 def _state(
-    network: Any,
-    layout: ViTLayout | TorchvisionLayout,
-    tensors: Mapping[str, Tensor],
-    config: Any,
+    network: Any, layout: ViTLayout | TorchvisionLayout, tensors: Mapping[str, Tensor], config: Any
 ) -> dict[str, Tensor]:
     """The network's state, of tensors that were saved at the resolution of `config`."""
     state = network.state_dict()  # changed in place: MNASNet looks for its module versions
@@ -165,9 +162,8 @@ def _check_tensors(
             f"the weights hold {min(unknown)}, which the network does not have ({network})"
         )
     for name, tensor in expected.items():
-        if tensors[name].shape != tensor.shape:
-            raise ModelError(
-                f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-            )
-        if tensors[name].dtype != tensor.dtype:
-            raise ModelError(f"{name} holds {tensors[name].dtype}, not {tensor.dtype}")
+        found = tensors[name]
+        if found.shape != tensor.shape:
+            raise ModelError(f"{name} has shape {tuple(found.shape)}, not {tuple(tensor.shape)}")
+        if found.dtype != tensor.dtype:
+            raise ModelError(f"{name} holds {found.dtype}, not {tensor.dtype}")

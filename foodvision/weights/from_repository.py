@@ -14,10 +14,7 @@ from foodvision.errors import ModelError
 from foodvision.models.network import Network
 from foodvision.weights import from_timm
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.from_transformers import (
-    full_names,
-    to_transformers_config,
-)
+from foodvision.weights.from_transformers import full_names, to_transformers_config
 from foodvision.weights.layouts import FOODVISION, TIMM, TRANSFORMERS
 from foodvision.weights.repository import (
     CONFIG,

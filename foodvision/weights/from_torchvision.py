@@ -1,4 +1,7 @@
-"""torchvision's published weights: their names, files, images, classes and tensors."""
+"""torchvision's published weights: their names, files, images, classes and tensors.
+
+CNNs become a `Checkpoint` here; Vision Transformers in `foodvision.weights.source`.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ def usual_spec(size: int) -> ImageSpec:
     return image_spec(ViT_B_16_Weights.IMAGENET1K_V1).at(size)
 
 
-def to_checkpoint(weights: WeightsEnum, tensors: Mapping[str, Tensor]) -> Checkpoint:
+def cnn_checkpoint(weights: WeightsEnum, tensors: Mapping[str, Tensor]) -> Checkpoint:
     """Published weights of a `TorchvisionNetwork`."""
     spec, classes = image_spec(weights), tuple(weights.meta["categories"])
     config = TorchvisionConfig(network_name(weights), spec.size, len(classes))

@@ -37,8 +37,8 @@ class ViTLayout:
         library: its name.
         block: prefix of the names in one encoder block; ``{layer}`` counts from 0.
         names: for each part of a `ViT`, its name in the library, in a block without the prefix.
-            ``{kind}`` is weight or bias; Flax calls a weight ``{kernel}`` or ``{scale}``. Three
-            names if q, k and v are stored separately.
+            ``{kind}`` is weight or bias; Flax calls a weight ``{kernel}`` or ``{scale}``. A name
+            with ``{qkv}`` is three: query, key and value are stored separately.
         hidden_layer: prefix of the names in the paper's hidden layer before the head, which our
             `ViT` does not have; None if the library has none either.
         resampling: how the library resizes position embeddings.
@@ -49,7 +49,7 @@ class ViTLayout:
 
     library: str
     block: str
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Mapping[str, str]
     hidden_layer: str | None
     resampling: Resampling
     from_source: Callable[[str, Tensor], Tensor]
@@ -65,15 +65,16 @@ class ViTLayout:
         assert match
         layer, part, kind = match["layer"], match["part"], match["kind"]
         weight = kind == "weight"
-        names = self.names[part]
+        name = ("" if layer is None else self.block) + self.names[part]
         return tuple(
-            ("" if layer is None else self.block.format(layer=layer))
-            + source_name.format(
+            name.format(
+                layer=layer,
                 kind=kind,
                 kernel="kernel" if weight else "bias",
                 scale="scale" if weight else "bias",
+                qkv=qkv,
             )
-            for source_name in ((names,) if isinstance(names, str) else names)
+            for qkv in (("query", "key", "value") if "{qkv}" in name else ("",))
         )
 
     def write(self, state: Mapping[str, Tensor], config: ViTConfig) -> dict[str, Tensor]:
@@ -214,11 +215,7 @@ TRANSFORMERS = ViTLayout(
         POSITIONS: "vit.embeddings.position_embeddings",
         "embedding.E": "vit.embeddings.patch_embeddings.projection.{kind}",
         "norm1": "layernorm_before.{kind}",
-        "msa.U_qkv": (
-            "attention.attention.query.{kind}",
-            "attention.attention.key.{kind}",
-            "attention.attention.value.{kind}",
-        ),
+        "msa.U_qkv": "attention.attention.{qkv}.{kind}",
         "msa.U_msa": "attention.output.dense.{kind}",
         "norm2": "layernorm_after.{kind}",
         "mlp.0": "intermediate.dense.{kind}",
@@ -241,11 +238,7 @@ GOOGLE = ViTLayout(
         POSITIONS: "Transformer/posembed_input/pos_embedding",
         "embedding.E": "embedding/{kernel}",
         "norm1": "LayerNorm_0/{scale}",
-        "msa.U_qkv": (
-            "MultiHeadDotProductAttention_1/query/{kernel}",
-            "MultiHeadDotProductAttention_1/key/{kernel}",
-            "MultiHeadDotProductAttention_1/value/{kernel}",
-        ),
+        "msa.U_qkv": "MultiHeadDotProductAttention_1/{qkv}/{kernel}",
         "msa.U_msa": "MultiHeadDotProductAttention_1/out/{kernel}",
         "norm2": "LayerNorm_2/{scale}",
         "mlp.0": "MlpBlock_3/Dense_0/{kernel}",

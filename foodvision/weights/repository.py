@@ -103,11 +103,7 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     if "id2label" not in config:
         return None
     names = config["id2label"]
-    if (
-        not isinstance(names, dict)
-        or set(names) != {str(i) for i in range(len(names))}
-        or not names
-    ):
+    if not names or not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
         raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
     return tuple(str(names[str(i)]) for i in range(len(names)))
 

@@ -1,18 +1,39 @@
-"""The one way to a pretrained network: a source's name in, a network and its `ImageSpec` out."""
+"""The one way to a pretrained network: a source's name in, a network and its `ImageSpec` out.
+
+A single file does not describe itself: its tensors' names tell which library wrote it, their
+shapes the network's sizes. Images and classes come from the config.json beside it, from torchvision
+if it published the file, or else are assumed, which is logged.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torchvision.models import WeightsEnum
 
 from foodvision.errors import ModelError
-from foodvision.weights import from_torchvision
+from foodvision.images import ImageSpec
+from foodvision.weights import from_timm, from_torchvision
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
-from foodvision.weights.from_file import read_file
-from foodvision.weights.from_repository import read_repository
-from foodvision.weights.repository import find_repository
-from foodvision.weights.tensors import SUFFIXES
+from foodvision.weights.from_repository import read_described, read_repository
+from foodvision.weights.from_transformers import full_names
+from foodvision.weights.layouts import (
+    FOODVISION_VIT,
+    GOOGLE,
+    TIMM,
+    TRANSFORMERS,
+    VIT_LAYOUTS,
+    ViTLayout,
+)
+from foodvision.weights.repository import CONFIG, find_repository, read_json
+from foodvision.weights.sizes import vit_config
+from foodvision.weights.tensors import SUFFIXES, read_tensors
+
+_logger = logging.getLogger(__name__)
 
 
 def load_pretrained(
@@ -58,7 +79,7 @@ def read_checkpoint(source: str) -> Checkpoint:
     kind, _, name = source.partition(":")
     if kind == "torchvision":
         weights = from_torchvision.find_weights(name)
-        return read_file(from_torchvision.fetch_weights(weights), weights)
+        return _read_file(from_torchvision.fetch_weights(weights), weights)
     if kind == "timm":
         if "." not in name:
             raise ModelError("weights of timm have a tag, as in vit_base_patch16_224.augreg_in21k")
@@ -73,4 +94,48 @@ def read_checkpoint(source: str) -> Checkpoint:
             "weights are torchvision:NETWORK/WEIGHTS, timm:NAME, hub:OWNER/NAME, a model folder, "
             f"or a file that ends in {', '.join(SUFFIXES)}"
         )
-    return read_file(path)
+    return _read_file(path)
+
+
+def _read_file(path: Path, published: WeightsEnum | None = None) -> Checkpoint:
+    """A file with one of the `SUFFIXES`; `published` is what torchvision calls it, if known."""
+    published = published or from_torchvision.weights_of_file(path.name)
+    tensors = read_tensors(path)
+    if published is not None and not from_torchvision.network_name(published).startswith("vit_"):
+        return from_torchvision.cnn_checkpoint(published, tensors)
+    layout, tensors = _recognise(tensors)
+    described = (path.parent / CONFIG).exists()
+    if layout in (TRANSFORMERS, FOODVISION_VIT) or (layout is TIMM and described):
+        if not described:
+            raise ModelError(f"there is no {CONFIG} beside it, which describes the network")
+        return read_described(path.parent, read_json(path.parent / CONFIG), tensors)
+    config = vit_config(layout, tensors)
+    size = config.input_size[0]
+    if published is not None:
+        spec, classes = from_torchvision.image_spec(published), published.meta["categories"]
+        return Checkpoint(layout, tensors, config, spec, tuple(classes))
+    if layout is GOOGLE:
+        # vit_jax/input_pipeline.py: squashed, bilinear, (x - 127.5) / 127.5
+        return Checkpoint(layout, tensors, config, ImageSpec(size, "squash"))
+    usual = from_timm if layout is TIMM else from_torchvision
+    spec = usual.usual_spec(size)
+    _logger.info("%s does not describe its images; assuming %s's: %s", path, layout.library, spec)
+    return Checkpoint(layout, tensors, config, spec)
+
+
+def _recognise(tensors: Mapping[str, Tensor]) -> tuple[ViTLayout, dict[str, Tensor]]:
+    """The layout, by the name of the patch projection E; the tensors by that layout's names.
+
+    Raises:
+        ModelError: if no supported library wrote it.
+
+    """
+    tensors = from_torchvision.current_vit_names(full_names(tensors))
+    for layout in VIT_LAYOUTS:
+        if layout.source_names("embedding.E.weight")[0] in tensors:
+            return layout, tensors
+    first = f"; it begins with {next(iter(tensors))}" if tensors else ""
+    raise ModelError(
+        "the weights are not a Vision Transformer of torchvision, timm, transformers or the "
+        f"paper's authors{first}"
+    )

@@ -1,4 +1,4 @@
-"""The app as a visitor meets it: in a real browser, and through Gradio's client."""
+"""The app as users see it: in a real browser, and through Gradio's client."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ pytestmark = [
 
 @pytest.fixture(autouse=True, scope="module")
 def collected_here() -> Iterator[None]:
-    """Let what Gradio leaves be collected now, and not be blamed on a later test."""
+    """Collect Gradio's leftovers now, so that their warnings do not fail a later test."""
     yield
     gc.collect()
 
 
-# Chromium as root in a container; and no look-ups of hosts that cannot be reached.
+# Chromium as root in a container; and no look-ups of unreachable hosts.
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,7 +64,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[Classifier, str]]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """Lying on its side with an EXIF note, and half transparent: what apps get wrong."""
+    """Rotated by EXIF and half transparent: what apps get wrong."""
     path = tmp_path / "photo.png"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -76,7 +76,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def chromium() -> str:
-    """The path of the browser; CI must have it, anybody else may do without."""
+    """The browser's path; required in CI, optional elsewhere."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
@@ -84,7 +84,7 @@ def chromium() -> str:
     return path
 
 
-def test_browser_shows_the_classifiers_answer(
+def test_browser_shows_the_prediction(
     served: tuple[Classifier, str], photo: Path, chromium: str
 ) -> None:
     classifier, url = served
@@ -104,7 +104,7 @@ def test_browser_shows_the_classifiers_answer(
         browser.close()
 
 
-def test_client_gets_the_same_answer(served: tuple[Classifier, str], photo: Path) -> None:
+def test_client_gets_the_same_prediction(served: tuple[Classifier, str], photo: Path) -> None:
     classifier, url = served
     label, seconds = Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
     expected = classifier.predict(photo)
@@ -123,7 +123,7 @@ def test_client_gets_the_same_answer(served: tuple[Classifier, str], photo: Path
     ],
     ids=["vit", "resnet18"],
 )
-def test_description_says_what_answers(classifier: Classifier, kind: str) -> None:
+def test_description_names_the_model(classifier: Classifier, kind: str) -> None:
     assert build_app(classifier).description == (
         f"Answers come from {kind}. It knows only these classes: dots, stripes, waves."
     )
@@ -154,7 +154,7 @@ def cut_off() -> bytes:
     ],
     ids=["empty", "text", "cut off", "too many pixels"],
 )
-def test_bad_upload_is_one_sentence(
+def test_bad_upload_is_one_clear_message(
     content: bytes, reason: str, served: tuple[Classifier, str], tmp_path: Path
 ) -> None:
     _, url = served

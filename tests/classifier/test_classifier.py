@@ -22,14 +22,14 @@ from tests.conftest import CLASSES, build_classifier
 
 
 def photo(height: int, width: int, mode: str = "RGB") -> Image.Image:
-    """Smooth, so that it compresses to JPEG without surprises."""
+    """Smooth, so that JPEG changes it little."""
     random = np.random.default_rng([height, width])
     small = Image.fromarray(random.integers(0, 256, (6, 6, 3), np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC).convert(mode)
 
 
 def write_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Images that transformers opens as we do, and those that it opens otherwise."""
+    """Write images that transformers opens as foodvision does, and others that it does not."""
     # Differences to 32 px of 1, 3, 7, 11: odd ones are where centre crops disagree.
     sizes = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (35, 32), (32, 39)]
     same, other = [], []
@@ -62,27 +62,27 @@ def test_transformers_pipeline_gives_our_probabilities(
     mode: str, size: int | tuple[int, int], tmp_path: Path
 ) -> None:
     build_classifier(ImageSpec(size, mode)).save(tmp_path / "model")
-    ours = Classifier.load(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model")
     pipeline = transformers.pipeline("image-classification", model=str(tmp_path / "model"))
     same, other = write_files(tmp_path)
     assert len(same) + len(other) > 20
     answers = []
     for path, image in [*((p, str(p)) for p in same), *((p, open_image(p)) for p in other)]:
         expected = {row["label"]: row["score"] for row in pipeline(image)}
-        got = ours.predict(path).probabilities
+        got = loaded.predict(path).probabilities
         assert got == pytest.approx(expected, abs=1e-4), path.name
         answers.append(got["dots"])
-    assert np.std(answers) > 5e-3  # or the network does not look at the image
+    assert np.std(answers) > 5e-3  # otherwise the network ignores the image
 
 
-def test_folder_is_what_transformers_itself_writes(tmp_path: Path, classifier: Classifier) -> None:
-    classifier.save(tmp_path / "ours")
-    model = transformers.ViTForImageClassification.from_pretrained(tmp_path / "ours")
-    model.save_pretrained(tmp_path / "theirs")
-    ours = load_file(tmp_path / "ours" / "model.safetensors")
-    theirs = load_file(tmp_path / "theirs" / "model.safetensors")
-    assert ours.keys() == theirs.keys()
-    assert all(ours[name].equal(theirs[name]) for name in ours)
+def test_folder_equals_what_transformers_writes(tmp_path: Path, classifier: Classifier) -> None:
+    classifier.save(tmp_path / "saved")
+    model = transformers.ViTForImageClassification.from_pretrained(tmp_path / "saved")
+    model.save_pretrained(tmp_path / "resaved")
+    loaded = load_file(tmp_path / "saved" / "model.safetensors")
+    library = load_file(tmp_path / "resaved" / "model.safetensors")
+    assert loaded.keys() == library.keys()
+    assert all(loaded[name].equal(library[name]) for name in loaded)
     assert model.config.id2label == dict(enumerate(CLASSES))
 
 
@@ -119,13 +119,13 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path, settings: dict[str, 
     loaded = Classifier.load(tmp_path)
     for name, tensor in classifier.network.state_dict().items():
         assert torch.equal(loaded.network.state_dict()[name], tensor), name
-    # Not to the last bit: kernels sum in another order where the weights lie elsewhere in memory.
+    # Not bit for bit: kernels may sum in another order if the weights are aligned differently.
     assert loaded.predict(photo(50, 70)).probabilities == pytest.approx(before.probabilities, 1e-6)
     assert loaded.spec == classifier.spec
     assert loaded.info == classifier.info
 
 
-def test_what_transformers_cannot_express_says_so(tmp_path: Path) -> None:
+def test_models_that_transformers_cannot_express_are_reported(tmp_path: Path) -> None:
     build_classifier(pooling="average").save(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "foodvision"
     assert "transformers cannot express" in (tmp_path / "README.md").read_text()
@@ -157,7 +157,7 @@ def test_prediction(classifier: Classifier, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
-def test_many_images_come_in_order_and_bad_ones_cost_no_other(
+def test_many_images_keep_their_order_and_bad_ones_do_not_stop_the_others(
     classifier: Classifier, batch_size: int
 ) -> None:
     images: list[Image.Image | bytes] = [photo(40 + i, 50) for i in range(10)]
@@ -175,7 +175,7 @@ def test_many_images_come_in_order_and_bad_ones_cost_no_other(
         classifier.predict(b"broken")
 
 
-def test_images_are_taken_as_they_are_needed(classifier: Classifier) -> None:
+def test_images_are_read_lazily(classifier: Classifier) -> None:
     taken = 0
 
     def endless() -> object:

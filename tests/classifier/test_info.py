@@ -1,4 +1,4 @@
-"""What a model is, read from its folder alone and without torch."""
+"""A model's description, read from its folder alone and without torch."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_a_thousand_classes_are_not_all_printed(tmp_path: Path) -> None:
     assert "class 10" not in text
 
 
-def test_parameters_are_counted_without_a_cnns_statistics(tmp_path: Path) -> None:
+def test_parameter_count_excludes_batch_statistics(tmp_path: Path) -> None:
     classifier = build_torchvision_classifier("mobilenet_v3_small")
     count = sum(parameter.numel() for parameter in classifier.network.parameters())
     text = describe(saved(tmp_path / "m", classifier))
     assert f"torchvision's mobilenet_v3_small; {count:,} parameters" in text
 
 
-def test_what_transformers_wrote_is_described_from_the_files_alone(tmp_path: Path) -> None:
+def test_a_transformers_folder_is_described_from_its_files_alone(tmp_path: Path) -> None:
     folder = saved(tmp_path / "m", build_classifier())
     before = describe(folder).splitlines()
     config = json.loads((folder / "config.json").read_text())

@@ -13,7 +13,7 @@ from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 
 
-def test_one_extreme_image_does_not_cost_the_others(classifier: Classifier, tmp_path: Path) -> None:
+def test_one_extreme_image_does_not_stop_the_others(classifier: Classifier, tmp_path: Path) -> None:
     good = [draw_pattern("dots", seed) for seed in range(3)]
     Image.fromarray(np.zeros((20_000, 1), np.uint8)).save(tmp_path / "thin.png")
     sources = [good[0], tmp_path / "thin.png", good[1], bomb(), good[2]]
@@ -47,7 +47,7 @@ def test_folders_in_a_glob_are_folders(
     ]
 
 
-def test_files_that_are_named_are_tried_whatever_their_name(photos: Path) -> None:
+def test_named_files_are_tried_whatever_their_suffix(photos: Path) -> None:
     assert find_inputs([str(photos / "day/notes.txt")]) == [str(photos / "day/notes.txt")]
     assert find_inputs([str(photos / "day/*.txt")]) == [str(photos / "day/notes.txt")]
     with pytest.raises(DataError, match="empty: no images in this folder"):

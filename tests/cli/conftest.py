@@ -34,7 +34,7 @@ def run(
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
             if isinstance(stop.code, str):
-                print(stop.code, file=sys.stderr)  # as the interpreter does at its end
+                print(stop.code, file=sys.stderr)  # as the interpreter does at exit
         return Result(code, *capfd.readouterr())
 
     return call

@@ -1,4 +1,4 @@
-"""What all commands share: help, exit codes, one clear line for each error."""
+"""Behaviour common to all commands: help, exit codes, one clear line per error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foodvision.classifier import info
 from tests.cli.conftest import Result
 
 
-def test_help_and_version_are_quick_and_import_no_torch() -> None:
+def test_help_and_version_are_fast_and_do_not_import_torch() -> None:
     program = (
         "import sys; sys.argv = ['foodvision', '--help']\n"
         "from foodvision.cli import main\n"
@@ -34,14 +34,14 @@ def test_help_and_version_are_quick_and_import_no_torch() -> None:
         best = min(best, time.perf_counter() - started)
     assert "heavy: set()" in done.stdout
     assert "evaluate" in done.stdout
-    assert best < 2.0  # 0.2 s on a quiet machine; the imports are what would slow it down
+    assert best < 2.0  # 0.2 s on an idle machine; imports would slow it down
 
 
 def test_version(run: Callable[..., Result]) -> None:
     assert run("--version").out.startswith("foodvision 0.")
 
 
-def test_wrong_usage_is_exit_2(run: Callable[..., Result]) -> None:
+def test_wrong_usage_exits_with_2(run: Callable[..., Result]) -> None:
     assert run("train").code == 2
     assert run("nosuch").code == 2
     assert run("train", "x", "--set", "epochs").code == 2
@@ -105,7 +105,7 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["data", "split", p], "has splits already"),
     ],
 )
-def test_the_likely_mistakes_are_one_clear_line(
+def test_likely_mistakes_are_one_clear_line(
     command: Callable[[Path, Path, Path], list[object]],
     reason: str,
     run: Callable[..., Result],
@@ -123,7 +123,7 @@ def test_the_likely_mistakes_are_one_clear_line(
     assert result.out == ""
 
 
-def test_a_bug_is_one_line_too_and_debug_shows_it(
+def test_a_bug_is_one_line_and_debug_shows_the_traceback(
     run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(info, "describe", lambda model: 1 / 0)
@@ -144,8 +144,10 @@ def test_a_bug_is_one_line_too_and_debug_shows_it(
         torch.cuda.OutOfMemoryError("Allocation on device 0 would exceed allowed memory."),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GiB)."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] data. can't allocate memory: you tried"),
+        MemoryError(),
     ],
-    ids=["torch", "torch.cuda", "driver", "mps"],
+    ids=["torch", "torch.cuda", "driver", "mps", "cpu", "python"],
 )
 def test_out_of_memory_says_what_to_do(
     error: Exception, run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch

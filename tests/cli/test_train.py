@@ -9,14 +9,14 @@ from tests.cli.conftest import FAST, Result
 from tests.conftest import CLASSES
 
 
-def test_the_story_of_the_readme(
+def test_train_evaluate_and_info(
     run: Callable[..., Result], patterns: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs" / "r"
     trained = run("train", patterns, "--out", out, *FAST)
     assert trained.code == 0, trained.err
     assert f"Next: foodvision evaluate {out} {patterns}" in trained.out
-    assert "training and" in trained.err  # what is about to be done
+    assert "training and" in trained.err  # announced before training
 
     evaluated = run("evaluate", out, patterns, "--json", "--out", tmp_path / "report")
     document = json.loads(evaluated.out)

@@ -62,7 +62,7 @@ def test_files_that_are_left_out_are_counted(
         (("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"), "class c is in test"),
     ],
 )
-def test_layouts_that_make_no_sense(names: tuple[str, ...], reason: str, tmp_path: Path) -> None:
+def test_invalid_layouts(names: tuple[str, ...], reason: str, tmp_path: Path) -> None:
     make(tmp_path, *names)
     with pytest.raises(DataError, match=reason):
         load_dataset(tmp_path)

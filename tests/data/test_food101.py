@@ -29,7 +29,7 @@ def jpeg(seed: int) -> bytes:
 
 
 def mini_zip(train: int = 4, test: int = 2) -> bytes:
-    """As the course's: train and test at the top, and what a Mac adds."""
+    """Like the course's: train and test at the top, and the files that macOS adds."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for split, count in (("train", train), ("test", test)):
@@ -44,7 +44,7 @@ def mini_zip(train: int = 4, test: int = 2) -> bytes:
 def big_tar(
     missing: str = "", unlisted: str = "", lists: tuple[str, ...] = ("train", "test")
 ) -> bytes:
-    """As the authors': food-101/images and food-101/meta, the lists behind the images."""
+    """Like the authors': food-101/images and food-101/meta, with the lists after the images."""
     names = [f"{label}/{i}" for label in ("apple_pie", "waffles") for i in range(4)]
     members = {f"images/{name}.jpg": jpeg(i) for i, name in enumerate(names) if name != missing}
     if unlisted:
@@ -75,7 +75,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """Serves a small mini."""
+    """Serve a small version of mini."""
     server = Web(mini_zip())
     serve(monkeypatch, server, "mini")
     yield server
@@ -105,7 +105,7 @@ def test_mini(web: Web, tmp_path: Path) -> None:
     assert len(web.ranges) == 1
 
 
-def test_by_name_it_is_fetched_once(
+def test_a_named_dataset_is_fetched_once(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -115,7 +115,7 @@ def test_by_name_it_is_fetched_once(
     assert len(web.ranges) == 1
 
 
-def test_processes_that_ask_at_the_same_time_fetch_it_once(
+def test_concurrent_processes_fetch_a_dataset_once(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -152,7 +152,7 @@ def test_big(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (mini_zip(), r"no food-101/meta/train.json that can be read"),
     ],
 )
-def test_another_archive_than_food101(
+def test_an_archive_other_than_food101(
     content: bytes, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     web = Web(content)
@@ -190,7 +190,7 @@ def test_an_interruption_leaves_no_half_folder(
     assert [path.name for path in tmp_path.iterdir()] == [".mini.zip"]
     get_data("mini", tmp_path / "mini")
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
-    assert len(web.ranges) == 1  # the archive had come
+    assert len(web.ranges) == 1  # the archive was complete
 
 
 def test_wrong_bytes_then_right_ones(web: Web, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_wrong_bytes_then_right_ones(web: Web, tmp_path: Path) -> None:
     get_data("mini", tmp_path / "mini")
 
 
-def test_by_hand_where_there_is_no_network(
+def test_a_file_can_be_provided_by_hand_without_a_network(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = RemoteFile(
@@ -260,7 +260,7 @@ def test_the_seed_decides(food: Path, tmp_path: Path) -> None:
     assert a == b != c
 
 
-def test_what_mini_cannot_be_cut_from(food: Path, patterns: Path, tmp_path: Path) -> None:
+def test_sources_that_mini_cannot_be_cut_from(food: Path, patterns: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no pizza in train; is it Food-101"):
         get_data("mini", tmp_path / "mini", str(patterns))
     with pytest.raises(DataError, match="has no pizza in train"):

@@ -12,7 +12,7 @@ from tests.data.folders import make
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
-def test_train_and_validation_only_holds_validation_out(
+def test_without_a_test_split_validation_is_held_out(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png")
@@ -21,7 +21,7 @@ def test_train_and_validation_only_holds_validation_out(
     assert "validation is held out as the test" in caplog.text
 
 
-def test_missing_class_and_single_image_are_warned_of(
+def test_missing_class_and_single_image_give_warnings(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png")

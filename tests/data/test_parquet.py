@@ -107,7 +107,7 @@ def test_parquet_rows_without_a_label_and_damaged_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, datasets.Dataset]:
-    """What the Hub sends, whichever dataset is requested."""
+    """The Hub's answer, whichever dataset is requested."""
     splits: dict[str, datasets.Dataset] = {}
     monkeypatch.setattr(datasets, "load_dataset", lambda **_: datasets.DatasetDict(splits))
     return splits

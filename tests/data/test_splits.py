@@ -16,7 +16,7 @@ def digests(n: int, prefix: str = "") -> list[str]:
     return [hashlib.sha256(f"{prefix}{i}".encode()).hexdigest() for i in range(n)]
 
 
-def test_shares_are_those_asked_for_in_every_class() -> None:
+def test_every_class_has_the_given_shares() -> None:
     sha256, labels = digests(4000), [i % 2 for i in range(4000)]
     split = carve(sha256, labels, 0, {"test": 0.2, "validation": 0.1})
     for label in (0, 1):
@@ -25,7 +25,7 @@ def test_shares_are_those_asked_for_in_every_class() -> None:
         assert mine.count("validation") / 2000 == pytest.approx(0.1, abs=0.02)
 
 
-def test_added_files_move_no_other() -> None:
+def test_added_files_do_not_move_others() -> None:
     before, labels = digests(200), [i % 4 for i in range(200)]
     split = carve(before, labels, 5, {"validation": 0.2})
     more = digests(300, "new")
@@ -34,7 +34,7 @@ def test_added_files_move_no_other() -> None:
 
 
 def test_a_share_of_the_training_images(tmp_path: Path) -> None:
-    """Of each class; smaller shares are parts of larger ones; validation stays."""
+    """A share of each class: smaller shares are subsets of larger ones; validation stays."""
     for label in CLASSES:
         write_images(tmp_path / "d", label, range(40))
     dataset = load_dataset(tmp_path / "d")
@@ -61,7 +61,7 @@ def test_seed_decides_and_repeats() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_small_classes_get_a_stand_in_and_keep_training_images(size: int) -> None:
+def test_small_classes_are_validated_and_keep_training_images(size: int) -> None:
     for seed in range(30):
         split = carve(digests(size, str(seed)), [0] * size, seed, {"validation": 0.15})
         assert 0 < split.count("validation") < size
@@ -95,7 +95,7 @@ def test_unreadable_images_are_listed_by_name(tmp_path: Path, patterns: Path) ->
     assert [error.source for error in inventory.unreadable] == ["dots/bad.jpg", "dots/empty.png"]
 
 
-def test_fingerprint_is_of_contents_and_classes_not_of_names(
+def test_fingerprint_depends_on_contents_and_classes_not_on_names(
     tmp_path: Path, patterns: Path
 ) -> None:
     root = shutil.copytree(patterns / "train", tmp_path / "d")

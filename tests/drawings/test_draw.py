@@ -40,7 +40,7 @@ def test_training_never_sees_a_test_seed() -> None:
     assert not set(SEEDS["train"]) & set(SEEDS["test"])
 
 
-def test_folder_has_the_counts_asked_for_and_no_image_twice(tmp_path: Path) -> None:
+def test_folder_has_the_given_counts_and_no_image_twice(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_drawn(tmp_path / "d", 5, 3, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 24) for done in range(1, 25)]
@@ -78,7 +78,7 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_or_a_folder_that_goes_away_is_an_os_error(tmp_path: Path) -> None:
+def test_a_full_disk_or_a_removed_folder_is_an_os_error(tmp_path: Path) -> None:
     def remove(done: int, total: int) -> None:
         for folder in tmp_path.iterdir():
             shutil.rmtree(folder)
@@ -89,7 +89,7 @@ def test_a_full_disk_or_a_folder_that_goes_away_is_an_os_error(tmp_path: Path) -
 
 
 def test_script_without_a_main_guard_under_spawn(tmp_path: Path) -> None:
-    """As on macOS and Windows, where worker processes of multiprocessing run the script again."""
+    """As on macOS and Windows, where multiprocessing's worker processes import the script again."""
     script = """
 import multiprocessing
 from pathlib import Path
@@ -110,7 +110,7 @@ def arrays(seeds: range) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.repeat(np.arange(3), len(seeds))
 
 
-def test_neither_small_pixels_nor_colours_give_the_class_away() -> None:
+def test_neither_thumbnails_nor_colours_reveal_the_class() -> None:
     """The purpose of the drawings: only structure separates the classes."""
     (x, y), (test_x, test_y) = arrays(SEEDS["train"][:150]), arrays(SEEDS["test"][:100])
 

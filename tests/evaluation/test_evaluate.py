@@ -11,7 +11,7 @@ from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
 
-def test_numbers_are_those_of_the_single_images(classifier: Classifier, patterns: Path) -> None:
+def test_metrics_equal_those_of_single_images(classifier: Classifier, patterns: Path) -> None:
     report = evaluate(classifier, patterns)
     assert (report.split, report.n) == ("test", 30)
     losses = [image.log_loss for image in report.images]
@@ -40,7 +40,7 @@ def test_classes_are_matched_by_name_not_by_position(patterns: Path) -> None:
     )
 
 
-def test_class_the_model_does_not_know(patterns: Path) -> None:
+def test_class_unknown_to_the_model(patterns: Path) -> None:
     with pytest.raises(DataError, match="class waves is not among the model's: dots, stripes, x"):
         evaluate(build_classifier(classes=("dots", "stripes", "x")), patterns)
 
@@ -51,7 +51,7 @@ def test_more_classes_in_the_model_than_in_the_data(patterns: Path) -> None:
     )
 
 
-def test_flat_folder_is_scored_whole_and_says_what_that_means(
+def test_flat_folder_is_scored_whole_with_a_warning(
     classifier: Classifier, patterns: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     report = evaluate(classifier, patterns / "test")

@@ -31,7 +31,7 @@ def zipped(path: Path, *members: tuple[str, bytes, int]) -> Path:
 
 
 def tarred(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
-    """Members by name, content (of a link: where it leads) and tarfile's type."""
+    """Members by name, content (for a link: its target) and tarfile's type."""
     with tarfile.open(path, "w:gz") as file:
         for name, content, kind in members:
             info = tarfile.TarInfo(name)
@@ -82,7 +82,7 @@ def out(tmp_path: Path) -> Path:
     ],
     ids=["zip", "tar"],
 )
-def test_plain_files_come_out_and_hidden_ones_do_not(
+def test_plain_files_are_extracted_and_hidden_ones_are_not(
     make: Callable[[Path], Path], tmp_path: Path, out: Path
 ) -> None:
     unpack(make(tmp_path), out, ROOM, 9)
@@ -114,7 +114,7 @@ def test_plain_files_come_out_and_hidden_ones_do_not(
         (of_tar(("evil", bytes(100_000), tarfile.REGTYPE)), "unpacks to more than"),
     ],
 )
-def test_what_is_hostile_is_refused(
+def test_hostile_archives_are_refused(
     make: Callable[[Path], Path], reason: str, tmp_path: Path, out: Path
 ) -> None:
     with pytest.raises(DataError, match=reason):
@@ -129,7 +129,7 @@ def test_size_is_bounded_whatever_the_ratio(tmp_path: Path, out: Path) -> None:
     unpack(path, tmp_path / "other", 4000, 9)
 
 
-def test_a_tar_is_not_believed_about_a_size(tmp_path: Path, out: Path) -> None:
+def test_a_tar_cannot_understate_its_size(tmp_path: Path, out: Path) -> None:
     header = tarfile.TarInfo("huge")
     header.size = 1 << 40
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header.tobuf() + NOISE))
@@ -147,7 +147,7 @@ def test_a_tar_cannot_make_a_name_fill_the_memory(kind: int, tmp_path: Path, out
 
 
 @pytest.mark.parametrize("make", [of_zip, of_tar], ids=["zip", "tar"])
-def test_damage_is_one_line(
+def test_damaged_archives_are_one_clear_error(
     make: Callable[..., Callable[[Path], Path]],
     tmp_path: Path,
     out: Path,

@@ -39,6 +39,6 @@ def test_a_folder_appears_completely_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["whole.jpg"]
 
 
-def test_the_message_has_the_reason_of_the_system() -> None:
+def test_the_message_has_the_systems_reason() -> None:
     error = OSError(28, "No space left on device")
     assert cannot_write(Path("x"), error) == "x: cannot be written (No space left on device)"

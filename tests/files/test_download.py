@@ -68,7 +68,7 @@ def test_md5(web: Web, tmp_path: Path) -> None:
     assert fetch(file, tmp_path) == CONTENT
 
 
-def test_sha_256_of_which_the_beginning_is_known(web: Web, tmp_path: Path) -> None:
+def test_sha256_prefix(web: Web, tmp_path: Path) -> None:
     digest = hashlib.sha256(CONTENT).hexdigest()[:8]
     file = RemoteFile(web.url, "SHA-256 prefix", digest, len(CONTENT))
     assert fetch(file, tmp_path) == CONTENT
@@ -77,7 +77,7 @@ def test_sha_256_of_which_the_beginning_is_known(web: Web, tmp_path: Path) -> No
         fetch(file, tmp_path)
 
 
-def test_a_file_that_is_to_stay_is_fetched_once(web: Web, tmp_path: Path) -> None:
+def test_a_kept_file_is_fetched_once(web: Web, tmp_path: Path) -> None:
     path = fetch_and_keep(web.file(), tmp_path)
     assert path == fetch_and_keep(web.file(), tmp_path) == tmp_path / "mini.zip"
     assert path.read_bytes() == CONTENT
@@ -88,7 +88,7 @@ def test_a_file_that_is_to_stay_is_fetched_once(web: Web, tmp_path: Path) -> Non
         fetch_and_keep(web.file(), tmp_path)
 
 
-def test_processes_that_need_the_same_file_fetch_it_once(web: Web, tmp_path: Path) -> None:
+def test_concurrent_processes_fetch_a_file_once(web: Web, tmp_path: Path) -> None:
     web.faults = [slowly] * 3
     code = f"""
 import logging
@@ -127,7 +127,7 @@ def test_the_next_run_resumes_an_unfinished_download(web: Web, tmp_path: Path) -
     assert web.sent == len(CONTENT)
 
 
-def test_a_log_in_page_does_not_cost_what_has_come(web: Web, tmp_path: Path) -> None:
+def test_a_login_page_does_not_discard_a_partial_download(web: Web, tmp_path: Path) -> None:
     web.faults = [hang_up_after(300_000), wrong_bytes, claims(10**12)]
     with pytest.raises(DataError, match="sends more than"):
         fetch(web.file(), tmp_path)
@@ -135,18 +135,18 @@ def test_a_log_in_page_does_not_cost_what_has_come(web: Web, tmp_path: Path) -> 
     assert web.ranges == [None, *["bytes=300000-"] * 3]
 
 
-def test_what_is_complete_already_is_not_sent_again(web: Web, tmp_path: Path) -> None:
+def test_a_complete_file_is_not_sent_again(web: Web, tmp_path: Path) -> None:
     (tmp_path / ".mini.zip.part").write_bytes(CONTENT)
     assert fetch(web.file(), tmp_path) == CONTENT
     assert web.sent == 0
 
 
-def test_more_than_the_server_has_is_thrown_away(web: Web, tmp_path: Path) -> None:
+def test_a_partial_file_larger_than_the_servers_is_discarded(web: Web, tmp_path: Path) -> None:
     (tmp_path / ".mini.zip.part").write_bytes(CONTENT + b"x")
     assert fetch(web.file(), tmp_path) == CONTENT
 
 
-def test_a_file_that_changes_meanwhile_is_fetched_again(web: Web, tmp_path: Path) -> None:
+def test_a_file_that_changes_during_the_download_is_fetched_again(web: Web, tmp_path: Path) -> None:
     old = web.content
 
     def then_change(request: object) -> None:
@@ -169,7 +169,7 @@ def test_a_file_that_changes_meanwhile_is_fetched_again(web: Web, tmp_path: Path
     ],
     ids=["no range", "another part", "busy", "stalls", "too long a length"],
 )
-def test_faults_that_another_try_overcomes(
+def test_transient_faults_are_retried(
     faults: list[Fault], web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if stall in faults:
@@ -225,7 +225,7 @@ def test_redirection_on_the_web_is_followed(web: Web, tmp_path: Path) -> None:
         fetch(web.file(), tmp_path)
 
 
-def test_redirection_to_nonsense(web: Web, tmp_path: Path) -> None:
+def test_invalid_redirection(web: Web, tmp_path: Path) -> None:
     web.faults = [redirect("http://[x")] * 5
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # urllib forgets to close here
@@ -246,10 +246,10 @@ def test_without_a_network_the_file_can_be_put_there_by_hand(web: Web, tmp_path:
         fetch(file, tmp_path)
     by_hand.write_bytes(CONTENT)
     assert fetch(file, tmp_path) == CONTENT
-    assert by_hand.exists()  # it is the user's
+    assert by_hand.exists()  # the file belongs to the user
 
 
-def test_a_network_that_goes_away_meanwhile_is_waited_for(
+def test_a_lost_network_is_waited_for(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[Callable[[], None]] = [web.stop, lambda: None]
@@ -281,6 +281,6 @@ def test_a_full_disk_is_reported_before_the_first_request(
     ):
         pass
     assert web.ranges == []
-    (tmp_path / ".mini.zip.part").write_bytes(CONTENT)  # 0.4 MB less to come
+    (tmp_path / ".mini.zip.part").write_bytes(CONTENT)  # 0.4 MB fewer to download
     with downloaded(web.file(), tmp_path, spare_bytes=1_200_000) as path:
         assert path.exists()

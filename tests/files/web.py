@@ -1,4 +1,4 @@
-"""A web server that fails as it is told to, and remembers what it was asked and what it sent."""
+"""A web server that fails on demand and records its requests and answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send(self, content: bytes) -> None:
-        self.server.sent += len(content)  # before the client can have it, and look here
+        self.server.sent += len(content)  # counted before the client can receive it and check
         self.wfile.write(content)
         self.wfile.flush()
 
@@ -59,7 +59,7 @@ class Web(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.if_ranges: list[str | None] = []
         self.sent = 0
-        self.done = threading.Event()  # lets those that stall go
+        self.done = threading.Event()  # releases stalled requests
         self.url = f"http://127.0.0.1:{self.server_port}/{name}"
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -73,7 +73,7 @@ class Web(ThreadingHTTPServer):
 
 
 def honest(request: Request, stop_after: int | None = None) -> None:
-    """What a good server does; or it hangs up after some bytes."""
+    """Answer correctly, or hang up after some bytes."""
     web = request.server
     content, start = web.content, 0
     if asked := re.match(r"bytes=(\d+)-", request.headers.get("Range", "")):
@@ -106,7 +106,7 @@ def other_part(request: Request) -> None:
 
 
 def claims(length: int) -> Fault:
-    """A Content-Length that is not true."""
+    """Send a wrong Content-Length."""
 
     def answer(request: Request) -> None:
         request.head(200, Content_Length=length)
@@ -146,7 +146,7 @@ def silent(request: Request) -> None:
 
 
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -154,7 +154,7 @@ def closed_port() -> int:
 
 
 def slowly(request: Request) -> None:
-    """Time for another request, or another process, to get in the way."""
+    """Answer slowly, so that another request or process can interfere."""
     web = request.server
     request.head(200, Content_Length=len(web.content), ETag=web.etag)
     for start in range(0, len(web.content), 100_000):

@@ -1,4 +1,4 @@
-"""How much memory some code takes, measured in a process of its own."""
+"""The memory that code takes, measured in a separate process."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from tests.images.test_transforms import MODES, random_image
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_training_view_without_any_randomness_is_the_evaluation_view(mode: str) -> None:
-    """Whole square image, no flip: what is left is the same resize and normalisation."""
+def test_training_view_without_randomness_equals_the_evaluation_view(mode: str) -> None:
+    """The whole square image without a flip: only resize and normalisation remain."""
     spec = ImageSpec(32, mode)
     image = torch.full((3, 50, 50), 80, dtype=torch.uint8)
     transform = TrainingTransform(spec, min_area=1.0, flip=0.0)
@@ -31,7 +31,7 @@ def test_training_views_have_the_input_shape_and_range(mode: str, policy: str) -
     assert not views[0].equal(views[1])
 
 
-def test_magnitude_is_that_of_randaugment() -> None:
+def test_magnitude_scales_randaugment() -> None:
     image, spec = random_image(32, 32), ImageSpec(32)
     still = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=0)
     wild = TrainingTransform(spec, 1.0, 0.0, "randaugment", magnitude=30)
@@ -42,7 +42,7 @@ def test_magnitude_is_that_of_randaugment() -> None:
     assert change[wild] > 2 * change[still]
 
 
-def test_flip_happens_as_often_as_it_says() -> None:
+def test_flip_has_the_given_probability() -> None:
     image = torch.zeros(3, 32, 32, dtype=torch.uint8)
     image[:, :, :16] = 255
     always = TrainingTransform(ImageSpec(32), min_area=1.0, flip=1.0)

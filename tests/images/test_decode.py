@@ -34,7 +34,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 @pytest.fixture
 def photo() -> Image.Image:
-    """Every corner different, so that no two orientations look alike."""
+    """Every corner differs, so that no two orientations look alike."""
     pixels = np.zeros((30, 50, 3), np.uint8)
     pixels[:10, :20], pixels[-10:, -20:], pixels[:10, -20:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
     return Image.fromarray(pixels)
@@ -44,7 +44,7 @@ def difference(a: Image.Image, b: Image.Image) -> int:
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
-def test_all_eight_orientations_come_out_upright(photo: Image.Image) -> None:
+def test_all_eight_orientations_become_upright(photo: Image.Image) -> None:
     stored = {
         1: photo,
         2: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -87,7 +87,7 @@ def test_transparency_is_composited_on_white(mode: str) -> None:
     image = Image.new("RGBA", (4, 4), (200, 200, 200, 0))
     image.paste((0, 0, 0, 255), (0, 0, 2, 4))
     image.putpixel((1, 1), (0, 0, 0, 128))
-    if mode == "P":  # a palette knows only wholly transparent colours
+    if mode == "P":  # palette colours are opaque or fully transparent
         image.putpixel((1, 1), (0, 0, 0, 255))
     opened = np.asarray(open_image(encoded(image.convert(mode))))
     assert (opened[:, 2:] == 255).all()
@@ -133,7 +133,7 @@ def test_animation_gives_its_first_frame() -> None:
 
 
 def swapped_profile() -> bytes:
-    """sRGB with the red and the green primary exchanged: what it describes is unmistakable."""
+    """sRGB with the red and green primaries swapped, so that its effect is obvious."""
     content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     (count,) = struct.unpack(">I", content[128:132])
     entries = {bytes(content[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
@@ -161,7 +161,7 @@ def test_srgb_profile_and_a_damaged_one_change_nothing(photo: Image.Image) -> No
         assert difference(open_image(encoded(photo, icc_profile=profile)), photo) == 0
 
 
-def test_reduced_decode_keeps_the_shorter_side_above_what_is_asked() -> None:
+def test_reduced_decode_keeps_the_shorter_side_above_the_minimum() -> None:
     content = encoded(Image.new("RGB", (800, 600)), "JPEG")
     sizes = {side: open_image(content, min_side=side).size for side in (1, 75, 76, 300, 301)}
     for side, size in sizes.items():
@@ -261,7 +261,7 @@ def test_bands_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
         assert difference(opened, expected) == 0
 
 
-def test_heic_opens_with_the_extra_and_says_so_without(
+def test_heic_opens_with_the_extra_and_names_it_without(
     photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
@@ -311,14 +311,14 @@ def test_url_is_fetched_within_bounds(
     assert caught.value.source == web.url
 
 
-def test_url_of_no_server() -> None:
+def test_unreachable_url() -> None:
     with pytest.raises(ImageError, match=r"cannot be reached \(Connection refused\)"):
         open_image(f"http://127.0.0.1:{closed_port()}/x.png")
 
 
-def test_suffixes_are_those_of_the_formats_that_are_opened() -> None:
+def test_suffixes_match_the_supported_formats() -> None:
     Image.init()
     of_pillow = {suffix for suffix, kind in Image.EXTENSION.items() if kind in decode._FORMATS}
-    assert of_pillow - {".pfm"} <= decode.SUFFIXES  # floats, which are refused
+    assert of_pillow - {".pfm"} <= decode.SUFFIXES  # float images, which are refused
     others = decode.SUFFIXES - of_pillow
     assert others == {".heic", ".heif", ".hif", ".jif", ".jfi"}

@@ -10,7 +10,7 @@ from foodvision.images import ImageSpec
 MODES = ("crop", "squash", "pad")
 
 
-def test_at_another_size_the_same_share_is_cut_away() -> None:
+def test_another_size_crops_the_same_share() -> None:
     assert ImageSpec(224, resize_size=256).at(448) == ImageSpec(448, resize_size=512)
     assert ImageSpec(224, resize_size=256).at((112, 448)) == ImageSpec((112, 448), resize_size=512)
     assert ImageSpec(224, "squash", mean=(0.4,) * 3).at(64) == ImageSpec(
@@ -19,7 +19,7 @@ def test_at_another_size_the_same_share_is_cut_away() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_description_survives_both_files(mode: str) -> None:
+def test_spec_survives_both_files(mode: str) -> None:
     spec = ImageSpec((24, 40), mode, interpolation="bicubic", mean=(0.1, 0.2, 0.3))
     assert ImageSpec.from_dict(spec.to_dict()) == spec
     read = ImageSpec.from_preprocessor_config(spec.to_preprocessor_config())

@@ -15,7 +15,7 @@ from foodvision.images.transforms import center_crop, finish, prepare, resize, v
 from tests.images.memory import memory_of
 
 MODES = ("crop", "squash", "pad")
-# Differences to the target of 0, 1, 3, 7 and 11: where torchvision's own centre crop departs.
+# Differences to the target of 0, 1, 3, 7 and 11: where torchvision's own centre crop differs.
 SIZES = [(32, 32), (33, 47), (47, 36), (100, 39), (64, 43), (41, 75), (7, 300), (200, 3)]
 
 
@@ -65,7 +65,7 @@ def test_resize_size_is_the_shorter_side_before_the_crop() -> None:
     assert prepare(random_image(40, 80), spec).shape == (3, 16, 16)
 
 
-def test_a_batch_is_finished_as_each_of_its_images_is() -> None:
+def test_finishing_a_batch_equals_finishing_each_image() -> None:
     spec = ImageSpec((24, 40), "pad")
     batch = torch.stack([random_image(20, 40), random_image(20, 40)])
     assert finish(batch, spec).equal(torch.stack([finish(one, spec) for one in batch]))
@@ -78,7 +78,7 @@ THIN = [(700, 3), (3, 700), (1, 5000), (2000, 40), (33, 900), (1100, 64)]
 @pytest.mark.parametrize(
     "spec", [ImageSpec(32), ImageSpec((96, 16)), ImageSpec((24, 40), "crop", 56)], ids=str
 )
-def test_a_thin_image_is_seen_as_if_all_of_it_were_resized(
+def test_cropping_a_thin_image_equals_resizing_all_of_it(
     spec: ImageSpec, interpolation: str
 ) -> None:
     """Within two grey levels: Pillow and torchvision round their filter weights differently."""
@@ -110,7 +110,7 @@ def test_squashing_a_thin_image_equals_resizing_it_in_one_pass(
     torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=atol)
 
 
-def test_no_shape_of_image_takes_much_memory() -> None:
+def test_extreme_shapes_take_little_memory() -> None:
     setup = """
 import torch
 from foodvision.images import ImageSpec

@@ -16,7 +16,7 @@ from foodvision.models.config import ViTConfig
         "foodvision.weights.repository",
     ],
 )
-def test_what_describes_a_network_is_read_without_torch(module: str) -> None:
+def test_a_config_is_read_without_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 

@@ -1,4 +1,4 @@
-"""torchvision's classifiers under our head: all of them, equal to its own, and on disk."""
+"""torchvision's classifiers with foodvision's head: all of them, their logits, and saving them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
 
-def theirs(name: str) -> nn.Module:
-    """torchvision's own, as if it were trained: no batch normalisation is the identity."""
+def build_torchvision(name: str) -> nn.Module:
+    """A torchvision network that behaves as if trained: no batch normalisation is the identity."""
     torch.manual_seed(0)
     network = get_model(name, weights=None)
     for module in network.modules():
@@ -49,27 +49,29 @@ def theirs(name: str) -> nn.Module:
     return network.eval()
 
 
-def ours(name: str, network: nn.Module, size: int) -> Network:
+def read_torchvision(name: str, network: nn.Module, size: int) -> Network:
     tensors = current_tensors(name, network.state_dict())
     config = TorchvisionConfig(name, size)
     checkpoint = Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, ImageSpec(size))
     return checkpoint.build().network
 
 
-def assert_same_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size: int) -> None:
+def assert_same_logits(
+    network: nn.Module, reference: Callable[[Tensor], Tensor], size: int
+) -> None:
     x = torch.randn(2, 3, size, size)
     with torch.no_grad():
-        expected = theirs(x)
+        expected = reference(x)
         scale = expected.std()
-        assert scale > 1e-3  # or nothing was compared
-        torch.testing.assert_close(ours(x) / scale, expected / scale, rtol=0, atol=1e-5)
+        assert scale > 1e-3  # otherwise nothing was compared
+        torch.testing.assert_close(network(x) / scale, expected / scale, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", network_names())
 def test_every_network_has_the_published_number_of_parameters(name: str) -> None:
     network = build_network(TorchvisionConfig(name), empty=True)
     count = sum(weight.numel() for weight in network.parameters())
-    added = 1000 if name == "maxvit_t" else 0  # the bias of our head
+    added = 1000 if name == "maxvit_t" else 0  # the bias of the new head
     for weights in get_model_weights(name):
         assert count == weights.meta["num_params"] + added
     held = [id(weight) for stage in network.stages() for weight in stage.parameters()]
@@ -77,7 +79,7 @@ def test_every_network_has_the_published_number_of_parameters(name: str) -> None
     assert sorted(held) == sorted({id(weight) for weight in network.parameters()} - heads)
     assert 4 <= len(network.stages()) <= 50
     assert not any(isinstance(module, nn.Dropout) for module in [*network.body.modules()][-2:])
-    loaded = network.state_dict().keys()  # what is not in a file must not be empty
+    loaded = network.state_dict().keys()  # tensors that are not in a file must not be empty
     assert not any(b.is_meta for name, b in network.named_buffers() if name not in loaded)
 
 
@@ -112,12 +114,12 @@ def test_three_classes(name: str, count: int, dropout: float) -> None:
         ("maxvit_t", 224),
     ],
 )
-def test_logits_are_torchvisions(name: str, size: int) -> None:
-    network = theirs(name)
-    assert_same_logits(ours(name, network, size), network, size)
+def test_logits_equal_torchvision(name: str, size: int) -> None:
+    network = build_torchvision(name)
+    assert_same_logits(read_torchvision(name, network, size), network, size)
 
 
-def test_first_random_weights_are_torchvisions() -> None:
+def test_initial_random_weights_equal_torchvision() -> None:
     torch.manual_seed(3)
     expected = get_model("mobilenet_v3_small", weights=None).state_dict()
     torch.manual_seed(3)
@@ -160,7 +162,7 @@ def test_logits_are_float32_under_autocast() -> None:
         ("resnet18", 0, r"resnet18 cannot take images of \(0, 0\) pixels"),
     ],
 )
-def test_what_cannot_be_is_one_clear_line(
+def test_impossible_settings_are_one_clear_line(
     name: str, size: int | tuple[int, int], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
@@ -178,7 +180,7 @@ def test_every_network_of_torchvision_is_used_or_refused() -> None:
     }
 
 
-def test_every_published_weights_describe_their_images_and_classes() -> None:
+def test_all_published_weights_have_a_spec_and_classes() -> None:
     names = set()
     for weights in published_weights():
         transform, spec = weights.transforms(), image_spec(weights)
@@ -198,16 +200,16 @@ def test_images_are_prepared_as_published(size: tuple[int, int]) -> None:
     assert spec == ImageSpec(
         288, "crop", 288, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     )
-    # Without black and white: where bicubic overshoots those, the two resizes clip otherwise.
+    # Without black and white: where bicubic overshoots, the two resizes clip differently.
     image = open_pixels(draw_pattern("dots", 1, size), spec) // 2 + 64
-    one_grey_level = 1 / 255 / 0.224  # torchvision's presets resize in float32, we in uint8
+    one_grey_level = 1 / 255 / 0.224  # torchvision's presets resize in float32, foodvision in uint8
     torch.testing.assert_close(
         prepare(image, spec), weights.transforms()(image), rtol=0, atol=1.01 * one_grey_level
     )
 
 
 def old_resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As files are that were saved before batch normalisation counted."""
+    """As in files saved before batch normalisation counted its batches."""
     return {name: tensor for name, tensor in state.items() if "num_batches" not in name}
 
 
@@ -231,7 +233,7 @@ def test_old_published_files_are_known_by_name(
     published: Callable[[dict[str, Tensor]], dict[str, Tensor]],
     tmp_path: Path,
 ) -> None:
-    network = theirs(name)
+    network = build_torchvision(name)
     torch.save(published(network.state_dict()), tmp_path / file)
     loaded = load_pretrained(str(tmp_path / file))
     assert loaded.classes is not None
@@ -243,7 +245,7 @@ RESNET = "resnet18-f37072fd.pth"
 
 
 def test_another_head_and_resolution(tmp_path: Path) -> None:
-    network = theirs("resnet18")
+    network = build_torchvision("resnet18")
     torch.save(network.state_dict(), tmp_path / RESNET)
     loaded = load_pretrained(str(tmp_path / RESNET), num_classes=3, image_size=(64, 96))
     assert loaded.network.config == TorchvisionConfig("resnet18", (64, 96), 3)
@@ -280,7 +282,7 @@ def test_another_head_and_resolution(tmp_path: Path) -> None:
 def test_every_tensor_is_accounted_for(
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]], reason: str, tmp_path: Path
 ) -> None:
-    torch.save(change(dict(theirs("resnet18").state_dict())), tmp_path / RESNET)
+    torch.save(change(dict(build_torchvision("resnet18").state_dict())), tmp_path / RESNET)
     with pytest.raises(ModelError, match=reason):
         load_pretrained(str(tmp_path / RESNET))
 
@@ -307,7 +309,7 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
     assert new(torch.randn(1, 3, 64, 96)).shape == (1, 7)
 
 
-def test_the_folder_says_what_it_is(tmp_path: Path) -> None:
+def test_the_folder_describes_the_model(tmp_path: Path) -> None:
     classifier = build_torchvision_classifier("mobilenet_v3_small")
     classifier.save(tmp_path)
     line = "network    torchvision's mobilenet_v3_small; 1,520,931 parameters"
@@ -346,7 +348,7 @@ def test_broken_folders_are_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_counters_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
+def test_non_integer_counters_are_refused(tmp_path: Path) -> None:
     build_torchvision_classifier("resnet18").save(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     weights["body.bn1.num_batches_tracked"] = torch.tensor(0.5)

@@ -48,7 +48,7 @@ def test_networks_are_float32_and_trainable_in_any_state(config: NetworkConfig) 
 
 
 class Computed(TorchFunctionMode):
-    """Notes the functions that made numbers."""
+    """Records the functions that computed numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_an_empty_vit_computes_nothing() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.family)
-def test_every_network_keeps_the_protocol(config: NetworkConfig) -> None:
+def test_every_network_has_its_config_and_head(config: NetworkConfig) -> None:
     network = build_network(config)
     assert isinstance(network, Network)
     assert isinstance(config, NetworkConfig)

@@ -130,7 +130,7 @@ def test_equations_5_to_8_token_by_token() -> None:
     torch.testing.assert_close(msa(z), expected, rtol=1e-10, atol=1e-10)
 
 
-def test_attention_maps_are_those_the_output_is_made_of() -> None:
+def test_attention_maps_reproduce_the_output() -> None:
     vit = random_vit()
     x = torch.randn(2, 3, 16, 24)
     A = vit.attention(x)
@@ -151,7 +151,7 @@ def test_average_pooling_has_no_class_token() -> None:
     assert vit.attention(x).shape == (3, 2, 3, 6, 6)
 
 
-def test_initialisation_is_the_authors() -> None:
+def test_initialisation_equals_the_authors() -> None:
     torch.manual_seed(0)
     vit = ViT(ViTConfig.named("vit_s16", image_size=64)).requires_grad_(False)
     assert (vit(torch.randn(2, 3, 64, 64)) == 0).all()  # so the first loss is log K
@@ -165,7 +165,7 @@ def test_initialisation_is_the_authors() -> None:
     assert vit.norm.eps == 1e-6
 
 
-def test_positions_begin_as_sines_of_column_and_row() -> None:
+def test_positions_are_initialised_as_sines_of_column_and_row() -> None:
     positions = sine_positions(3, 5, 18).reshape(3, 5, 18)
     row, column = 2, 4
     for i, frequency in enumerate([1.0, 10_000 ** (-1 / 3), 10_000 ** (-2 / 3), 1e-4]):
@@ -183,7 +183,7 @@ def test_positions_begin_as_sines_of_column_and_row() -> None:
     assert vit.embedding.E_pos[0, 1:].equal(sine_positions(*SMALL.grid, SMALL.hidden_size))
 
 
-def test_the_last_block_skips_only_what_nobody_reads() -> None:
+def test_the_last_block_skips_only_unused_tokens() -> None:
     vit = random_vit(SMALL)
     z = vit.embedding(torch.randn(2, 3, 16, 24))
     block = vit.blocks[0]
@@ -197,7 +197,7 @@ def test_the_last_block_skips_only_what_nobody_reads() -> None:
 
 
 def test_golden_logits() -> None:
-    """Computed once with this code, when it equalled torchvision's and timm's networks."""
+    """Computed once with this code, when its logits equalled torchvision's and timm's."""
     vit = ViT(SMALL).eval().double()
     with torch.no_grad():
         for i, weight in enumerate(vit.parameters()):
@@ -232,8 +232,8 @@ def test_images_of_another_size_are_refused() -> None:
         random_vit()(torch.randn(1, 3, 16, 16))
 
 
-def test_attention_in_bf16_on_the_cpu_is_the_fused_kernels() -> None:
-    """It is written out there: the same numbers to bf16's three digits, and its dropout works."""
+def test_attention_in_bf16_on_the_cpu_equals_the_fused_kernel() -> None:
+    """There it is written as products: same numbers to bf16's three digits; dropout works."""
     msa = random_vit(SMALL).blocks[0].msa.bfloat16()
     z = torch.randn(2, 7, SMALL.hidden_size, dtype=torch.bfloat16)
     q, k, v = msa.qkv(z)
@@ -246,7 +246,7 @@ def test_attention_in_bf16_on_the_cpu_is_the_fused_kernels() -> None:
     assert msa.eval()(z).equal(msa(z))
 
 
-def test_stages_hold_every_parameter_but_the_heads_once() -> None:
+def test_stages_hold_every_parameter_except_the_heads_exactly_once() -> None:
     network = ViT(ViTConfig.named("vit_ti16", num_layers=3))
     held = [id(weight) for stage in network.stages() for weight in stage.parameters()]
     heads = {id(weight) for weight in network.head.parameters()}

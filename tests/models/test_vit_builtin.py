@@ -10,7 +10,9 @@ from foodvision.models.vit_builtin import ViTBuiltin
 
 @pytest.mark.parametrize("pooling", ["class_token", "average"])
 @pytest.mark.parametrize("training", [False, True])  # in eval PyTorch takes its own fast path
-def test_pytorch_encoder_with_our_weights_gives_our_logits(pooling: str, training: bool) -> None:
+def test_pytorch_encoder_with_the_same_weights_gives_the_same_logits(
+    pooling: str, training: bool
+) -> None:
     config = ViTConfig(
         image_size=32,
         patch_size=8,

@@ -20,7 +20,7 @@ def test_a_difference_is_an_error_and_the_row_is_shown_before(
         next(rows)
 
 
-def test_a_network_that_is_none() -> None:
+def test_unknown_network() -> None:
     with pytest.raises(ModelError, match="no network 'resnet': there are vit_ti"):
         next(measure_parity(["vit_ti16", "resnet"]))
 

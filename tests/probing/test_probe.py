@@ -1,4 +1,4 @@
-"""The head alone: a fit that ends, on features that are computed once."""
+"""The head alone: a fit that converges, on features that are computed once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.training.test_processes import train_in_two_processes
 
 
 def gaussians(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Three clouds that overlap, on very different scales, and a column that says nothing."""
+    """Three overlapping clouds with very different scales, and a constant column."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, n)
     x = random.normal(size=(n, 5)) + 1.2 * np.eye(3, 5)[labels]
@@ -42,7 +42,7 @@ def gaussians(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), labels
 
 
-def test_the_head_is_scikit_learns_at_the_strength_that_was_chosen() -> None:
+def test_the_head_equals_scikit_learns_at_the_chosen_penalty() -> None:
     train_set, validation = gaussians(300, 0), gaussians(200, 1)
     head = fit_head(train_set, validation, CLASSES, np.ones(3, dtype=np.float32))
     best = min(head.tried, key=lambda strength: strength.log_loss)
@@ -50,16 +50,16 @@ def test_the_head_is_scikit_learns_at_the_strength_that_was_chosen() -> None:
     mean, scale = x.mean(axis=0), np.where(x.std(axis=0) > 1e-3, x.std(axis=0), np.inf)
     sklearn = LogisticRegression(C=1 / (300 * best.l2), tol=1e-10, max_iter=10_000)
     sklearn.fit((x - mean) / scale, labels)
-    theirs = sklearn.predict_log_proba((validation[0] - mean) / scale)
+    expected = sklearn.predict_log_proba((validation[0] - mean) / scale)
     logits = validation[0] @ head.weight.T + head.bias
-    ours = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(ours, theirs, atol=3e-3)
+    actual = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(actual, expected, atol=3e-3)
     assert head.metrics.log_loss == pytest.approx(best.log_loss)
     assert head.metrics.log_loss < 0.8
     assert (head.weight[:, 4] == 0).all()
 
 
-def test_its_gradient_is_that_of_autograd() -> None:
+def test_the_gradient_equals_autograd() -> None:
     x, labels = gaussians(20, 0)
     weights, theta = np.linspace(0.5, 2, 20), np.random.default_rng(1).normal(size=18)
     _, gradient = _penalised_loss(theta, x.astype(np.float64) / 100, labels, weights, 0.3)
@@ -71,7 +71,7 @@ def test_its_gradient_is_that_of_autograd() -> None:
     np.testing.assert_allclose(gradient, t.grad.numpy(), atol=1e-5)
 
 
-def test_weaker_strengths_are_left_untried_when_they_only_get_worse() -> None:
+def test_weaker_penalties_are_skipped_once_validation_gets_worse() -> None:
     random = np.random.default_rng(0)
     noise = random.normal(size=(40, 30)), random.integers(0, 3, 40)
     head = fit_head(noise, (noise[0][::-1], noise[1]), CLASSES, np.ones(3, dtype=np.float32))
@@ -80,13 +80,15 @@ def test_weaker_strengths_are_left_untried_when_they_only_get_worse() -> None:
     assert len(losses) < 15
 
 
-def test_separable_classes_are_fitted_at_every_strength() -> None:
-    """The loss falls with the penalty: a fixed tolerance would end before weak ones begin."""
+def test_separable_classes_are_fitted_at_every_penalty() -> None:
+    """The loss falls with the penalty: a fixed tolerance would stop weak ones at once."""
     random = np.random.default_rng(0)
     x, labels = random.normal(size=(100, 150)).astype(np.float32), random.integers(0, 3, 100)
     x[:, :3] += np.eye(3)[labels]
     ones = np.ones(3, dtype=np.float32)
-    head = fit_head((x, labels), (x, labels), CLASSES, ones)  # so that the weakest is the best
+    head = fit_head(
+        (x, labels), (x, labels), CLASSES, ones
+    )  # so that the weakest penalty is the best
     assert len(head.tried) == 15
     z = (x.astype(np.float64) - x.mean(axis=0)) / x.std(axis=0)
     for strength in head.tried[::2]:
@@ -143,10 +145,10 @@ def test_a_probe_is_a_run_like_any_other(
     assert (tmp_path / "r" / "model.safetensors").read_bytes() == first
 
 
-def test_balanced_weights_leave_a_probes_log_loss_honest(
+def test_balanced_weights_leave_a_probes_log_loss_unbiased(
     patterns: Path, tmp_path: Path, weights: str, cache: Path
 ) -> None:
-    """With one class rare, the answers still have the shares of the images."""
+    """With one rare class, mean predictions still match the class shares."""
     data = shutil.copytree(patterns, tmp_path / "d")
     for path in sorted((data / "train" / "dots").iterdir())[8:]:
         path.unlink()
@@ -200,7 +202,7 @@ def test_every_image_goes_through_the_network_once(
     assert counted.images == 94 * 4
 
 
-def test_features_are_computed_again_when_the_code_that_opens_images_changes(
+def test_features_are_recomputed_when_the_preprocessing_code_changes(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def folder() -> Path:
@@ -220,7 +222,7 @@ def test_features_are_computed_again_when_the_code_that_opens_images_changes(
     features_module._image_code.cache_clear()
 
 
-def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
+def test_ctrl_c_keeps_computed_features_and_damaged_files_are_recomputed(
     patterns: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     classifier = build_classifier()
@@ -253,10 +255,10 @@ def test_ctrl_c_keeps_what_is_computed_and_a_damaged_file_is_computed_again(
     with caplog.at_level(logging.INFO):
         features.of(inventory)
     assert "features of 90 images, 90 of them cached" in caplog.text
-    assert features.compute(inventory.subset([])) == {}  # a process without a share
+    assert features.compute(inventory.subset([])) == {}  # one process has no share
 
 
-def test_a_cache_that_cannot_be_written_is_one_line_before_any_work(
+def test_an_unwritable_cache_is_one_clear_error_before_any_work(
     patterns: Path, tmp_path: Path, weights: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.parent.mkdir(parents=True)
@@ -271,7 +273,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_before_any_work(
     train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 
 
-def test_a_file_that_cannot_be_read_just_now_is_left_where_it_is(
+def test_a_temporarily_unreadable_file_is_kept(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features = FeatureCache(cache / "x")
@@ -286,7 +288,7 @@ def test_a_file_that_cannot_be_read_just_now_is_left_where_it_is(
     assert features.read({"00" * 32, "11" * 32}).keys() == {"00" * 32}
 
 
-def test_several_processes_may_keep_the_same_features(cache: Path) -> None:
+def test_several_processes_can_cache_the_same_features(cache: Path) -> None:
     rows = {f"{i:064x}": np.full(64, i, dtype=np.float32) for i in range(500)}
 
     def write(_: int) -> None:
@@ -299,7 +301,7 @@ def test_several_processes_may_keep_the_same_features(cache: Path) -> None:
     assert all((found[digest] == row).all() for digest, row in rows.items())
 
 
-def test_features_that_are_no_numbers_are_one_line(
+def test_non_finite_features_are_one_clear_error(
     patterns: Path, tmp_path: Path, cache: Path
 ) -> None:
     broken = build_classifier(classes=("a", "b"))
@@ -310,7 +312,7 @@ def test_features_that_are_no_numbers_are_one_line(
     assert not list(cache.glob("*/*.safetensors"))
 
 
-def test_two_processes_compute_half_of_the_features_each(
+def test_two_processes_each_compute_half_of_the_features(
     patterns: Path, tmp_path: Path, weights: str, cache: Path
 ) -> None:
     words = ["--recipe", "probe", "--weights", weights, "--set", "precision=float32"]

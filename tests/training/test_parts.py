@@ -48,7 +48,7 @@ def named_groups(network: ViT, **settings: object) -> list[tuple[dict[str, Any],
     return [(group, {names[id(weight)] for weight in group["params"]}) for group in groups]
 
 
-def test_every_parameter_is_of_one_kind() -> None:
+def test_every_parameter_is_in_one_group() -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16))
     kinds = {group["kind"]: names for group, names in named_groups(network)}
     hidden, matrices, others = (kinds[kind] for kind in (HIDDEN, MATRICES, OTHERS))
@@ -60,7 +60,7 @@ def test_every_parameter_is_of_one_kind() -> None:
 
 
 def test_earlier_layers_learn_more_slowly() -> None:
-    """BEiT's numbering: embedding 0, layers 1 to 12; what is after them has the whole rate."""
+    """BEiT's numbering: embedding 0, layers 1 to 12; everything after them has the full rate."""
     network = ViT(ViTConfig.named("vit_ti8", image_size=16))
     recipe = load_recipe("scratch", {"optimizer": "adamw", "layer_decay": 0.5})
     optimizers = build_optimizers(network, recipe)
@@ -79,7 +79,7 @@ def test_earlier_layers_learn_more_slowly() -> None:
     assert "0.0001221" in console.file.getvalue()  # the embedding's
 
 
-def test_what_is_frozen_is_in_no_group() -> None:
+def test_frozen_parameters_are_in_no_group() -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16))
     for stage in network.stages():
         stage.requires_grad_(False)
@@ -90,7 +90,7 @@ def test_what_is_frozen_is_in_no_group() -> None:
 @pytest.mark.parametrize(
     ("kind", "kinds"), [("adamw", ["AdamW"]), ("sgd", ["SGD"]), ("muon", ["Muon", "AdamW"])]
 )
-def test_optimizers_are_the_recipes(kind: str, kinds: list[str]) -> None:
+def test_optimizers_follow_the_recipe(kind: str, kinds: list[str]) -> None:
     recipe = load_recipe("scratch", {"optimizer": kind, "weight_decay": 0.2})
     network = ViT(recipe.vit_config(3))
     optimizers = build_optimizers(network, recipe)
@@ -104,7 +104,7 @@ def test_optimizers_are_the_recipes(kind: str, kinds: list[str]) -> None:
     assert {group["lr"] for group in groups} == {recipe.learning_rate / 100}
 
 
-def test_muons_steps_are_orthogonal_and_of_adamws_size() -> None:
+def test_muon_steps_are_orthogonal_and_as_large_as_adamw_steps() -> None:
     recipe = load_recipe("scratch", {"optimizer": "muon", "weight_decay": 0.0})
     network = ViT(recipe.vit_config(3))
     matrix = network.blocks[0].mlp[0].weight
@@ -133,7 +133,7 @@ def test_a_constant_rate_is_constant() -> None:
     assert [learning_rate_factor(step, 10, recipe) for step in range(4)] == [0.5, 1.0, 1.0, 1.0]
 
 
-def test_random_choices_depend_on_what_they_are_for_only() -> None:
+def test_random_choices_depend_only_on_their_purpose() -> None:
     with seeded(0, SAMPLE, 3, 5):
         first = torch.rand(3)
     torch.rand(7)
@@ -166,7 +166,7 @@ def epoch_of(
     )
     loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = epoch
-    torch.rand(workers + epoch)  # whatever was drawn before must not matter
+    torch.rand(workers + epoch)  # earlier draws must not matter
     return [(pixels.clone(), labels.clone()) for pixels, labels in loader]
 
 
@@ -180,7 +180,7 @@ def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
     assert not all(y.equal(other) for (_, y), (_, other) in zip(alone, later, strict=True))
 
 
-def test_an_epoch_goes_on_where_it_was_left(patterns: Path) -> None:
+def test_an_epoch_resumes_at_the_next_batch(patterns: Path) -> None:
     images, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
     loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = 3
@@ -200,10 +200,10 @@ def test_validation_batches_are_every_image_in_order(patterns: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad"])
-def test_kept_images_are_those_that_are_opened_anew(
+def test_kept_images_equal_newly_decoded_ones(
     mode: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of several sizes, and whatever the data loader makes of them."""
+    """Images of several sizes, with and without worker processes."""
     for i, image in enumerate((patterns / "train").rglob("*.png")):
         path = tmp_path / image.parent.name / image.name
         path.parent.mkdir(exist_ok=True)
@@ -219,7 +219,7 @@ def test_kept_images_are_those_that_are_opened_anew(
         assert y.equal(other_y)
 
 
-def test_small_data_is_opened_once_and_large_data_every_time(
+def test_small_datasets_are_decoded_once_and_large_ones_in_every_epoch(
     patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, spec = load_dataset(patterns).splits["test"], ImageSpec(32)
@@ -252,8 +252,8 @@ def test_large_images_that_the_probes_miss_are_not_kept(
     assert opened[3][0].equal(open_pixels(images[3].source, ImageSpec(32)))
 
 
-def test_mixed_images_have_the_shares_their_targets_say() -> None:
-    """Images that are their class's number: what is left of each class can be seen."""
+def test_mixed_images_match_their_targets() -> None:
+    """Each image is filled with its class number, so each class's share can be read off."""
     labels = torch.arange(8) % 3
     pixels = labels.float()[:, None, None, None].expand(8, 3, 32, 32).clone()
     torch.manual_seed(0)
@@ -266,7 +266,7 @@ def test_mixed_images_have_the_shares_their_targets_say() -> None:
         assert not mixed_pixels.equal(pixels)
 
 
-def test_mixing_happens_as_often_as_the_recipe_says() -> None:
+def test_mixing_has_the_given_probability() -> None:
     pixels, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
     recipe = load_recipe("scratch", {"mixup": 1.0, "cutmix": 0.0, "mix_probability": 0.25})
     torch.manual_seed(0)
@@ -290,7 +290,7 @@ def test_average_follows_the_weights_and_warms_up() -> None:
     assert average.running_mean.item() == 199
 
 
-def test_unweighted_loss_is_torchs() -> None:
+def test_unweighted_loss_equals_torch() -> None:
     logits, labels = torch.randn(8, 3), torch.randint(0, 3, (8,))
     torch.testing.assert_close(
         weighted_cross_entropy(logits, F.one_hot(labels, 3).float(), torch.ones(3), 0.1),
@@ -298,7 +298,7 @@ def test_unweighted_loss_is_torchs() -> None:
     )
 
 
-def test_balanced_weights_and_the_shift_that_takes_them_out() -> None:
+def test_balanced_weights_and_the_shift_that_removes_them() -> None:
     """The minimiser of the balanced loss, shifted by −log w, is the true distribution."""
     store = FolderStore(Path(), ["x"] * 100)
     labels = np.array([0] * 80 + [1] * 15 + [2] * 5)

@@ -28,7 +28,7 @@ def train_in_two_processes(data: Path, out: Path, *words: str) -> str:
     return ended.stderr
 
 
-def test_two_processes_share_each_batch_of_one(patterns: Path, tmp_path: Path) -> None:
+def test_two_processes_split_each_batch(patterns: Path, tmp_path: Path) -> None:
     train(patterns, out=tmp_path / "one", device="cpu", **SETTINGS)
     words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
     train_in_two_processes(patterns, tmp_path / "two", *words)
@@ -39,12 +39,12 @@ def test_two_processes_share_each_batch_of_one(patterns: Path, tmp_path: Path) -
         [json.loads(line) for line in (tmp_path / run / "history.jsonl").read_text().splitlines()]
         for run in ("one", "two")
     )
-    for ours, theirs in zip(one, two, strict=True):
-        assert abs(ours["log_loss"] - theirs["log_loss"]) < 1e-4  # every image validates once
-        assert abs(ours["train_loss"] - theirs["train_loss"]) < 1e-4
+    for single, double in zip(one, two, strict=True):
+        assert abs(single["log_loss"] - double["log_loss"]) < 1e-4  # every image is validated once
+        assert abs(single["train_loss"] - double["train_loss"]) < 1e-4
 
     before = sha256(tmp_path / "two")
-    max((tmp_path / "two" / "checkpoints").iterdir()).unlink()  # back to the end of epoch 1
+    max((tmp_path / "two" / "checkpoints").iterdir()).unlink()  # return to the end of epoch 1
     stderr = train_in_two_processes(patterns, tmp_path / "two", "--resume")
     assert "resuming after step 4" in stderr
     assert sha256(tmp_path / "two") == before

@@ -34,7 +34,7 @@ def test_every_setting_is_documented() -> None:
         assert field.description, name
 
 
-def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
+def test_changes_override_and_text_is_read_as_toml() -> None:
     recipe = load_recipe("scratch", {"epochs": "3", "learning_rate": "1e-4", "optimizer": "sgd"})
     assert (recipe.epochs, recipe.learning_rate, recipe.optimizer) == (3, 1e-4, "sgd")
 
@@ -43,6 +43,8 @@ def test_changes_come_on_top_and_text_is_read_as_toml() -> None:
 def test_lists_are_read_as_names_with_commas_or_as_toml(text: str) -> None:
     assert load_recipe("scratch", {"trackers": text}).trackers == ("tensorboard", "wandb")
     assert load_recipe("scratch", {"trackers": "[]", "compile": "true"}).trackers == ()
+    names = {"classes": '["pizza, cheese", "steak"]'}
+    assert load_recipe("scratch", names).classes == ("pizza, cheese", "steak")
 
 
 def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_network_name_brings_its_patch_size(tmp_path: Path) -> None:
         load_recipe("scratch", {"network": "vit_b16", "patch_size": 32})
 
 
-def test_the_spec_is_the_recipes() -> None:
+def test_image_spec_follows_the_recipe() -> None:
     settings = {"image_size": 128, "crop_fraction": 0.8, "interpolation": "bicubic"}
     recipe = load_recipe("scratch", settings)
     assert recipe.image_spec() == ImageSpec(128, "crop", 160, "bicubic")
@@ -76,6 +78,9 @@ def test_own_file(tmp_path: Path) -> None:
         ),
         ({"device": "cpu"}, "'device' is an argument of train, not a setting"),
         ({"show_groups": "true"}, "'show_groups' is an argument of train"),
+        ({"patch_size": 0}, "patch_size = 0: .*greater than 0"),
+        ({"learning_rate": "inf"}, "learning_rate = 'inf': .*finite"),
+        ({"classes": "[pizza"}, "classes = '\\[pizza'"),
         ({"epochs": 0}, "epochs = 0: .*greater than 0"),
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),
@@ -85,7 +90,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"network": "vit_b15"}, "patch sizes are"),
     ],
 )
-def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> None:
+def test_invalid_settings_are_named(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(RecipeError, match=reason) as caught:
         load_recipe("scratch", settings)
     assert "\n" not in str(caught.value)
@@ -103,7 +108,7 @@ def test_wrong_settings_are_named(settings: dict[str, object], reason: str) -> N
         ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),
     ],
 )
-def test_settings_that_weights_or_a_probe_leave_no_place_for(
+def test_settings_that_conflict_with_weights_or_a_probe(
     recipe: str, settings: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(RecipeError, match=reason) as caught:
@@ -111,7 +116,7 @@ def test_settings_that_weights_or_a_probe_leave_no_place_for(
     assert "\n" not in str(caught.value)
 
 
-def test_a_recipe_with_weights_leaves_the_network_to_them() -> None:
+def test_a_recipe_with_weights_takes_their_network() -> None:
     recipe = load_recipe("finetune", {"weights": "w.npz", "image_size": 96})
     assert (recipe.network, recipe.patch_size, recipe.image_size) == (None, None, 96)
     assert load_recipe(recipe, {"epochs": 2}) == recipe.model_copy(update={"epochs": 2})

@@ -1,4 +1,4 @@
-"""A run that was stopped, at whatever moment, ends as if it had not been."""
+"""A run that is stopped at any moment and resumed equals the uninterrupted run."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def log_losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def whole(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody stopped."""
+    """The uninterrupted run."""
     return train(patterns, out=tmp_path_factory.mktemp("whole") / "r", **SETTINGS).folder
 
 
@@ -148,7 +148,7 @@ def test_killed_and_resumed_is_the_same_run(
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
-def test_stopped_in_an_epoch_and_resumed_with_other_workers(
+def test_stopped_within_an_epoch_and_resumed_with_other_workers(
     before: int, after: int, whole: Path, patterns: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -174,7 +174,7 @@ def test_stopped_in_an_epoch_and_resumed_with_other_workers(
     assert sha256(out) == sha256(whole)
 
 
-def test_a_finished_run_is_resumed_to_itself(patterns: Path, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(patterns: Path, tmp_path: Path) -> None:
     settings = SETTINGS | {"epochs": 1}
     first = train(patterns, out=tmp_path / "r", **settings)
     before = sha256(tmp_path / "r")
@@ -190,7 +190,7 @@ def test_settings_that_change_the_result_are_refused(whole: Path, patterns: Path
         train(patterns, "demo", out=whole, resume=True)
 
 
-def test_nothing_to_resume_and_a_run_in_the_way(
+def test_nothing_to_resume_and_an_occupied_folder(
     whole: Path, patterns: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(FoodvisionError, match="no run to resume"):
@@ -199,7 +199,7 @@ def test_nothing_to_resume_and_a_run_in_the_way(
         train(patterns, out=whole, **SETTINGS)
 
 
-def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
+def test_resume_finds_the_only_run_of_a_dataset_or_asks_which(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -208,6 +208,8 @@ def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
     weights = train("photos", out="elsewhere", **short).folder
     fine = {"weights": str(weights), "epochs": 1, "batch_size": 16, "precision": "float32"}
     tuned = train("photos", **fine)
+    Path("runs/broken").mkdir()
+    Path("runs/broken/recipe.json").write_text("{}")
     assert train("photos", resume=True).folder == tuned.folder == Path("runs/photos-finetune")
     train("photos", **short)
     with pytest.raises(
@@ -219,7 +221,7 @@ def test_resume_takes_the_one_run_of_a_dataset_or_asks_which(
     assert train("photos", resume=True, out="runs/photos-scratch").history
 
 
-def test_a_new_run_is_kept_out_before_it_claims_the_folder(patterns: Path, tmp_path: Path) -> None:
+def test_a_new_run_is_refused_before_it_claims_the_folder(patterns: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     with (
         RunFolder(out).locked(),
@@ -236,9 +238,7 @@ def test_other_images_are_refused(whole: Path, patterns: Path, tmp_path: Path) -
         train(data, out=whole, resume=True)
 
 
-def test_a_damaged_checkpoint_is_passed_over(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(tmp_path / "c")
     for step in (1, 2, 3):
         checkpoints.save(step, {"step": step, "weights": torch.arange(1000)})
@@ -253,7 +253,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         checkpoints.load()
 
 
-def test_one_wrong_bit_is_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_wrong_bit_is_detected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(tmp_path / "c")
     checkpoints.save(4, {"step": 4, "weights": torch.arange(1000)})
     checkpoints.save(8, {"step": 8, "weights": torch.arange(1000)})
@@ -265,13 +265,15 @@ def test_one_wrong_bit_is_damage(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert state
     assert state["step"] == 4
     assert "000000008.pt: is damaged" in caplog.text
-    checkpoints.save(5, state)  # the run goes on: the good ones stay, the damaged one goes
+    checkpoints.save(
+        5, state
+    )  # continuing the run keeps intact checkpoints and deletes the damaged one
     assert {path.name for path in newest.parent.iterdir()} == {"000000004.pt", "000000005.pt"}
 
 
 @pytest.mark.parametrize("place", range(0, 1500, 7))
-def test_no_damage_escapes(place: int, tmp_path: Path) -> None:
-    """Whatever one wrong byte leads a reader to, the checkpoint before it is taken."""
+def test_a_damaged_byte_never_changes_the_state(place: int, tmp_path: Path) -> None:
+    """Whatever the reader makes of one wrong byte, an intact state is loaded."""
     checkpoints = Checkpoints(tmp_path / "c")
     for step in (1, 2):
         checkpoints.save(step, {"step": step, "history": [{"a": 1.5}], "w": torch.ones(2)})
@@ -285,7 +287,7 @@ def test_no_damage_escapes(place: int, tmp_path: Path) -> None:
     assert state["history"] == [{"a": 1.5}]
 
 
-def test_a_second_process_is_kept_out(whole: Path, patterns: Path) -> None:
+def test_a_second_process_is_refused(whole: Path, patterns: Path) -> None:
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -320,7 +322,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(patterns: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk: the system's answer is as real."""
+    """A file size limit stands in for a full disk: the system raises a real error."""
     script = (
         "import resource, signal, sys; from foodvision import cli;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
@@ -346,7 +348,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(patterns: Path, tmp_path: Pa
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["000000004.pt"]
 
 
-def test_a_vanished_folder_is_one_line(
+def test_a_vanished_folder_is_one_clear_error(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure = Training._validate
@@ -364,7 +366,7 @@ def test_a_vanished_folder_is_one_line(
 def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
     patterns: Path, tmp_path: Path
 ) -> None:
-    """The signal reaches the worker processes too: they must not die of it first."""
+    """The signal also reaches the worker processes: they must not die before the run saves."""
     out = tmp_path / "r"
     settings = [f"--set={k}={v}" for k, v in (SETTINGS | {"epochs": 200, "num_workers": 2}).items()]
     process = subprocess.Popen(
@@ -395,7 +397,7 @@ def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
 @pytest.mark.parametrize(
     ("module", "step"), [(prepare_module, "training_splits"), (run_module, "measure")]
 )
-def test_before_the_first_step_and_after_the_last_it_says_how_to_go_on(
+def test_interruption_before_the_first_and_after_the_last_step_says_how_to_resume(
     module: ModuleType, step: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*given: object) -> None:
@@ -425,7 +427,7 @@ def test_another_number_of_processes_is_refused(whole: Path, patterns: Path) -> 
         training.load_state_dict(state["training"])
 
 
-def test_a_second_signal_is_not_held_back() -> None:
+def test_a_second_signal_takes_effect_at_once() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.made
@@ -433,7 +435,7 @@ def test_a_second_signal_is_not_held_back() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_run_in_a_thread_takes_no_signals() -> None:
+def test_a_run_in_a_thread_handles_no_signals() -> None:
     def enter() -> None:
         with StopRequest() as stop:
             made.append(stop.made)
@@ -447,7 +449,7 @@ def test_a_run_in_a_thread_takes_no_signals() -> None:
 
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same arithmetic on every machine that runs these tests."""
+    """Run on the CPU, so that the arithmetic is the same on every machine."""
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
     monkeypatch.setattr("foodvision.classifier.classifier.choose_device", choose)
@@ -455,7 +457,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    """Enable Ctrl-C as in a terminal: background processes of a shell ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -50,7 +50,7 @@ def result(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
     return train(patterns, out=tmp_path_factory.mktemp("run") / "r", **(FAST | {"epochs": 12}))
 
 
-def test_it_learns(result: TrainingResult, patterns: Path) -> None:
+def test_training_learns(result: TrainingResult, patterns: Path) -> None:
     assert result.history[-1].train_loss < 0.6 * result.history[0].train_loss
     assert evaluate(result.classifier, patterns).accuracy > 0.7
 
@@ -72,18 +72,18 @@ def test_folder_holds_model_history_and_splits(result: TrainingResult) -> None:
     ]
     assert [line["epoch"] for line in lines] == list(range(1, 13))
     assert lines[-1] == result.history[-1].to_dict()
-    ours = json.loads((result.folder / "config.json").read_text())["foodvision"]
-    assert ours["recipe"]["learning_rate"] == 3e-3
-    assert ours["calibration"] is None
+    description = json.loads((result.folder / "config.json").read_text())["foodvision"]
+    assert description["recipe"]["learning_rate"] == 3e-3
+    assert description["calibration"] is None
     with (result.folder / "split.csv").open() as file:
         splits = [row["split"] for row in csv.DictReader(file)]
     assert (splits.count("train"), splits.count("validation")) == (
-        ours["data"]["train"],
-        ours["data"]["validation"],
+        description["data"]["train"],
+        description["data"]["validation"],
     )
 
 
-def test_the_best_epoch_is_kept_and_its_numbers_are_those_evaluate_finds(
+def test_the_best_epoch_is_kept_with_the_metrics_that_evaluate_gives(
     result: TrainingResult, patterns: Path
 ) -> None:
     best = min(epoch.log_loss for epoch in result.history)
@@ -118,7 +118,7 @@ def test_training_leaves_the_callers_random_stream_alone(patterns: Path, tmp_pat
 def test_no_test_file_is_opened(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every open of this process is watched, Python's own included."""
+    """Watch every file that this process opens, Python's own included."""
     opened: list[str] = []
     watching = True
 
@@ -145,8 +145,8 @@ def test_flat_folder_trains_and_validates_on_different_images(
     assert {row["split"] for row in rows} == {"train", "validation"}
 
 
-def test_balanced_weights_leave_log_loss_honest(patterns: Path, tmp_path: Path) -> None:
-    """On images that say nothing, the answer must be the classes' true shares."""
+def test_balanced_weights_leave_log_loss_unbiased(patterns: Path, tmp_path: Path) -> None:
+    """On images without information, predictions must equal the true class shares."""
     from PIL import Image
 
     root = tmp_path / "noise"
@@ -186,17 +186,18 @@ def test_a_folder_that_is_not_empty_is_refused_before_any_work(
     monkeypatch.setattr(decode, "open_image", lambda *a, **k: pytest.fail("an image was opened"))
     with pytest.raises(FoodvisionError, match="is not empty; choose another --out"):
         train(patterns, out=tmp_path, **FAST)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
     with pytest.raises(FoodvisionError, match="cannot be written"):
         train(patterns, out=tmp_path / "precious.txt" / "r", **FAST)
 
 
-def test_a_diverging_run_says_so(patterns: Path, tmp_path: Path) -> None:
+def test_a_diverging_run_is_one_clear_error(patterns: Path, tmp_path: Path) -> None:
     with pytest.raises(FoodvisionError, match="lower learning_rate"):
         train(patterns, out=tmp_path / "r", **(FAST | {"learning_rate": 1e30, "optimizer": "sgd"}))
 
 
-def test_accumulated_batches_are_one_large_batch(patterns: Path, tmp_path: Path) -> None:
-    """Two halves make the step of the whole: 76 images in 2 batches of 38, or in 4 of 19."""
+def test_accumulated_batches_equal_one_large_batch(patterns: Path, tmp_path: Path) -> None:
+    """Two half batches make the step of a whole one: 76 images as 2 × 38 or 4 × 19."""
     settings = FAST | {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "clip_norm": 1e9}
     train(patterns, out=tmp_path / "a", **(settings | {"batch_size": 38}))
     train(patterns, out=tmp_path / "b", **(settings | {"batch_size": 19, "accumulate": 2}))
@@ -207,8 +208,8 @@ def test_accumulated_batches_are_one_large_batch(patterns: Path, tmp_path: Path)
     torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
 
 
-def test_the_last_batches_of_an_epoch_make_a_whole_step(patterns: Path, tmp_path: Path) -> None:
-    """Four batches where eight are accumulated: the step of one batch of four times the size."""
+def test_the_last_batches_of_an_epoch_make_a_full_step(patterns: Path, tmp_path: Path) -> None:
+    """Four batches, of eight to accumulate, make the step of one batch four times as large."""
     settings = FAST | {"epochs": 1, "min_area": 1.0, "flip": 0.0, "optimizer": "sgd"}
     settings |= {"learning_rate": 0.1, "clip_norm": 1e9}
     train(patterns, out=tmp_path / "a", **(settings | {"batch_size": 64}))
@@ -234,7 +235,7 @@ def test_some_classes_and_a_share_of_the_images(
         train(patterns, out=tmp_path / "r", resume=True, fraction=1.0)
 
 
-def test_a_model_of_some_classes_is_scored_where_one_of_them_is_missing(
+def test_a_model_is_scored_on_data_without_one_of_its_classes(
     patterns: Path, tmp_path: Path
 ) -> None:
     some = FAST | {"exclude_classes": ("dots",), "epochs": 1}
@@ -244,11 +245,11 @@ def test_a_model_of_some_classes_is_scored_where_one_of_them_is_missing(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_image_that_goes_bad_on_the_way_is_one_line(
+def test_an_image_damaged_during_training_is_one_clear_error(
     workers: int, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(patterns, tmp_path / "d")
-    monkeypatch.setattr(memory, "MEMORY_LIMIT", 0)  # each is opened every time
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 0)  # each image is decoded in every epoch
     steps = Training.steps
 
     def spoiled(self: Training):  # type: ignore[no-untyped-def]
@@ -263,7 +264,7 @@ def test_a_image_that_goes_bad_on_the_way_is_one_line(
     assert "Traceback" not in str(caught.value)
 
 
-def test_compiling_wants_a_compiler(
+def test_compile_needs_a_compiler(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -272,16 +273,14 @@ def test_compiling_wants_a_compiler(
     assert not (tmp_path / "r").exists()
 
 
-def test_a_run_without_progress_stops_early(patterns: Path, tmp_path: Path) -> None:
+def test_early_stopping(patterns: Path, tmp_path: Path) -> None:
     still = FAST | {"epochs": 9, "learning_rate": 1e-12, "patience": 2}
     result = train(patterns, out=tmp_path / "r", **still)
     best = min(result.history, key=lambda epoch: epoch.log_loss).epoch
     assert len(result.history) == best + 2 < 9
 
 
-def test_the_averaged_network_is_what_is_validated_and_saved(
-    patterns: Path, tmp_path: Path
-) -> None:
+def test_the_averaged_network_is_validated_and_saved(patterns: Path, tmp_path: Path) -> None:
     result = train(patterns, out=tmp_path / "a", **(FAST | {"ema_decay": 0.9}))
     plain = train(patterns, out=tmp_path / "b", **FAST)
     best = min(epoch.log_loss for epoch in result.history)
@@ -291,7 +290,7 @@ def test_the_averaged_network_is_what_is_validated_and_saved(
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile writes C++")
 def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> None:
-    """In a process of its own: the shape checks of the tests' own do not compile."""
+    """In a separate process: the tests' shape checks do not compile."""
     short = FAST | {"epochs": 1, "num_layers": 1}
     plain = train(patterns, out=tmp_path / "a", **short)
     script = f"from foodvision.training.run import train; train({str(patterns)!r}, "
@@ -301,7 +300,7 @@ def test_a_compiled_network_learns_the_same(patterns: Path, tmp_path: Path) -> N
     assert metrics["log_loss"] == pytest.approx(plain.metrics.log_loss, abs=1e-3)
 
 
-def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
+def test_one_batch_can_be_overfitted(tmp_path: Path) -> None:
     for label in ("dots", "stripes"):
         write_images(tmp_path / "d" / "train", label, range(8))
         write_images(tmp_path / "d" / "val", label, range(90, 92))
@@ -314,10 +313,10 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
     assert result.history[-1].train_loss < 0.02
 
 
-def test_an_epoch_without_a_number_does_not_end_the_choice(
+def test_a_nan_epoch_does_not_prevent_a_later_best_epoch(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """nan < x is false for every x: no later epoch would ever be the best so far."""
+    """nan < x is false for every x, so a kept NaN would beat every later epoch."""
     measure, epochs = Training._validate, iter(range(9))
 
     def first_is_nan(self: Training) -> Metrics:
@@ -336,13 +335,13 @@ def test_an_epoch_without_a_number_does_not_end_the_choice(
         train(patterns, out=tmp_path / "r2", **FAST)
 
 
-def test_no_step_is_taken_that_is_not_one_of_the_runs(
+def test_only_steps_of_the_run_are_taken(
     patterns: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The time that is left is measured on the run's own first steps."""
+    """The remaining time is estimated from the run's own first steps."""
     forward, calls = ViT.forward, 0
 
     def counted(self: ViT, x: torch.Tensor) -> torch.Tensor:
@@ -367,13 +366,13 @@ def test_worker_processes_end_with_a_run_that_fails(
     monkeypatch.setattr(Training, "_validate", fails)
     with pytest.raises(ValueError, match="in validation") as caught:
         train(patterns, out=tmp_path / "r", num_workers=2, **FAST)
-    assert caught.value.__traceback__  # which holds on to every frame
+    assert caught.value.__traceback__  # the exception keeps every frame alive
     assert not multiprocessing.active_children()
 
 
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same arithmetic on every machine that runs these tests."""
+    """Run on the CPU, so that the arithmetic is the same on every machine."""
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
     monkeypatch.setattr("foodvision.classifier.classifier.choose_device", choose)

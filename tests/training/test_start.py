@@ -1,4 +1,4 @@
-"""Training that begins with weights: what is taken over, what is new, what is trained."""
+"""Training from pretrained weights: what is kept, what is new, what is trained."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def weights(tmp_path: Path) -> str:
     return str(tmp_path / "weights")
 
 
-def test_the_images_and_layers_are_the_weights_and_the_head_is_new(weights: str) -> None:
+def test_weights_bring_their_spec_and_layers_and_get_a_new_head(weights: str) -> None:
     begun = Classifier.load(weights, "cpu")
     settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
     network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
@@ -49,7 +49,7 @@ def test_the_images_and_layers_are_the_weights_and_the_head_is_new(weights: str)
     assert all(weight.requires_grad for weight in network.parameters())
 
 
-def test_another_resolution_takes_the_images_with_it(weights: str) -> None:
+def test_another_resolution_changes_the_spec_too(weights: str) -> None:
     settings = {"weights": weights, "image_size": 64}
     network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert (spec.size, spec.resize_size) == (64, 80)
@@ -73,16 +73,14 @@ def test_fine_tuning_trains_every_layer_and_resumes(
         result.metrics.log_loss, abs=1e-9
     )
     whole = sha256(tmp_path / "a")
-    max((tmp_path / "a" / "checkpoints").iterdir()).unlink()  # back to the end of epoch 1
+    max((tmp_path / "a" / "checkpoints").iterdir()).unlink()  # return to the end of epoch 1
     train(patterns, out=tmp_path / "a", device="cpu", resume=True)
     assert sha256(tmp_path / "a") == whole
     with pytest.raises(FoodvisionError, match="image_size is 40 in the run"):
         train(patterns, out=tmp_path / "a", device="cpu", resume=True, image_size=48)
 
 
-def test_the_courses_way_trains_the_head_alone(
-    weights: str, patterns: Path, tmp_path: Path
-) -> None:
+def test_probe_course_trains_only_the_head(weights: str, patterns: Path, tmp_path: Path) -> None:
     settings = {"weights": weights, "epochs": 3, "batch_size": 16}
     result = train(patterns, "probe_course", tmp_path / "a", "cpu", **settings)
     network, begun = result.classifier.network, Classifier.load(weights, "cpu").network
@@ -93,7 +91,7 @@ def test_the_courses_way_trains_the_head_alone(
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
-def test_a_run_of_ours_is_where_another_begins(patterns: Path, tmp_path: Path) -> None:
+def test_a_run_can_start_from_another_run(patterns: Path, tmp_path: Path) -> None:
     train(patterns, out=tmp_path / "a", device="cpu", **(FAST | {"epochs": 1}))
     settings = SHORT | {"weights": str(tmp_path / "a"), "exclude_classes": ("dots",)}
     result = train(patterns, "finetune", tmp_path / "b", "cpu", **settings)
@@ -110,7 +108,7 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("recipe", ["probe", "probe_course", "finetune", "finetune_paper"])
-def test_torchvisions_networks_train_as_ours_do(
+def test_torchvision_networks_are_fine_tuned(
     recipe: str, mobilenet: str, patterns: Path, tmp_path: Path
 ) -> None:
     settings = {"weights": mobilenet, "precision": "float32", "batch_size": 16}
@@ -130,7 +128,7 @@ def test_torchvisions_networks_train_as_ours_do(
     assert changed == ({"head"} if "probe" in recipe else {"body", "head"})
 
 
-def test_a_network_that_is_named_must_be_the_weights(tmp_path: Path, mobilenet: str) -> None:
+def test_a_named_network_must_match_the_weights(tmp_path: Path, mobilenet: str) -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16, num_classes=2))
     Classifier(network, ImageSpec(16), ("a", "b")).save(tmp_path / "ti")
     sources = {str(tmp_path / "ti"): ("vit_ti", "vit_ti8"), mobilenet: ("mobilenet_v3_small",)}
@@ -153,7 +151,7 @@ def test_with_weights_and_no_recipe_all_layers_are_fine_tuned(
     assert result.classifier.info.recipe["layer_decay"] == 0.75
 
 
-def test_what_only_a_vit_has_is_refused_for_another_network(
+def test_settings_that_only_a_vit_has_are_refused_for_other_networks(
     mobilenet: str, patterns: Path, tmp_path: Path
 ) -> None:
     for name, value in (("stochastic_depth", 0.1), ("optimizer", "muon"), ("batch_size", 1)):
@@ -180,10 +178,10 @@ def test_on_the_command_line(
     assert f"Next: foodvision evaluate {tmp_path / 'r'} {patterns}" in shown.out
 
 
-def test_weights_that_know_the_classes_keep_their_head(
+def test_weights_with_the_same_classes_keep_their_head(
     patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A probe, then fine-tuning from where it has ended (LP-FT, arXiv 2202.10054)."""
+    """A probe, then fine-tuning from its result (LP-FT, arXiv 2202.10054)."""
     begun = build_classifier()
     begun.save(tmp_path / "w")
     recipe = load_recipe("finetune", {"weights": str(tmp_path / "w")})
@@ -195,14 +193,14 @@ def test_weights_that_know_the_classes_keep_their_head(
     assert not starting_point(recipe, CLASSES[::-1]).network.head.weight.any()
     balanced = load_recipe(recipe, {"class_weights": "balanced"})
     assert not starting_point(balanced, CLASSES).network.head.weight.any()
-    # transformers' ViTModel has no head, and may have the names of classes all the same
+    # transformers' ViTModel has no head, but may still have class names
     weights = load_file(tmp_path / "w" / "model.safetensors")
     body = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
     save_file(body, tmp_path / "w" / "model.safetensors")
     assert not starting_point(recipe, CLASSES).network.head.weight.any()
 
 
-def test_reduced_decode_is_the_weights_unless_it_is_said(tmp_path: Path) -> None:
+def test_reduced_decode_comes_from_the_weights_unless_set(tmp_path: Path) -> None:
     build_classifier(ImageSpec(32, reduced_decode=True)).save(tmp_path / "w")
     settings = {"weights": str(tmp_path / "w")}
     assert starting_point(load_recipe("finetune", settings), CLASSES).spec.reduced_decode
@@ -210,9 +208,7 @@ def test_reduced_decode_is_the_weights_unless_it_is_said(tmp_path: Path) -> None
     assert not starting_point(load_recipe("finetune", settings), CLASSES).spec.reduced_decode
 
 
-def test_weights_that_have_changed_since_are_not_gone_on_with(
-    weights: str, patterns: Path, tmp_path: Path
-) -> None:
+def test_resume_refuses_changed_weights(weights: str, patterns: Path, tmp_path: Path) -> None:
     train(patterns, "finetune", tmp_path / "r", "cpu", weights=weights, **SHORT)
     train(patterns, out=tmp_path / "r", device="cpu", resume=True, epochs=2)
     begun = Classifier.load(weights, "cpu")
@@ -230,7 +226,7 @@ def test_weights_that_have_changed_since_are_not_gone_on_with(
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
 
 
-def test_weights_that_are_not_there_leave_no_folder_behind(patterns: Path, tmp_path: Path) -> None:
+def test_missing_weights_leave_no_folder_behind(patterns: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no nowhere\.npz"):
         train(patterns, "finetune", tmp_path / "r", "cpu", weights="nowhere.npz")
     assert not (tmp_path / "r").exists()

@@ -1,4 +1,4 @@
-"""The real trackers, writing to the disk."""
+"""The real trackers, writing to disk."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_wandb_writes_into_the_folder_of_the_run(
     train(patterns, out=tmp_path / "r", resume=True)
     files = list((tmp_path / "r" / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
-    assert len({file.name for file in files}) == 1  # goes on in the same run
+    assert len({file.name for file in files}) == 1  # resumed in the same run
     train(patterns, out=tmp_path / "other", trackers=("wandb",), **SHORT)
     (other,) = (tmp_path / "other" / "wandb").glob("offline-run-*/*.wandb")
     assert other.name != files[0].name
 
 
-def test_a_tracker_that_cannot_start_says_how_to_go_on(
+def test_a_tracker_that_cannot_start_says_how_to_continue(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*given: object, **named: object) -> None:
@@ -55,7 +55,7 @@ def test_a_tracker_that_cannot_start_says_how_to_go_on(
     assert train(patterns, out=tmp_path / "r", resume=True, trackers=()).history
 
 
-def test_a_tracker_that_is_not_installed_costs_no_work(
+def test_a_missing_tracker_is_reported_before_any_work(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)

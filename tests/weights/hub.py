@@ -1,4 +1,4 @@
-"""A Hugging Face Hub of one repository on this machine, which can hang up on the way."""
+"""A local Hugging Face Hub with one repository, which can hang up in the middle of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Request(BaseHTTPRequestHandler):
-    """The three questions of `snapshot_download`: which commit, which files, their content."""
+    """Answers the three requests of `snapshot_download`: the commit, the file list, the content."""
 
     server: Hub
 
@@ -80,7 +80,7 @@ class Hub(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def _digest(self, name: str) -> str:
-        """Large files are known by their SHA-256, small ones by git's blob id."""
+        """Large files are identified by their SHA-256, small ones by git's blob id."""
         content = self.files[name]
         if name.endswith(".safetensors"):
             return hashlib.sha256(content).hexdigest()

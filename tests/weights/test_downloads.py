@@ -1,4 +1,4 @@
-"""Weights from the web, which is this machine: interrupted, resumed, refused, kept."""
+"""Weights from a local web server: interrupted, resumed, refused, kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foodvision.models.vit import ViT
 from foodvision.weights.from_torchvision import published_weights, remote_file
 from foodvision.weights.source import load_pretrained
 from tests.files.web import Web, closed_port, hang_up_after, wrong_bytes
-from tests.models.test_library import assert_same_logits, theirs
+from tests.models.test_library import assert_same_logits, build_torchvision
 from tests.weights.hub import Hub
 from tests.weights.test_source import assert_same, torchvision_state, vit
 
@@ -42,7 +42,7 @@ def network() -> ViT:
 
 @pytest.fixture
 def web(network: ViT, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """Serves torchvision's file of vit_b_32, small, under a name with its hash."""
+    """Serve a small version of torchvision's vit_b_32 file, under a name with its hash."""
     file = io.BytesIO()
     torch.save(torchvision_state(network), file)
     content = file.getvalue()
@@ -67,7 +67,7 @@ def test_torchvisions_file_is_resumed_and_kept_in_torchs_cache(
     assert len(web.ranges) == 2
 
 
-def test_a_file_of_another_hash_is_refused(web: Web, tmp_path: Path) -> None:
+def test_a_file_with_another_hash_is_refused(web: Web, tmp_path: Path) -> None:
     web.faults = [wrong_bytes]
     with pytest.raises(ModelError, match=r"sent another file \(42 bytes, SHA-256 prefix \w{8}\)"):
         load_pretrained(SOURCE)
@@ -89,8 +89,10 @@ def test_without_a_network_one_line_says_what_to_do(
     )
 
 
-def test_another_network_of_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = theirs("mobilenet_v3_small").half()  # so that it is smaller than what it replaces
+def test_another_torchvision_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_torchvision(
+        "mobilenet_v3_small"
+    ).half()  # so that it is smaller than the file it replaces
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
     content = file.getvalue()
@@ -143,7 +145,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def hub(
     repository: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hub]:
-    """As HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE would have it, which are read at import."""
+    """Set what HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE set; those are read at import."""
     server = Hub(f"timm/{NAME}", repository | {"pytorch_model.bin": b"not wanted"})
     template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
@@ -181,7 +183,7 @@ def test_the_hubs_file_of_another_hash_is_refused(hub: Hub, repository: dict[str
     load_pretrained(f"timm:{NAME}")
 
 
-def test_what_is_not_in_the_cache_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_missing_from_the_cache_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     reason = rf"download config.json, model.safetensors .* from {hub.url}/timm/{NAME} into a folder"
     with pytest.raises(ModelError, match=reason) as caught:

@@ -1,4 +1,4 @@
-"""Loading beside other libraries, in whatever state they or the user have left torch."""
+"""Loading works in whatever state other libraries or the user have left torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def logits(classifier: Classifier) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each network, which holds its logits too."""
+    """A folder for each network, with its logits."""
     root = tmp_path_factory.mktemp("models")
     for name in NETWORKS:
         if name in ("vit", "average"):
@@ -49,7 +49,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_is(classifier: Classifier, folder: Path) -> None:
-    """It is the one in the folder, and can be used and trained."""
+    """The classifier equals the one in the folder, and can be used and trained."""
     weights = dict(classifier.network.named_parameters())
     for tensor in (*weights.values(), *classifier.network.buffers()):
         assert tensor.device.type == "cpu"
@@ -116,15 +116,15 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_after_transformers_and_timm_in_the_same_process(models: Path) -> None:
-    """What they change in torch stays changed, so this is a process of its own."""
+def test_after_importing_transformers_and_timm(models: Path) -> None:
+    """Their changes to torch are permanent, so this runs in a separate process."""
     command = [sys.executable, "-c", PROGRAM, *(str(models / name) for name in NETWORKS)]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
 
 
 def test_several_threads_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two are in the middle of an empty network while a third builds one with weights."""
+    """Two threads are building an empty network while a third builds one with weights."""
     together, met = threading.Barrier(3, timeout=60), set()
     check_size = TorchvisionNetwork._check_size
 

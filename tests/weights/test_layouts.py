@@ -1,4 +1,4 @@
-"""Our network is the reference libraries': their random weights, read, give their logits."""
+"""Parity: with a reference library's random weights, foodvision gives its logits."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def randomised(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def assert_equal_logits(ours: nn.Module, theirs: Callable[[Tensor], Tensor]) -> None:
+def assert_equal_logits(network: nn.Module, reference: Callable[[Tensor], Tensor]) -> None:
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
-        expected = theirs(x)
-        torch.testing.assert_close(ours(x), expected, rtol=0, atol=1e-5)
-    assert expected.std() > 0.1  # or nothing was compared
+        expected = reference(x)
+        torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-5)
+    assert expected.std() > 0.1  # otherwise nothing was compared
 
 
 def read(layout: ViTLayout, tensors: dict[str, Tensor], config: ViTConfig = CONFIG) -> Network:
@@ -67,7 +67,7 @@ def build_timm(**settings: object) -> nn.Module:
 
 
 def test_torchvision() -> None:
-    theirs = randomised(
+    reference = randomised(
         torchvision.models.VisionTransformer(
             image_size=32,
             patch_size=8,
@@ -78,18 +78,18 @@ def test_torchvision() -> None:
             num_classes=5,
         )
     )
-    assert_equal_logits(read(TORCHVISION, theirs.state_dict()), theirs)
+    assert_equal_logits(read(TORCHVISION, reference.state_dict()), reference)
 
 
 def test_timm() -> None:
-    theirs = randomised(build_timm())
-    assert_equal_logits(read(TIMM, theirs.state_dict()), theirs)
+    reference = randomised(build_timm())
+    assert_equal_logits(read(TIMM, reference.state_dict()), reference)
 
 
-def test_average_pooling_is_timms() -> None:
-    theirs = randomised(build_timm(class_token=False, global_pool="avg"))
+def test_average_pooling_equals_timm() -> None:
+    reference = randomised(build_timm(class_token=False, global_pool="avg"))
     config = ViTConfig(**{**vars(CONFIG), "pooling": "average"})
-    assert_equal_logits(read(TIMM, theirs.state_dict(), config), theirs)
+    assert_equal_logits(read(TIMM, reference.state_dict(), config), reference)
 
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
@@ -104,27 +104,27 @@ def test_transformers(qkv_bias: bool, tmp_path: Path) -> None:
         num_labels=5,
         qkv_bias=qkv_bias,
     )
-    theirs = randomised(transformers.ViTForImageClassification(config))
-    theirs.save_pretrained(tmp_path)
+    reference = randomised(transformers.ViTForImageClassification(config))
+    reference.save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    ours = read_repository(tmp_path).build()
-    assert ours.network.config.layer_norm_eps == 1e-12
-    assert ours.classes == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4")
-    assert_equal_logits(ours.network, lambda x: theirs(x).logits)
+    pretrained = read_repository(tmp_path).build()
+    assert pretrained.network.config.layer_norm_eps == 1e-12
+    assert pretrained.classes == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4")
+    assert_equal_logits(pretrained.network, lambda x: reference(x).logits)
 
 
-def test_the_authors_format_is_what_timm_reads(tmp_path: Path) -> None:
+def test_timm_reads_the_authors_format(tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     written = randomised(ViT(CONFIG))
     write_npz(written, path)
-    theirs = build_timm()
-    theirs.load_pretrained(str(path))
-    assert_equal_logits(written, theirs)
-    assert_equal_logits(read(GOOGLE, read_tensors(path)), theirs)
+    reference = build_timm()
+    reference.load_pretrained(str(path))
+    assert_equal_logits(written, reference)
+    assert_equal_logits(read(GOOGLE, read_tensors(path)), reference)
 
 
 def test_the_authors_format_has_flax_names_and_shapes(tmp_path: Path) -> None:
-    """As vit_jax/models_vit.py builds them; vit_jax/checkpoint.py names them with slashes."""
+    """As built by vit_jax/models_vit.py; vit_jax/checkpoint.py joins the names with slashes."""
     config = ViTConfig(**{**vars(CONFIG), "num_layers": 1})
     arrays = write_npz(ViT(config), tmp_path / "weights.npz")
     block = "Transformer/encoderblock_0"
@@ -158,7 +158,7 @@ def test_the_authors_format_has_flax_names_and_shapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", VIT_LAYOUTS, ids=lambda layout: layout.library)
-def test_what_is_written_is_read(layout: ViTLayout) -> None:
+def test_writing_and_reading_are_inverse(layout: ViTLayout) -> None:
     state = randomised(ViT(CONFIG)).state_dict()
     found = read(layout, layout.write(state, CONFIG)).state_dict()
     assert found.keys() == state.keys()

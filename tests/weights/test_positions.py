@@ -29,7 +29,7 @@ def positions(rows: int, columns: int, class_token: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("resampling", ALL)
-def test_any_grid_becomes_any_grid(resampling: Resampling) -> None:
+def test_any_grid_is_resized_to_any_grid(resampling: Resampling) -> None:
     for rows, columns, new_rows, new_columns in product(range(1, 7), repeat=4):
         old, new = (rows, columns), (new_rows, new_columns)
         E_pos = positions(*old)
@@ -38,7 +38,7 @@ def test_any_grid_becomes_any_grid(resampling: Resampling) -> None:
         assert torch.equal(resized[:, 0], E_pos[:, 0])  # the class token's own
         flat = resize_positions(torch.ones_like(E_pos), old, new, resampling)
         torch.testing.assert_close(flat, torch.ones_like(flat))
-        # Rows are rows: the transposed grid, resized, is the resized one transposed.
+        # Rows stay rows: resizing commutes with transposing the grid.
         turned = resize_positions(transposed(E_pos, old), old[::-1], new[::-1], resampling)
         torch.testing.assert_close(turned, transposed(resized, new))
         if old == new:
@@ -77,15 +77,17 @@ def test_timms() -> None:
         )
 
 
-def test_torchvisions_which_knows_squares_only() -> None:
+def test_torchvision_on_square_grids() -> None:
     for old, new in product(range(1, 17), repeat=2):
         state = OrderedDict({"encoder.pos_embedding": positions(old, old)})
-        theirs = interpolate_embeddings(8 * new, 8, state)["encoder.pos_embedding"]
-        ours = resize_positions(positions(old, old), (old, old), (new, new), INTERPOLATE_EMBEDDINGS)
-        torch.testing.assert_close(ours, theirs)
+        expected = interpolate_embeddings(8 * new, 8, state)["encoder.pos_embedding"]
+        actual = resize_positions(
+            positions(old, old), (old, old), (new, new), INTERPOLATE_EMBEDDINGS
+        )
+        torch.testing.assert_close(actual, expected)
 
 
-def test_transformers_which_starts_from_squares() -> None:
+def test_transformers_from_square_grids() -> None:
     for old in range(1, 9):
         config = transformers.ViTConfig(hidden_size=D, image_size=8 * old, patch_size=8)
         embeddings = transformers.models.vit.modeling_vit.ViTEmbeddings(config)
@@ -93,15 +95,17 @@ def test_transformers_which_starts_from_squares() -> None:
         for new in product(range(1, 9), repeat=2):
             tokens = torch.empty(1, 1 + new[0] * new[1], D)
             with torch.no_grad():
-                theirs = embeddings.interpolate_pos_encoding(tokens, 8 * new[0], 8 * new[1])
-            ours = resize_positions(positions(old, old), (old, old), new, INTERPOLATE_POS_ENCODING)
-            torch.testing.assert_close(ours, theirs)
+                expected = embeddings.interpolate_pos_encoding(tokens, 8 * new[0], 8 * new[1])
+            actual = resize_positions(
+                positions(old, old), (old, old), new, INTERPOLATE_POS_ENCODING
+            )
+            torch.testing.assert_close(actual, expected)
 
 
-def test_the_authors_which_is_scipys_zoom() -> None:
+def test_the_authors_resize_is_scipy_zoom() -> None:
     for rows, columns, new_rows, new_columns in product(range(1, 7), repeat=4):
         old, new = (rows, columns), (new_rows, new_columns)
         grid = positions(*old)[0, 1:].reshape(*old, D).numpy()
         zoomed = scipy.ndimage.zoom(grid, (new_rows / rows, new_columns / columns, 1), order=1)
-        ours = resize_positions(positions(*old), old, new, ZOOM)
-        torch.testing.assert_close(ours[0, 1:].reshape(*new, D), torch.from_numpy(zoomed))
+        actual = resize_positions(positions(*old), old, new, ZOOM)
+        torch.testing.assert_close(actual[0, 1:].reshape(*new, D), torch.from_numpy(zoomed))

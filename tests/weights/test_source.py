@@ -35,7 +35,7 @@ IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224,
 
 
 def vit(image_size: int = 64, num_classes: int = 5) -> ViT:
-    """Small, and of a width of Table 1's, so that the number of heads is known."""
+    """Small, but with a width from Table 1, so that the number of heads is known."""
     torch.manual_seed(1)
     config = ViTConfig.named(
         "vit_ti32", num_layers=2, mlp_size=96, image_size=image_size, num_classes=num_classes
@@ -47,7 +47,7 @@ def vit(image_size: int = 64, num_classes: int = 5) -> ViT:
 
 
 def torchvision_state(network: ViT) -> dict[str, Tensor]:
-    """By the names in torchvision's published files, which are older than its state_dict's."""
+    """Use the names in torchvision's published files, which are older than its state_dict's."""
     state = TORCHVISION.write(network.state_dict(), network.config)
     old = {".mlp.0.": ".mlp.linear_1.", ".mlp.3.": ".mlp.linear_2."}
     for new, published in old.items():
@@ -55,11 +55,11 @@ def torchvision_state(network: ViT) -> dict[str, Tensor]:
     return state
 
 
-def assert_same(ours: nn.Module, theirs: Callable[[Tensor], Tensor], size: int) -> None:
+def assert_same(network: nn.Module, reference: Callable[[Tensor], Tensor], size: int) -> None:
     x = torch.randn(2, 3, size, size)
     with torch.no_grad():
-        expected = theirs(x)
-        torch.testing.assert_close(ours(x), expected, rtol=0, atol=2e-5)
+        expected = reference(x)
+        torch.testing.assert_close(network(x), expected, rtol=0, atol=2e-5)
     assert expected.std() > 0.1
 
 
@@ -128,7 +128,7 @@ def test_timms_file_alone(timm_folder: Path, tmp_path: Path) -> None:
     assert_same(loaded.network, build_timm(timm_folder), 32)
 
 
-def test_timms_backbone_has_no_head_for_the_classes_it_names(
+def test_a_timm_backbone_has_no_head_for_its_named_classes(
     timm_folder: Path, tmp_path: Path
 ) -> None:
     assert read_checkpoint(str(timm_folder)).has_head_for(("a", "b", "c"))
@@ -152,7 +152,7 @@ def test_timms_backbone_has_no_head_for_the_classes_it_names(
         ({"label_names": ["a", "b"]}, "2 class names for 3 logits"),
     ],
 )
-def test_timms_other_networks_are_refused(
+def test_other_timm_networks_are_refused(
     changes: dict[str, Any], reason: str, timm_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "model.safetensors").symlink_to(timm_folder / "model.safetensors")
@@ -164,7 +164,7 @@ def test_timms_other_networks_are_refused(
 
 @pytest.fixture
 def backbone(tmp_path: Path) -> transformers.ViTModel:
-    """As google/vit-base-patch16-224-in21k is: without head, its hidden layer in the pooler."""
+    """Like google/vit-base-patch16-224-in21k: no head, and the hidden layer in the pooler."""
     torch.manual_seed(1)
     network = transformers.ViTModel(
         transformers.ViTConfig(
@@ -222,7 +222,7 @@ def test_the_authors_hidden_layer(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert_same(loaded.network.features, network.features, 64)
 
 
-def test_a_classifier_of_ours_is_a_source(tmp_path: Path) -> None:
+def test_a_saved_classifier_is_a_source(tmp_path: Path) -> None:
     for pooling in ("class_token", "average"):
         classifier = build_classifier(pooling=pooling)
         classifier.save(tmp_path / pooling)
@@ -255,7 +255,7 @@ def test_one_empty_network_is_built_and_no_other(
     torch.save(torchvision_state(vit(224, num_classes=1000)), tmp_path / "vit_b_32-d86f8d99.pth")
     resnet = torchvision.models.resnet18().state_dict()
     torch.save(resnet, tmp_path / "resnet18-f37072fd.pth")
-    build_classifier().save(tmp_path / "ours")
+    build_classifier().save(tmp_path / "saved")
     built = []
     init = nn.Module.__init__
 
@@ -265,14 +265,14 @@ def test_one_empty_network_is_built_and_no_other(
         init(module, *args, **kwargs)
 
     monkeypatch.setattr(nn.Module, "__init__", count)
-    for source in ("vit_b_32-d86f8d99.pth", "resnet18-f37072fd.pth", "ours"):
+    for source in ("vit_b_32-d86f8d99.pth", "resnet18-f37072fd.pth", "saved"):
         load_pretrained(str(tmp_path / source), num_classes=3, image_size=64)
         assert built == [built[0]]
         built.clear()
 
 
 class Code:
-    """Runs when it is unpickled by a careless reader."""
+    """Runs code when an unsafe reader unpickles it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -373,7 +373,7 @@ def test_truncated_files(share: float, tmp_path: Path) -> None:
         assert_refused(path, f"weights.{suffix} is damaged")
 
 
-def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) -> None:
+def test_swapped_arrays_are_reported_by_the_authors_names(tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     arrays = write_npz(vit(), path)
     attention = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1"
@@ -406,7 +406,7 @@ def test_swapped_arrays_of_the_authors_are_named_in_their_words(tmp_path: Path) 
         ("weights.h5", "or a file that ends in .safetensors, .pth, .npz"),
     ],
 )
-def test_sources_that_are_none(source: str, reason: str) -> None:
+def test_invalid_sources(source: str, reason: str) -> None:
     with pytest.raises(ModelError, match=reason) as caught:
         load_pretrained(source)
     assert "\n" not in str(caught.value)
@@ -421,8 +421,8 @@ def test_transformers_file_needs_its_config(tmp_path: Path) -> None:
     assert_refused(weights, r"there is no config\.json beside it")
 
 
-def test_written_arrays_are_the_authors_alone() -> None:
-    """Nothing of a `ViT` is left out of the format, or the file would be another network's."""
+def test_only_the_authors_arrays_are_written() -> None:
+    """The format holds every tensor of a `ViT`; otherwise the file would be incomplete."""
     network = vit()
     written = GOOGLE.write(network.state_dict(), network.config)
     count = sum(tensor.numel() for tensor in written.values())
