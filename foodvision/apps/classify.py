@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from foodvision import drawings
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.info import list_names
+from foodvision.data.dataset import list_names
 from foodvision.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import Measured, ModelInfo, list_names
+from foodvision.classifier.info import Measured, ModelInfo
+from foodvision.data.dataset import list_names
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision"}
 """The tag of each family of networks."""

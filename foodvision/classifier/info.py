@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from foodvision.data.dataset import list_names
 from foodvision.errors import ModelError
 from foodvision.weights import from_timm
 from foodvision.weights.repository import (
@@ -24,8 +24,6 @@ from foodvision.weights.repository import (
 
 KEY = "foodvision"
 """Of config.json: where what transformers has no word for is kept."""
-
-SHOWN_CLASSES = 10
 
 
 class _Part(BaseModel):
@@ -137,12 +135,6 @@ def describe(model: str | Path) -> str:
         )
     lines.append(f"calibrated {'yes' if info.calibration else 'no'}")
     return "\n".join(lines)
-
-
-def list_names(classes: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = len(classes) - SHOWN_CLASSES
-    return ", ".join(classes[:SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _count_parameters(path: Path) -> int:

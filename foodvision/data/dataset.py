@@ -25,6 +25,8 @@ SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(
 )
 """Names of folders, Parquet files and Hub splits, in lower case, and the split that each is."""
 
+SHOWN_CLASSES = 10
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -143,8 +145,8 @@ class LabelledImages(Sequence[Example]):
         """
         unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
         if unknown:
-            listed = ", ".join(classes)
-            raise DataError(f"class {', '.join(unknown)} is not among the model's: {listed}")
+            listed = list_names(classes)
+            raise DataError(f"class {list_names(unknown)} is not among the model's: {listed}")
         table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
         return LabelledImages(self.store, tuple(classes), table[self.labels], self.indices)
 
@@ -186,3 +188,9 @@ class ArrowStore:
     def name(self, index: int) -> str:
         """Split and row number."""
         return f"{self.split}[{index}]"
+
+
+def list_names(classes: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = len(classes) - SHOWN_CLASSES
+    return ", ".join(classes[:SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

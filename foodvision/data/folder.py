@@ -111,7 +111,8 @@ def warn_of_left_out(where: str, files: Collection[Path]) -> None:
         counts = Counter(path.suffix.lower() or "without a suffix" for path in files)
         listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
         noun = "file" if len(files) == 1 else "files"
-        log.warning("%s: %d %s left out that are not images: %s", where, len(files), noun, listed)
+        reason = "left out, whose suffix is not that of an image"
+        log.warning("%s: %d %s %s: %s", where, len(files), noun, reason, listed)
 
 
 def _assigned_by_csv(root: Path, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:

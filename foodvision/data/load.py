@@ -60,6 +60,8 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
         # As in ethz/food101, whose held-out images are named validation.
         log.warning("%s: train and validation only: validation is held out as the test", text)
         dataset.splits["test"] = dataset.splits.pop("validation")
+    for split in [name for name, images in dataset.splits.items() if not len(images)]:
+        del dataset.splits[split]  # without labels; not before, or validation would be the test
     _check_classes(text, dataset)
     return dataset
 

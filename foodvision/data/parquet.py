@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from foodvision.data.dataset import FLAT, SPLIT_NAMES, ArrowStore, Dataset, LabelledImages
+from foodvision.data.dataset import (
+    FLAT,
+    SPLIT_NAMES,
+    ArrowStore,
+    Dataset,
+    LabelledImages,
+    list_names,
+)
 from foodvision.errors import DataError, MissingExtraError
 
 log = logging.getLogger(__name__)
@@ -27,22 +34,29 @@ def from_parquet(text: str, files: list[Path]) -> Dataset:
         files: named ``train-*``, ``validation-*`` and ``test-*``, or all of them otherwise.
 
     Raises:
-        DataError: if the files cannot be read or have no columns of images and labels.
+        DataError: if the files cannot be read, have no columns of images and labels, or have two
+            names for one split.
         MissingExtraError: if `datasets` is not installed.
 
     """
     if not files:
         raise DataError(f"{text}: no such Parquet file")
     named: dict[str, list[str]] = defaultdict(list)
+    prefixes: dict[str, str] = {}
     for file in files:
         prefix = file.name.removesuffix(".parquet").split("-")[0].lower()
-        named[SPLIT_NAMES.get(prefix, "flat")].append(str(file))  # "all" is taken by datasets
+        split = SPLIT_NAMES.get(prefix, "flat")  # "all" is taken by datasets
+        if split != "flat" and prefixes.setdefault(split, prefix) != prefix:
+            raise DataError(f"{text}: both {prefixes[split]} and {prefix} are {split}")
+        named[split].append(str(file))
     if "flat" in named and len(named) > 1:
         raise DataError(
             f"{text}: some files are named after splits, but not {Path(named['flat'][0]).name}"
         )
     name = Path(text).stem if "*" not in text else Path(text).parent.name
-    return _from_rows(text, name or "parquet", path="parquet", data_files=dict(named))
+    # One by one, or `datasets` would give every split the classes of the first.
+    parts = [{"path": "parquet", "data_files": {split: named[split]}} for split in named]
+    return _from_rows(text, name or "parquet", *parts)
 
 
 def from_hub(text: str) -> Dataset:
@@ -55,45 +69,71 @@ def from_hub(text: str) -> Dataset:
     """
     repository, _, config = text.partition(":")
     name = repository.split("/")[-1]
-    return _from_rows(f"hub:{text}", name, path=repository, name=config or None)
+    return _from_rows(f"hub:{text}", name, {"path": repository, "name": config or None})
 
 
-def _from_rows(text: str, short_name: str, /, **options: Any) -> Dataset:
+def _from_rows(text: str, short_name: str, *parts: dict[str, Any]) -> Dataset:
     try:
         import datasets
     except ImportError as error:
         raise MissingExtraError("reading Parquet files and the Hub", "data") from error
+    loaded: dict[str, Any] = {}
     try:
-        loaded = datasets.load_dataset(**options)
+        for options in parts:
+            loaded |= datasets.load_dataset(**options)
     except Exception as error:  # pyarrow, fsspec, httpx: each has its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{text}: cannot be read ({reason})") from error
-    found: dict[str, tuple[ArrowStore, np.ndarray]] = {}
-    classes: tuple[str, ...] = ()
-    for split, rows in _rows_by_split(text, loaded, datasets).items():
-        image, label = _columns(text, rows.features, datasets)
-        column = rows.select_columns(label).with_format("arrow")[:][label]
-        if isinstance(rows.features[label], datasets.ClassLabel):
-            classes, values = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
-        else:
-            values = np.array(column.to_pylist(), dtype=object)
-            classes = tuple(sorted({*classes, *values} - {None}))
-        rows = rows.cast_column(image, datasets.Image(decode=False))
-        found[split] = (ArrowStore(rows, image, split), values)
-    images: dict[str, LabelledImages] = {}
-    for split, (store, values) in found.items():
-        if values.dtype == object:
-            number = {name: i for i, name in enumerate(classes)}
-            values = np.array([number.get(value, -1) for value in values])
-        if (values == -1).all():
-            log.warning("%s: %s has no labelled images and is left out", text, split)
-        elif values.min() < 0 or values.max() >= len(classes):
-            raise DataError(f"{text}: {split} has images without a label")
-        else:
-            images[split] = LabelledImages(store, classes, values)
-    if not images:
+    splits = {
+        split: _labelled(text, split, rows, datasets)
+        for split, rows in _rows_by_split(text, loaded, datasets).items()
+    }
+    if not any(map(len, splits.values())):
         raise DataError(f"{text}: no split has labels")
-    return Dataset(short_name, classes, images)
+    usual = [split for split in splits if split in (FLAT, *SPLIT_NAMES.values())]
+    usual.sort(key=lambda split: split != "train")
+    classes = splits[usual[0]].classes
+    for split in usual:  # classes that train lacks come last: `load_dataset` refuses them
+        classes += tuple(name for name in _used(splits[split]) if name not in classes)
+    for split, images in list(splits.items()):
+        if own := [name for name in _used(images) if name not in classes]:
+            listed = list_names(own)
+            log.warning("%s: %s has classes of its own and is left out: %s", text, split, listed)
+            del splits[split]
+        else:
+            splits[split] = images.relabelled(classes)
+    return Dataset(short_name, classes, splits)
+
+
+def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages:
+    """The labelled rows of a split, with its own classes; possibly none."""
+    image, label = _columns(text, rows.features, datasets)
+    column = rows.select_columns(label).with_format("arrow")[:][label]
+    if isinstance(rows.features[label], datasets.ClassLabel):
+        classes, labels = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
+    else:
+        values = column.to_pylist()
+        classes = tuple(sorted({*values} - {None}))
+        number = {name: i for i, name in enumerate(classes)}
+        labels = np.array([number.get(value, -1) for value in values])
+    unlabelled = int((labels == -1).sum())
+    if unlabelled == len(labels):
+        log.warning("%s: %s has no labelled images and is left out", text, split)
+    elif labels.min() < -1 or labels.max() >= len(classes):
+        raise DataError(f"{text}: {split} has labels that are no class")
+    elif unlabelled and split in ("train", FLAT):
+        raise DataError(f"{text}: {split} has images without a label")
+    elif unlabelled:
+        log.warning(
+            "%s: images of %s that have no label and are left out: %d", text, split, unlabelled
+        )
+    rows = rows.cast_column(image, datasets.Image(decode=False))
+    images = LabelledImages(ArrowStore(rows, image, split), classes, labels)
+    return images.subset(np.flatnonzero(images.labels >= 0))
+
+
+def _used(images: LabelledImages) -> list[str]:
+    return [name for name, count in images.counts().items() if count]
 
 
 def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str, Any]:
@@ -109,12 +149,12 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
             raise DataError(f"{text}: {listed} differ in columns or classes") from error
     splits: dict[str, Any] = {}
     for given, rows in loaded.items():
-        split = SPLIT_NAMES.get(given.lower(), given)
+        split = SPLIT_NAMES.get(given.lower(), "all-images" if given == FLAT else given)
         if split in splits:
             raise DataError(f"{text}: two of its splits are used as {split}: {', '.join(loaded)}")
         splits[split] = rows
     if others:
-        listed = ", ".join(others)
+        listed = ", ".join("all-images (its all)" if name == FLAT else name for name in others)
         log.warning("%s: not train, validation or test, used by name only: %s", text, listed)
     return splits
 

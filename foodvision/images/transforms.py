@@ -21,7 +21,8 @@ from foodvision.images.spec import ImageSpec
 
 MAX_GROWTH = 16
 """Largest ratio of an intermediate image's pixels to the result's; resizes that would exceed it are
-computed another way, within one grey level."""
+computed another way. The largest differences measured, on random thin images: 2 of 255 grey levels
+for a crop; otherwise 1 if bilinear, and 20 if bicubic (for noise of black and white)."""
 
 
 def open_pixels(source: ImageSource, spec: ImageSpec) -> UInt8[Tensor, "3 h w"]:
@@ -76,7 +77,7 @@ def _resized_center(
     """The centre of the image as it would be at `height` × `width`, without computing the rest.
 
     Pillow can resize a box whose edges lie between pixels, so that samples are where `resize`
-    has them; values differ from its by one grey level at most.
+    has them; values differ from its by two grey levels at most (measured, see `MAX_GROWTH`).
     """
     scale_y, scale_x = pixels.shape[-2] / height, pixels.shape[-1] / width
     top, left = int((height - spec.height) / 2), int((width - spec.width) / 2)

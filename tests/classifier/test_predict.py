@@ -42,7 +42,9 @@ def test_folders_in_a_glob_are_folders(
 ) -> None:
     text = str(photos / pattern)
     assert sorted(find_inputs([text])) == [str(photos / name) for name in IMAGES]
-    assert caplog.messages == [f"{text}: 2 files left out that are not images: 1 .db, 1 .txt"]
+    assert caplog.messages == [
+        f"{text}: 2 files left out, whose suffix is not that of an image: 1 .db, 1 .txt"
+    ]
 
 
 def test_named_files_are_tried_whatever_their_suffix(photos: Path) -> None:

@@ -20,6 +20,8 @@ def test_classes_travel_by_name(tmp_path: Path) -> None:
     }
     with pytest.raises(DataError, match="class 2 is not among the model's: 10"):
         images.relabelled(("10",))
+    with pytest.raises(DataError, match=r"model's: 10, c0, .*, c8 and 90 more$"):
+        images.relabelled(("10", *(f"c{i}" for i in range(99))))
 
 
 def test_fewer_classes_by_name(patterns: Path) -> None:

@@ -47,7 +47,8 @@ def test_files_that_are_left_out_are_counted(
     assert [len(images) for images in dataset.splits.values()] == [2, 4]
     assert all(open_image(example.source) for example in dataset.splits["train"])
     assert caplog.messages == [
-        f"{tmp_path}: 3 files left out that are not images: 2 .mp4, 1 without a suffix"
+        f"{tmp_path}: 3 files left out, whose suffix is not that of an image: "
+        "2 .mp4, 1 without a suffix"
     ]
 
 

@@ -17,12 +17,12 @@ from tests.data.folders import counts
 SMALL = Image.new("RGB", (4, 4), "red")
 
 
-def rows(labels: list[int | None]) -> datasets.Dataset:
+def rows(labels: list[int | None], names: tuple[str, ...] = ("steak", "pizza")) -> datasets.Dataset:
     """The schema of ethz/food101."""
     buffer = io.BytesIO()
     SMALL.save(buffer, "PNG")
     features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["steak", "pizza"])}
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))}
     )
     images = [{"bytes": buffer.getvalue() + bytes([i]), "path": None} for i in range(len(labels))]
     return datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
@@ -46,6 +46,25 @@ def test_parquet_folder_and_glob(below: str, tmp_path: Path) -> None:
         assert isinstance(example.source, bytes)
         assert (example.label, example.name) == (1, "test[0]")
         assert dataset.splits["train"].subset([4, 0])[0].name == "train[4]"
+
+
+def test_splits_agree_on_classes_by_name(tmp_path: Path) -> None:
+    """`datasets` would give all files the classes of the first."""
+    rows([0, 1, 1]).to_parquet(tmp_path / "train.parquet")
+    rows([0, 0, 1], ("pizza", "steak")).to_parquet(tmp_path / "test.parquet")
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == dataset.splits["test"].classes == ("steak", "pizza")
+    assert counts(dataset)["test"] == {"steak": 1, "pizza": 2}
+    rows([0, 1], ("pizza", "tea")).to_parquet(tmp_path / "test.parquet")
+    with pytest.raises(DataError, match="class tea is in test but not in train"):
+        load_dataset(tmp_path)
+
+
+def test_two_names_of_one_split(tmp_path: Path) -> None:
+    for name in ("train-0", "val-0", "valid-0"):
+        rows([0, 1]).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match="both val and valid are validation"):
+        load_dataset(tmp_path)
 
 
 def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
@@ -120,20 +139,56 @@ def test_splits_of_unknown_names_beside_known_ones_keep_them(
     assert caplog.messages == ["hub:x/y: not train, validation or test, used by name only: extra"]
 
 
+def test_another_split_adds_no_class(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("pizza", "steak", "tea")
+    hub |= {"train": rows([0, 1, 0, 1]), "test": rows([0, 1], names)}
+    hub |= {"extra": rows([0, 0, 1], names), "more": rows([0, 2], names)}
+    dataset = load_dataset("hub:x/y")
+    assert dataset.classes == ("steak", "pizza")
+    assert counts(dataset)["extra"] == {"steak": 1, "pizza": 2}
+    assert "more" not in dataset.splits
+    assert caplog.messages[1:] == ["hub:x/y: more has classes of its own and is left out: tea"]
+
+
+def test_a_split_that_is_named_all_is_not_a_flat_dataset(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub |= {"test": rows([0, 1]), "all": rows([0, 1, 1])}
+    assert list(load_dataset("hub:x/y").splits) == ["test", "all-images"]
+    assert caplog.messages == [
+        "hub:x/y: not train, validation or test, used by name only: all-images (its all)"
+    ]
+
+
+def test_rows_without_a_label_are_left_out_except_of_train(
+    hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub |= {"train": rows([0, 1, 0, 1]), "test": rows([None, 0, -1, 1, 1])}
+    test = load_dataset("hub:x/y").splits["test"]
+    assert [(example.label, example.name) for example in test] == [
+        (0, "test[1]"),
+        (1, "test[3]"),
+        (1, "test[4]"),
+    ]
+    assert caplog.messages == ["hub:x/y: images of test that have no label and are left out: 2"]
+    hub["train"] = rows([0, 1, None])
+    with pytest.raises(DataError, match="train has images without a label"):
+        load_dataset("hub:x/y")
+
+
 def test_a_split_without_labels_is_left_out(
     hub: dict[str, datasets.Dataset], caplog: pytest.LogCaptureFixture
 ) -> None:
     hub |= {"train": rows([0, 1, 0, 1]), "validation": rows([0, 1]), "test": rows([-1, -1, -1])}
     assert counts(load_dataset("hub:x/y")) == {
         "train": {"steak": 2, "pizza": 2},
-        "test": {"steak": 1, "pizza": 1},
+        "validation": {"steak": 1, "pizza": 1},
     }
-    assert caplog.messages == [
-        "hub:x/y: test has no labelled images and is left out",
-        "hub:x/y: train and validation only: validation is held out as the test",
-    ]
+    assert caplog.messages == ["hub:x/y: test has no labelled images and is left out"]
     hub["test"] = rows([None, None])
-    assert len(load_dataset("hub:x/y").splits["test"]) == 2
+    assert set(load_dataset("hub:x/y").splits) == {"train", "validation"}
     hub["train"] = rows([-1, -1])
     hub.pop("validation")
     with pytest.raises(DataError, match="hub:x/y: no split has labels"):

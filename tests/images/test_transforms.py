@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 from transformers import ViTImageProcessor
 
@@ -23,6 +24,10 @@ def random_image(height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(random.integers(0, 256, (3, height, width), np.uint8))
 
 
+def black_and_white(height: int, width: int) -> torch.Tensor:
+    return (random_image(height, width) > 127) * torch.tensor(255, dtype=torch.uint8)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [32, (24, 40)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -38,9 +43,9 @@ def test_equals_transformers_processor(
         expected = processor(Image.fromarray(image.permute(1, 2, 0).numpy()), return_tensors="pt")
         target = spec.resized_size(height, width)
         thin = mode == "crop" and target[0] * target[1] > 16 * spec.height * spec.width
-        one_grey_level = 1.001 / 255 / 0.2 if thin else 0
+        two_grey_levels = 2.002 / 255 / 0.2 if thin else 0
         torch.testing.assert_close(
-            prepare(image, spec), expected["pixel_values"][0], rtol=0, atol=one_grey_level
+            prepare(image, spec), expected["pixel_values"][0], rtol=0, atol=two_grey_levels
         )
 
 
@@ -70,17 +75,19 @@ THIN = [(700, 3), (3, 700), (1, 5000), (2000, 40), (33, 900), (1100, 64)]
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("spec", [ImageSpec(32), ImageSpec((24, 40), "crop", 56)], ids=str)
+@pytest.mark.parametrize(
+    "spec", [ImageSpec(32), ImageSpec((96, 16)), ImageSpec((24, 40), "crop", 56)], ids=str
+)
 def test_cropping_a_thin_image_equals_resizing_all_of_it(
     spec: ImageSpec, interpolation: str
 ) -> None:
-    """Within one grey level: Pillow and torchvision round their filter weights differently."""
+    """Within two grey levels: Pillow and torchvision round their filter weights differently."""
     spec = replace(spec, interpolation=interpolation)
     for height, width in THIN:
-        pixels, size = random_image(height, width), spec.resized_size(height, width)
+        pixels, size = black_and_white(height, width), spec.resized_size(height, width)
         assert size[0] * size[1] > 16 * spec.height * spec.width
         expected = center_crop(resize(pixels, *size, spec), spec.height, spec.width)
-        torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=1)
+        torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=2)
 
 
 def test_other_images_are_resized_whole_bit_for_bit() -> None:
@@ -91,11 +98,16 @@ def test_other_images_are_resized_whole_bit_for_bit() -> None:
         assert view(pixels, spec).equal(center_crop(resized, 32, 32))
 
 
-@pytest.mark.parametrize("size", [(50_000, 1), (1, 50_000), (9000, 5)])
-def test_squashing_a_thin_image_equals_resizing_it_in_one_pass(size: tuple[int, int]) -> None:
-    spec, pixels = ImageSpec(64, "squash"), random_image(*size)
-    expected = F.resize(pixels, [64, 64], antialias=True)
-    torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=1)
+@pytest.mark.parametrize("size", [(50_000, 1), (1, 50_000), (9000, 5), (1040, 3)])
+@pytest.mark.parametrize(("interpolation", "atol"), [("bilinear", 1), ("bicubic", 20)])
+def test_squashing_a_thin_image_equals_resizing_it_in_one_pass(
+    size: tuple[int, int], interpolation: str, atol: int
+) -> None:
+    """Bicubic overshoots, and which pass comes first decides where that is clipped."""
+    spec, pixels = ImageSpec(64, "squash", interpolation=interpolation), black_and_white(*size)
+    mode = InterpolationMode(interpolation)
+    expected = F.resize(pixels, [64, 64], interpolation=mode, antialias=True)
+    torch.testing.assert_close(view(pixels, spec), expected, rtol=0, atol=atol)
 
 
 def test_extreme_shapes_take_little_memory() -> None:
