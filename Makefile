@@ -21,8 +21,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/foodvision demo $(if $(APP),--app)
 
+# One process per core, each with one thread.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check

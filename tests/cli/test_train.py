@@ -35,7 +35,7 @@ def test_train_evaluate_and_info(
     assert run("evaluate", out, patterns).out.splitlines()[1].startswith("log loss")
 
     information = run("info", out)
-    assert "1 epochs, seed 0" in information.out
+    assert "1 epoch, seed 0" in information.out
     assert "dots, stripes, waves" in information.out
 
 
