@@ -6,9 +6,14 @@ everything else that is raised is a bug.
 
 from __future__ import annotations
 
+from foodvision.text import printable
+
 
 class FoodvisionError(Exception):
     """Base of every error whose message is meant for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))  # it may quote a file that others wrote
 
 
 class ImageError(FoodvisionError):

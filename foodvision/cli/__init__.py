@@ -15,6 +15,7 @@ import typer
 
 from foodvision.cli import data, measure, paper, predict, publish, train
 from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.text import printable
 
 app = typer.Typer(
     name="foodvision",
@@ -39,6 +40,7 @@ def main() -> None:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     logger, to_stderr = logging.getLogger("foodvision"), logging.StreamHandler()
+    to_stderr.setFormatter(_Printable())
     logger.setLevel(logging.INFO)
     logger.addHandler(to_stderr)
     try:
@@ -56,12 +58,19 @@ def main() -> None:
         logger.removeHandler(to_stderr)
 
 
+class _Printable(logging.Formatter):
+    """Log lines name files and classes, which can be named anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, FoodvisionError):
         return text
     if isinstance(error, OSError):
-        return f"{error.filename or 'input/output'}: {error.strerror or text}"
+        return printable(f"{error.filename or 'input/output'}: {error.strerror or text}")
     # By name and text: torch may not have been imported, and not all devices raise its class.
     out_of_memory = isinstance(error, RuntimeError) and (
         "out of memory" in text or "allocate memory" in text

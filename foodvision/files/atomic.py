@@ -5,7 +5,6 @@ A path comes in; a temporary one beside it goes out, which takes its place at th
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -13,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from foodvision.text import to_json
 
 
 def cache_folder() -> Path:
@@ -55,8 +56,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
     """
     with replacing(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

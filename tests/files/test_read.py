@@ -1,0 +1,50 @@
+"""Files that other people wrote: what they may be, and what is said of the others."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from foodvision.files.read import open_regular, parse_json, read_bytes, read_json, read_toml
+
+
+def test_a_fifo_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a regular file"):
+            open_regular(path)
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "a", limit=5) == b"12345"
+    with pytest.raises(OSError, match="larger than"):
+        read_bytes(tmp_path / "a", limit=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ('{"a": -Infinity}', "-Infinity is not a finite number"),
+        ('{"a": 1e999}', "1e999 is not a finite number"),
+        ('{"a": 1, "b": 2, "a": 3}', "key 'a' is there twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ("1" * 5_000, "digits"),
+        ("{", "Expecting property name"),
+        (b"\xff\xfe{", "codec can't decode"),
+    ],
+)
+def test_json_is_read_strictly(text: str | bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+
+
+def test_files_are_parsed(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": [1.5, "é"]}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"a": [1.5, "é"]}
+    (tmp_path / "a.toml").write_text("\ufeffa = 1", encoding="utf-8")
+    assert read_toml(tmp_path / "a.toml") == {"a": 1}
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_toml(tmp_path / "deep.toml")
