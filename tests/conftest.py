@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,11 @@ from foodvision.images import ImageSpec  # noqa: E402
 from foodvision.models.config import TorchvisionConfig, ViTConfig  # noqa: E402
 from foodvision.models.library import TorchvisionNetwork  # noqa: E402
 from foodvision.models.vit import ViT  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_CACHE, ignore_errors=True)
+
 
 CLASSES = ("dots", "stripes", "waves")
 
