@@ -32,6 +32,7 @@ TRAIN = (
     "train {} --device cpu --out runs/{} --set image_size=32 --set num_layers=1 --set epochs=1 "
     "--set batch_size=4"
 )
+PROBE = "train data/good --device cpu --recipe probe --weights weights/{}"
 CASES: dict[str, dict[str, str]] = {
     "image": {
         "empty file": PREDICT.format("images/empty.jpg"),
@@ -86,14 +87,10 @@ CASES: dict[str, dict[str, str]] = {
         "weights: one NaN": INFO.format("nan-weights"),
         "weights: one infinity": INFO.format("inf-weights"),
         "class names: escape, formula, <img>": INFO.format("names"),
-        "--weights: a .pth that runs code": TRAIN.format("data/good", 1)
-        + " --recipe probe --weights weights/code.pth",
-        "--weights: an .npz that unpacks to 8 GB": TRAIN.format("data/good", 2)
-        + " --recipe probe --weights weights/bomb.npz",
-        "--weights: a FIFO": TRAIN.format("data/good", 3)
-        + " --recipe probe --weights weights/fifo.pth",
-        "--weights: of another network": TRAIN.format("data/good", 4)
-        + " --recipe probe --weights weights/cnn.safetensors",
+        "--weights: a .pth that runs code": PROBE.format("code.pth"),
+        "--weights: an .npz that unpacks to 8 GB": PROBE.format("bomb.npz"),
+        "--weights: a FIFO": PROBE.format("fifo.pth"),
+        "--weights: of another network": PROBE.format("cnn.safetensors"),
     },
     "recipe": {
         "nested 100,000 deep": TRAIN.format("data/good", 5) + " --recipe recipes/nested.toml",
