@@ -31,8 +31,8 @@ from PIL import Image  # noqa: E402
 
 from foodvision.classifier.classifier import Classifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
-from foodvision.models.config import TorchvisionConfig, ViTConfig  # noqa: E402
-from foodvision.models.library import TorchvisionNetwork  # noqa: E402
+from foodvision.models.config import LibraryConfig, ViTConfig  # noqa: E402
+from foodvision.models.library import LibraryNetwork  # noqa: E402
 from foodvision.models.vit import ViT  # noqa: E402
 
 
@@ -101,7 +101,7 @@ def build_torchvision_classifier(name: str, spec: ImageSpec | None = None) -> Cl
     spec = spec or ImageSpec(64)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = TorchvisionNetwork(TorchvisionConfig(name, spec.size, len(CLASSES)))
+        network = LibraryNetwork(LibraryConfig(name, spec.size, len(CLASSES)))
         torch.nn.init.normal_(network.head.weight)
     return Classifier(network, spec, CLASSES)
 

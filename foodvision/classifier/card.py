@@ -9,7 +9,7 @@ from huggingface_hub import ModelCardData
 from foodvision.classifier.info import Measured, ModelInfo
 from foodvision.data.dataset import list_names
 
-FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision"}
+FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""
 
 _CODE = """\
@@ -40,7 +40,7 @@ def model_card(
         info: what is known of the model.
         classes: names, in the order of the logits.
         description: of the network, as a noun phrase without an article.
-        family: of the network: vit, or torchvision.
+        family: of the network: vit, torchvision or timm.
         in_transformers: whether transformers reads the folder as well.
 
     """

@@ -7,7 +7,8 @@ Plain data without torch, so that a recipe or a model folder is read without loa
 from __future__ import annotations
 
 import re
-from dataclasses import Field, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 
@@ -16,12 +17,14 @@ class NetworkConfig(Protocol):
     """What every network's config has; a frozen dataclass, changed with `dataclasses.replace`.
 
     Attributes:
-        family: which class of network it is for: ``vit`` or ``torchvision``.
+        family: which kind of network it is for: ``vit``, ``torchvision`` or ``timm``.
 
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    family: ClassVar[str]
+
+    @property
+    def family(self) -> str: ...  # noqa: D102
 
     @property
     def num_classes(self) -> int:
@@ -204,22 +207,47 @@ def parse_name(name: str) -> tuple[str, int | None]:
 
 
 @dataclass(frozen=True)
-class TorchvisionConfig:
-    """One of torchvision's classifiers; `TorchvisionNetwork` checks that it exists.
+class LibraryConfig:
+    """A classifier of torchvision or timm; `LibraryNetwork` checks that it exists.
 
     Attributes:
-        name: torchvision's, like ``efficientnet_b2``; see `network_names`.
-        image_size: height and width (H, W) of the input in pixels; one number for a square. Most
-            networks take any size and work best near that of their published weights.
+        name: the library's, like ``efficientnet_b2``.
+        image_size: height and width (H, W) of the input in pixels, at most 4096; one number for a
+            square. Most networks take any size and work best near that of their published weights.
         num_classes: K.
+        library: torchvision or timm.
+        model_args: arguments of timm's `create_model` that change the network, only those in
+            `MODEL_ARGS`; a Hub repository can have them.
+
+    Raises:
+        ValueError: if a value is of another type or out of bounds.
 
     """
 
     name: str
     image_size: int | tuple[int, int] = 224
     num_classes: int = 1000
+    library: Literal["torchvision", "timm"] = "torchvision"
+    model_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    family: ClassVar[str] = "torchvision"
+    def __post_init__(self) -> None:
+        if self.library not in ("torchvision", "timm"):
+            raise ValueError(f"library is torchvision or timm, not {self.library!r}")
+        if not isinstance(self.name, str):
+            raise ValueError(f"name is the name of a network, not {self.name!r}")
+        for name, value in dict(self.model_args).items():
+            if self.library != "timm" or name not in MODEL_ARGS or not isinstance(value, str):
+                raise ValueError(f"model_args {name} = {value!r} is not supported")
+        numbers = (*self.input_size, self.num_classes)
+        if len(numbers) != 3 or not all(type(number) is int for number in numbers):
+            raise ValueError("image_size and num_classes must be whole numbers")
+        if max(self.input_size) > _MAX_SIZE:
+            raise ValueError(f"image_size {self.image_size} is more than {_MAX_SIZE} pixels")
+
+    @property
+    def family(self) -> str:
+        """The library."""
+        return self.library
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -230,7 +258,7 @@ class TorchvisionConfig:
     @property
     def kind(self) -> str:
         """The kind of network, for use in a sentence."""
-        return f"torchvision's {self.name}"
+        return f"{self.library}'s {self.name}"
 
     @property
     def description(self) -> str:
@@ -238,11 +266,11 @@ class TorchvisionConfig:
         return self.kind
 
     def is_named(self, name: str) -> bool:
-        """Whether this is torchvision's name for it."""
+        """Whether this is the library's name for it."""
         return self.name == name
 
-    def regularised(self, **probabilities: float) -> TorchvisionConfig:
-        """The config itself: its regularisation is torchvision's own.
+    def regularised(self, **probabilities: float) -> LibraryConfig:
+        """The config itself: its regularisation is the library's own.
 
         Raises:
             ValueError: naming a probability above 0.
@@ -252,3 +280,9 @@ class TorchvisionConfig:
             if value:
                 raise ValueError(f"{name} = {value}: {self.kind} has no such setting, only a ViT")
         return self
+
+
+MODEL_ARGS = ("act_layer", "global_pool", "norm_layer")
+"""Names of a layer or a pooling, which timm looks up in a table."""
+
+_MAX_SIZE = 4096

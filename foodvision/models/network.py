@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from foodvision.models.config import NetworkConfig
-from foodvision.models.library import TorchvisionNetwork
+from foodvision.models.library import LibraryNetwork
 from foodvision.models.vit import ViT
 
 
@@ -61,7 +61,11 @@ class Network(Protocol):
     def requires_grad_(self) -> Network: ...
 
 
-_NETWORKS: dict[str, Callable[[Any], Network]] = {"vit": ViT, "torchvision": TorchvisionNetwork}
+_NETWORKS: dict[str, Callable[[Any], Network]] = {
+    "vit": ViT,
+    "torchvision": LibraryNetwork,
+    "timm": LibraryNetwork,
+}
 
 
 @torch.inference_mode(False)  # the weights of a network built in inference mode cannot be trained
@@ -74,6 +78,7 @@ def build_network(config: NetworkConfig, empty: bool = False) -> Network:
             no memory, nothing is computed and no random number is drawn.
 
     Raises:
+        MissingExtraError: if timm is needed and is not installed.
         ValueError: if there is no such network, or it cannot take images of the config's size.
 
     """
@@ -90,13 +95,13 @@ class _WithoutWeights(TorchFunctionMode):
     ``with torch.device("meta")`` is not reliable: PyTorch caches its list of functions on first
     use, and caches a wrong one if transformers has just replaced some, as it does while loading.
     accelerate's ``init_empty_weights`` replaces a method of `torch.nn.Module` for all threads.
-    Other tensors stay real, because torchvision's constructors compute with them.
+    Other tensors stay real, because the libraries' constructors compute with them.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func.__name__ in ("empty", "zeros"):
+        if func.__name__ in ("empty", "zeros", "randn"):
             kwargs["device"] = "meta"
         return func(*args, **kwargs)

@@ -72,7 +72,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
 def _kind(name: str, parameter: nn.Parameter) -> str:
     # A vector of any shape is not a matrix: the class token, or ConvNeXt's layer scale.
-    positions = ("E_pos", "relative_position_bias_table")  # the latter is Swin's
+    positions = ("E_pos", "pos_embed", "relative_position_bias_table")  # ours, timm's and Swin's
     if parameter.squeeze().ndim < 2 or name.endswith(positions):
         return OTHERS
     return HIDDEN if name.startswith("blocks.") else MATRICES

@@ -19,8 +19,10 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network, build_network
-from foodvision.weights.layouts import HEAD, POSITIONS, TorchvisionLayout, ViTLayout
+from foodvision.weights.layouts import HEAD, POSITIONS, LibraryLayout, ViTLayout
 from foodvision.weights.positions import resize_positions
+
+_NO_HEAD = "it has no head: give the number of classes for a new one"
 
 _logger = logging.getLogger(__name__)
 
@@ -48,13 +50,13 @@ class Checkpoint:
     Attributes:
         layout: how the library names and shapes the tensors.
         tensors: by the library's names, in float32; counters are integers.
-        config: the network's sizes; num_classes is meaningless if there is no head.
+        config: the network's sizes; num_classes is meaningless (timm's: 0) if there is no head.
         spec: how its images are prepared.
         classes: names of its head's classes; None if it has no head or they are unknown.
 
     """
 
-    layout: ViTLayout | TorchvisionLayout
+    layout: ViTLayout | LibraryLayout
     tensors: dict[str, Tensor]
     config: NetworkConfig
     spec: ImageSpec
@@ -80,6 +82,8 @@ class Checkpoint:
         config, spec, classes = self.config, self.spec, self.classes
         if num_classes is not None:
             config, classes = replace(config, num_classes=num_classes), None
+        elif not config.num_classes:
+            raise ModelError(_NO_HEAD)
         if classes and len(classes) != config.num_classes:
             raise ModelError(f"{len(classes)} class names for {config.num_classes} logits")
         resized = config
@@ -93,13 +97,15 @@ class Checkpoint:
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
         layout = self.layout.of(network)
         own_head = {source_name for name in HEAD for source_name in layout.source_names(name)}
+        tensors = layout.current(self.tensors, network, self.config.num_classes)
         if num_classes is None:
-            self._check_head(own_head)
-            tensors = self.tensors
+            self._check_head(own_head & tensors.keys())
         else:
             new = network.state_dict()
             head = {name: torch.zeros_like(new[name], device="cpu") for name in HEAD}
-            tensors = self._without(own_head) | layout.write(head, config)
+            dropped = own_head | self._dropped_layer()
+            tensors = {n: t for n, t in tensors.items() if n not in dropped}
+            tensors |= layout.write(head, config)
         network.load_state_dict(_state(network, layout, tensors, config), assign=True)
         return Pretrained(network.eval(), spec, classes)
 
@@ -112,23 +118,22 @@ class Checkpoint:
         return sorted(name for name in self.tensors if prefix and name.startswith(prefix))
 
     def _check_head(self, own_head: set[str]) -> None:
-        if not own_head & self.tensors.keys():
-            raise ModelError("it has no head: give the number of classes for a new one")
+        if not own_head:
+            raise ModelError(_NO_HEAD)
         if hidden := self._hidden_layer():
             raise ModelError(
                 f"{hidden[-1]}: a hidden layer before the head, which a ViT does not have; give "
                 "the number of classes for a new head, and both are dropped"
             )
 
-    def _without(self, own_head: set[str]) -> dict[str, Tensor]:
+    def _dropped_layer(self) -> set[str]:
         if hidden := self._hidden_layer():
             _logger.info("%s: dropping the hidden layer before the old head", hidden[-1])
-        dropped = own_head | set(hidden)
-        return {name: tensor for name, tensor in self.tensors.items() if name not in dropped}
+        return set(hidden)
 
 
 def _state(
-    network: Any, layout: ViTLayout | TorchvisionLayout, tensors: Mapping[str, Tensor], config: Any
+    network: Any, layout: ViTLayout | LibraryLayout, tensors: Mapping[str, Tensor], config: Any
 ) -> dict[str, Tensor]:
     """The network's state, of tensors that were saved at the resolution of `config`."""
     state = network.state_dict()  # changed in place: MNASNet looks for its module versions

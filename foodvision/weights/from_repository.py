@@ -15,7 +15,7 @@ from foodvision.models.network import Network
 from foodvision.weights import from_timm
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_transformers import full_names, to_transformers_config
-from foodvision.weights.layouts import FOODVISION, TIMM, TRANSFORMERS
+from foodvision.weights.layouts import FOODVISION, LIBRARY_CLASSIFIER, TIMM, TRANSFORMERS
 from foodvision.weights.repository import (
     CONFIG,
     WEIGHTS,
@@ -60,8 +60,9 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
 
 
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    from_timm.check_architecture(config)
     spec, classes = from_timm.image_spec(config), from_timm.class_names(config)
+    if network := from_timm.library_config(config, spec):
+        return Checkpoint(LIBRARY_CLASSIFIER, tensors, network, spec, classes)
     if TIMM.source_names("head.bias")[0] not in tensors:
         classes = None
     return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)

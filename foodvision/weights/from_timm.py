@@ -1,38 +1,49 @@
-"""Reads timm's config.json: which Vision Transformer it is and how its images are prepared."""
+"""Reads timm's config.json: which network it is and how its images are prepared."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
+from foodvision.models.config import LibraryConfig
 
-_PLAIN = re.compile(r"vit_(tiny|small|base|large|huge)_patch\d+_\d+")
-# These do not change evaluation, or can be seen in the tensors or in global_pool.
-_ARGUMENTS = {"img_size", "in_chans", "num_classes", "global_pool", "drop_rate", "drop_path_rate"}
+_PAPERS = re.compile(r"vit_(tiny|small|base|large|huge)_patch\d+_\d+")
+# These do not change evaluation, or are seen in pretrained_cfg, in the tensors or in num_classes.
+_IGNORED = {
+    "drop_path_rate",
+    "drop_rate",
+    "dynamic_img_size",
+    "img_size",
+    "in_chans",
+    "num_classes",
+}
 
 
-def check_architecture(config: Mapping[str, Any]) -> None:
-    """Check that it is the paper's network.
+def library_config(config: Mapping[str, Any], spec: ImageSpec) -> LibraryConfig | None:
+    """The network of timm's own; None if it is the paper's, which is read into a `ViT`.
 
     timm's other ``vit_*`` can differ in what no tensor shows: activation, heads or pooling.
 
     Raises:
-        ModelError: naming what differs from the paper.
+        ModelError: naming a value that is damaged or not supported.
 
     """
-    architecture = config["architecture"]
-    if not _PLAIN.fullmatch(architecture):
-        raise ModelError(
-            f"config.json: {architecture} is not the paper's network, which timm names like "
-            "vit_base_patch16_224 or vit_large_patch32_384"
+    try:
+        arguments = {k: v for k, v in config.get("model_args", {}).items() if k not in _IGNORED}
+        if _PAPERS.fullmatch(config["architecture"]):
+            arguments = {"global_pool": config.get("global_pool", "token")} | arguments
+            if arguments == {"global_pool": "token"}:
+                return None
+        num_classes = config.get("num_classes", config["pretrained_cfg"].get("num_classes"))
+        return LibraryConfig(
+            config["architecture"], spec.size, num_classes or 0, "timm", model_args=arguments
         )
-    if (pooling := config.get("global_pool", "token")) != "token":
-        raise ModelError(f"config.json: global_pool {pooling!r} is not supported, only 'token'")
-    if unknown := config.get("model_args", {}).keys() - _ARGUMENTS:
-        raise ModelError(f"config.json: model_args {min(unknown)} is not supported")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"config.json: {error}") from error
 
 
 def image_spec(config: Mapping[str, Any]) -> ImageSpec:
@@ -44,22 +55,25 @@ def image_spec(config: Mapping[str, Any]) -> ImageSpec:
     """
     try:
         published = config["pretrained_cfg"]
-        _, height, width = published["input_size"]
+        channels, height, width = published["input_size"]
         crop_mode, crop_pct = published.get("crop_mode", "center"), published["crop_pct"]
-        if height != width or crop_mode != "center":
+        size = height if height == width else (height, width)
+        squash = crop_mode == "squash" and crop_pct == 1
+        if channels != 3 or not (squash or (crop_mode == "center" and height == width)):
             raise ModelError(
-                f"config.json: input_size {height} × {width} with crop_mode {crop_mode!r} is not "
-                "supported, only squares with 'center'"
+                f"config.json: input_size {channels} × {height} × {width} with crop_mode "
+                f"{crop_mode!r} and crop_pct {crop_pct} is not supported, only squares of 3 "
+                "channels with 'center', or 'squash' of the whole image"
             )
         return ImageSpec(
-            height,
-            "crop",
-            int(height / crop_pct),
+            size,
+            "squash" if squash else "crop",
+            None if squash else math.floor(height / crop_pct),
             published["interpolation"],
             tuple(published["mean"]),
             tuple(published["std"]),
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelError(f"config.json: pretrained_cfg is damaged ({error!r})") from error
 
 

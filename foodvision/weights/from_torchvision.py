@@ -18,10 +18,10 @@ from torchvision.models import ViT_B_16_Weights, WeightsEnum
 from foodvision.errors import DataError, ModelError
 from foodvision.files.download import RemoteFile, fetch
 from foodvision.images import ImageSpec
-from foodvision.models.config import TorchvisionConfig
+from foodvision.models.config import LibraryConfig
 from foodvision.models.library import network_names
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
+from foodvision.weights.layouts import LIBRARY_CLASSIFIER
 
 
 def find_weights(name: str) -> WeightsEnum:
@@ -45,7 +45,7 @@ def find_weights(name: str) -> WeightsEnum:
 
 
 def published_weights() -> list[WeightsEnum]:
-    """The weights of torchvision's Vision Transformers and of every `TorchvisionNetwork`."""
+    """The weights of torchvision's Vision Transformers and of every `LibraryNetwork`."""
     vits = torchvision.models.list_models(torchvision.models, include="vit_*")
     return [
         weights
@@ -120,11 +120,11 @@ def usual_spec(size: int) -> ImageSpec:
 
 
 def cnn_checkpoint(weights: WeightsEnum, tensors: Mapping[str, Tensor]) -> Checkpoint:
-    """Published weights of a `TorchvisionNetwork`."""
+    """Published weights of a `LibraryNetwork`."""
     spec, classes = image_spec(weights), tuple(weights.meta["categories"])
-    config = TorchvisionConfig(network_name(weights), spec.size, len(classes))
+    config = LibraryConfig(network_name(weights), spec.size, len(classes))
     tensors = current_tensors(config.name, tensors)
-    return Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, spec, classes)
+    return Checkpoint(LIBRARY_CLASSIFIER, tensors, config, spec, classes)
 
 
 def current_vit_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from foodvision.errors import ModelError
 from foodvision.images.spec import ImageSpec
-from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
+from foodvision.models.config import LibraryConfig, NetworkConfig, ViTConfig
 from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -129,6 +129,6 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config["network"].items()
         }
-        return TorchvisionConfig(**values) if "name" in values else ViTConfig(**values)
+        return LibraryConfig(**values) if "name" in values else ViTConfig(**values)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{CONFIG}: network is damaged ({error})") from error

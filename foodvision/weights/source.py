@@ -8,6 +8,7 @@ if it published the file, or else are assumed, which is logged.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from foodvision.weights.layouts import (
     VIT_LAYOUTS,
     ViTLayout,
 )
-from foodvision.weights.repository import CONFIG, find_repository, read_json
+from foodvision.weights.repository import CONFIG, WEIGHTS, find_repository, read_json
 from foodvision.weights.sizes import vit_config
 from foodvision.weights.tensors import SUFFIXES, read_tensors
 
@@ -58,7 +59,7 @@ def load_pretrained(
 
 @torch.inference_mode(False)
 def read_checkpoint(source: str) -> Checkpoint:
-    """Read a pretrained Vision Transformer or torchvision classifier.
+    """Read a pretrained Vision Transformer, or another classifier of torchvision or timm.
 
     Args:
         source: one of
@@ -67,12 +68,14 @@ def read_checkpoint(source: str) -> Checkpoint:
               ``torchvision:efficientnet_b2/IMAGENET1K_V1``: torchvision's, from torch's cache or
               the web; or such a file under its published name;
             - ``timm:vit_base_patch16_224.augreg_in21k_ft_in1k``: the Hub repository ``timm/NAME``;
+              a network other than the paper's needs timm itself (``foodvision[timm]``);
             - ``hub:OWNER/NAME``: a repository of transformers, timm or foodvision;
             - such a repository's folder;
             - ``FILE.npz``, as the paper's authors publish them; ``FILE.safetensors`` or
               ``FILE.pth`` of torchvision or timm, or of transformers beside its config.json.
 
     Raises:
+        MissingExtraError: if timm is needed and is not installed.
         ModelError: if the source does not exist or holds another kind of network.
 
     """
@@ -89,16 +92,27 @@ def read_checkpoint(source: str) -> Checkpoint:
     path = Path(source)
     if path.is_dir():
         return read_repository(path)
+    if not path.exists():
+        raise ModelError(_missing(source))
     if path.suffix not in SUFFIXES:
-        raise ModelError(
-            "weights are torchvision:NETWORK/WEIGHTS, timm:NAME, hub:OWNER/NAME, a model folder, "
-            f"or a file that ends in {', '.join(SUFFIXES)}"
-        )
+        raise ModelError(f"a file of weights ends in {', '.join(SUFFIXES)}")
     return _read_file(path)
+
+
+def _missing(source: str) -> str:
+    """What to say of a path that does not exist, or of a misspelt name."""
+    missing = "no such file or folder"
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", source) and Path(source).suffix not in SUFFIXES:
+        return f"{missing}; a repository on the Hub is hub:{source}"
+    if "/" in source or Path(source).suffix in SUFFIXES:
+        return missing
+    return f"{missing}; other weights are torchvision:NETWORK/WEIGHTS, timm:NAME and hub:OWNER/NAME"
 
 
 def _read_file(path: Path, published: WeightsEnum | None = None) -> Checkpoint:
     """A file with one of the `SUFFIXES`; `published` is what torchvision calls it, if known."""
+    if path.name == WEIGHTS and (path.parent / CONFIG).exists():
+        return read_repository(path.parent)
     published = published or from_torchvision.weights_of_file(path.name)
     tensors = read_tensors(path)
     if published is not None and not from_torchvision.network_name(published).startswith("vit_"):

@@ -19,8 +19,8 @@ from foodvision.classifier.info import describe
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.models.config import TorchvisionConfig
-from foodvision.models.library import TorchvisionNetwork, network_names
+from foodvision.models.config import LibraryConfig
+from foodvision.models.library import LibraryNetwork, network_names
 from foodvision.models.network import Network, build_network
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_torchvision import (
@@ -30,7 +30,7 @@ from foodvision.weights.from_torchvision import (
     published_weights,
     weight_name,
 )
-from foodvision.weights.layouts import TORCHVISION_CLASSIFIER
+from foodvision.weights.layouts import LIBRARY_CLASSIFIER
 from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
@@ -51,8 +51,8 @@ def build_torchvision(name: str) -> nn.Module:
 
 def read_torchvision(name: str, network: nn.Module, size: int) -> Network:
     tensors = current_tensors(name, network.state_dict())
-    config = TorchvisionConfig(name, size)
-    checkpoint = Checkpoint(TORCHVISION_CLASSIFIER, tensors, config, ImageSpec(size))
+    config = LibraryConfig(name, size)
+    checkpoint = Checkpoint(LIBRARY_CLASSIFIER, tensors, config, ImageSpec(size))
     return checkpoint.build().network
 
 
@@ -69,7 +69,7 @@ def assert_same_logits(
 
 @pytest.mark.parametrize("name", network_names())
 def test_every_network_has_the_published_number_of_parameters(name: str) -> None:
-    network = build_network(TorchvisionConfig(name), empty=True)
+    network = build_network(LibraryConfig(name), empty=True)
     count = sum(weight.numel() for weight in network.parameters())
     added = 1000 if name == "maxvit_t" else 0  # the bias of the new head
     for weights in get_model_weights(name):
@@ -92,7 +92,7 @@ def test_every_network_has_the_published_number_of_parameters(name: str) -> None
     ],
 )
 def test_three_classes(name: str, count: int, dropout: float) -> None:
-    network = TorchvisionNetwork(TorchvisionConfig(name, 64, num_classes=3))
+    network = LibraryNetwork(LibraryConfig(name, 64, num_classes=3))
     assert sum(weight.numel() for weight in network.parameters()) == count
     assert network.dropout.p == dropout
     assert torch.equal(network(torch.randn(2, 3, 64, 64)), torch.zeros(2, 3))
@@ -123,14 +123,14 @@ def test_initial_random_weights_equal_torchvision() -> None:
     torch.manual_seed(3)
     expected = get_model("mobilenet_v3_small", weights=None).state_dict()
     torch.manual_seed(3)
-    body = TorchvisionNetwork(TorchvisionConfig("mobilenet_v3_small")).body.state_dict()
+    body = LibraryNetwork(LibraryConfig("mobilenet_v3_small")).body.state_dict()
     assert expected.keys() - body.keys() == {"classifier.3.weight", "classifier.3.bias"}
     for name, tensor in body.items():
         assert torch.equal(tensor, expected[name]), name
 
 
 def test_dropout_belongs_to_the_head() -> None:
-    network = TorchvisionNetwork(TorchvisionConfig("mobilenet_v3_small", 64, 5))
+    network = LibraryNetwork(LibraryConfig("mobilenet_v3_small", 64, 5))
     nn.init.normal_(network.head.weight)
     x = torch.randn(4, 3, 64, 64)
     assert network.training
@@ -141,7 +141,7 @@ def test_dropout_belongs_to_the_head() -> None:
 
 
 def test_logits_are_float32_under_autocast() -> None:
-    network = TorchvisionNetwork(TorchvisionConfig("resnet18", 64, 5)).eval()
+    network = LibraryNetwork(LibraryConfig("resnet18", 64, 5)).eval()
     with torch.autocast("cpu", torch.bfloat16):
         x = torch.randn(1, 3, 64, 64)
         assert network.features(x).dtype == torch.bfloat16
@@ -166,7 +166,7 @@ def test_impossible_settings_are_one_clear_line(
     name: str, size: int | tuple[int, int], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
-        TorchvisionNetwork(TorchvisionConfig(name, size, 3))
+        LibraryNetwork(LibraryConfig(name, size, 3))
     assert "\n" not in str(caught.value)
 
 
@@ -248,7 +248,7 @@ def test_another_head_and_resolution(tmp_path: Path) -> None:
     network = build_torchvision("resnet18")
     torch.save(network.state_dict(), tmp_path / RESNET)
     loaded = load_pretrained(str(tmp_path / RESNET), num_classes=3, image_size=(64, 96))
-    assert loaded.network.config == TorchvisionConfig("resnet18", (64, 96), 3)
+    assert loaded.network.config == LibraryConfig("resnet18", (64, 96), 3)
     assert (loaded.spec.size, loaded.spec.resize_size, loaded.classes) == ((64, 96), 110, None)
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -316,7 +316,7 @@ def test_the_folder_describes_the_model(tmp_path: Path) -> None:
     assert describe(tmp_path).splitlines()[0] == line
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "foodvision"
-    assert config["network"] == {"name": "mobilenet_v3_small", "image_size": 64, "num_classes": 3}
+    assert LibraryConfig(**config["network"]) == LibraryConfig("mobilenet_v3_small", 64, 3)
     card = (tmp_path / "README.md").read_text()
     assert "Network: torchvision's mobilenet_v3_small; 1,520,931 parameters" in card
     assert "transformers cannot express this network" in card

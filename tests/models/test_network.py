@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from foodvision.models.config import NetworkConfig, TorchvisionConfig, ViTConfig
+from foodvision.models.config import LibraryConfig, NetworkConfig, ViTConfig
 from foodvision.models.network import Network, build_network
 
 VIT = ViTConfig.named("vit_ti16", image_size=32, num_layers=2, num_classes=3)
-CONFIGS = (VIT, TorchvisionConfig("mobilenet_v3_small", 64, 3))
+CONFIGS = (VIT, LibraryConfig("mobilenet_v3_small", 64, 3))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.family)

@@ -16,8 +16,8 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models.config import TorchvisionConfig, ViTConfig
-from foodvision.models.library import TorchvisionNetwork
+from foodvision.models.config import LibraryConfig, ViTConfig
+from foodvision.models.library import LibraryNetwork
 from foodvision.models.vit import ViT
 from foodvision.training.run import train
 from foodvision.training.settings import load_recipe
@@ -102,7 +102,7 @@ def test_a_run_can_start_from_another_run(patterns: Path, tmp_path: Path) -> Non
 def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("mobilenet")
     torch.manual_seed(0)
-    network = TorchvisionNetwork(TorchvisionConfig("mobilenet_v3_small", 48, 2))
+    network = LibraryNetwork(LibraryConfig("mobilenet_v3_small", 48, 2))
     Classifier(network, ImageSpec(48), ("a", "b")).save(folder)
     return str(folder)
 

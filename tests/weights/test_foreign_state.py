@@ -19,7 +19,7 @@ from torch import nn
 from foodvision.classifier.classifier import Classifier
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
-from foodvision.models.library import TorchvisionNetwork
+from foodvision.models.library import LibraryNetwork
 from foodvision.models.vit import ViT
 from foodvision.weights.source import load_pretrained
 from tests.conftest import build_classifier, build_torchvision_classifier
@@ -126,9 +126,9 @@ def test_after_importing_transformers_and_timm(models: Path) -> None:
 def test_several_threads_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads are building an empty network while a third builds one with weights."""
     together, met = threading.Barrier(3, timeout=60), set()
-    check_size = TorchvisionNetwork._check_size
+    check_size = LibraryNetwork._check_size
 
-    def meet_once(network: TorchvisionNetwork) -> None:
+    def meet_once(network: LibraryNetwork) -> None:
         thread = threading.get_ident()
         if thread not in met:
             met.add(thread)
@@ -142,7 +142,7 @@ def test_several_threads_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) 
         together.wait()
         return [vit, nn.Linear(2, 2)]
 
-    monkeypatch.setattr(TorchvisionNetwork, "_check_size", meet_once)
+    monkeypatch.setattr(LibraryNetwork, "_check_size", meet_once)
     with ThreadPoolExecutor(3) as pool:
         names = ("mobilenet_v3_small", "regnet_y_400mf")
         loaded = [pool.submit(Classifier.load, models / name, "cpu") for name in names]
