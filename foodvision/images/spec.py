@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from foodvision.bounds import check_number, check_sides, check_whole
 from foodvision.errors import ModelError
 
 ResizeMode: TypeAlias = Literal["crop", "squash", "pad"]
@@ -18,27 +19,30 @@ Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 # Pillow's numbers, which preprocessor_config.json uses.
 _RESAMPLE: dict[str, int] = {"bilinear": 2, "bicubic": 3}
 
+MAX_SIDE = 2048
+"""Largest height and width of a network's input, in pixels; half the largest `resize_size`."""
+
 
 @dataclass(frozen=True)
 class ImageSpec:
     """The input of a network, and how an image of any size becomes one.
 
     Attributes:
-        size: height and width of the input in pixels; one number for a square.
+        size: height and width of the input in pixels, 1-2048; one number for a square.
         resize_mode: ``crop`` scales the shorter side to `resize_size` and cuts out the centre;
             ``squash`` scales both sides and distorts; ``pad`` fits the whole image in and
             fills the right and the bottom with 0 (after normalisation).
-        resize_size: ``crop`` only: pixels of the shorter side before the crop; None for the
-            larger side of `size`.
+        resize_size: ``crop`` only: pixels of the shorter side before the crop, at most 4096; None
+            for the larger side of `size`.
         interpolation: of the antialiased resize.
-        mean: of each channel, for values in 0-1. The paper's code uses 0.5.
-        std: of each channel, for values in 0-1.
+        mean: of R, G and B, for values in 0-1. The paper's code uses 0.5.
+        std: of R, G and B, for values in 0-1; 0.001-10.
         reduced_decode: let a JPEG be decoded at a smaller scale while its sides stay at least
             twice the resize target. It is faster and changes the pixels slightly, so it belongs
             to the model.
 
     Raises:
-        ValueError: if a size, resize_mode or interpolation is invalid.
+        ValueError: naming a value that is of the wrong type or out of bounds.
 
     """
 
@@ -53,14 +57,22 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.resize_mode not in ("crop", "squash", "pad"):
             raise ValueError(f"resize_mode is crop, squash or pad, not {self.resize_mode!r}")
-        if self.interpolation not in _RESAMPLE:
+        if self.interpolation not in tuple(_RESAMPLE):  # it may be unhashable
             raise ValueError(f"interpolation is bilinear or bicubic, not {self.interpolation!r}")
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"size must be positive, not {self.size}")
+        check_sides("size", self.size, MAX_SIDE)
         if self.resize_mode != "crop" and self.resize_size is not None:
             raise ValueError("resize_size belongs to resize_mode crop")
-        if self.resize_size is not None and self.resize_size < max(self.height, self.width):
-            raise ValueError(f"resize_size {self.resize_size} is smaller than size {self.size}")
+        if self.resize_size is not None:
+            check_whole("resize_size", self.resize_size, 1, 2 * MAX_SIDE)
+            if self.resize_size < max(self.height, self.width):
+                raise ValueError(f"resize_size {self.resize_size} is smaller than size {self.size}")
+        for name, values, low, high in (("mean", self.mean, 0, 1), ("std", self.std, 1e-3, 10)):
+            if not isinstance(values, tuple) or len(values) != 3:
+                raise ValueError(f"{name} must be three numbers, not {values!r}")
+            for value in values:
+                check_number(name, value, low, high)
+        if not isinstance(self.reduced_decode, bool):
+            raise ValueError(f"reduced_decode must be true or false, not {self.reduced_decode!r}")
 
     @property
     def height(self) -> int:
