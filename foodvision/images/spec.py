@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from foodvision.bounds import check_number, check_sides, check_whole
-from foodvision.errors import ModelError
 
 ResizeMode: TypeAlias = Literal["crop", "squash", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
@@ -144,38 +143,45 @@ class ImageSpec:
         """Read the configuration of a `ViTImageProcessor`.
 
         Raises:
-            ModelError: if a value has no equivalent here; the message names it.
+            ValueError: naming a value that has no equivalent here.
+            TypeError: if a value is a list or an object instead of a number, or the reverse.
 
         """
-        if not config.get("do_resize", True) or not config.get("do_rescale", True):
-            raise ModelError("preprocessor_config.json: do_resize and do_rescale must be true")
+        if not _flag(config, "do_resize", True) or not _flag(config, "do_rescale", True):
+            raise ValueError("do_resize and do_rescale must be true")
         if abs(config.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
-            raise ModelError("preprocessor_config.json: rescale_factor must be 1/255")
+            raise ValueError("rescale_factor must be 1/255")
         resample = config.get("resample", _RESAMPLE["bilinear"])
         interpolation = {number: name for name, number in _RESAMPLE.items()}.get(resample)
         if interpolation is None:
-            raise ModelError(f"preprocessor_config.json: resample {resample} is not supported")
-        normalise = config.get("do_normalize", True)
+            raise ValueError(f"resample {resample!r} is not supported, only 2 and 3")
+        normalise = _flag(config, "do_normalize", True)
         common: dict[str, Any] = {
             "interpolation": interpolation,
             "mean": tuple(config.get("image_mean", (0.5,) * 3)) if normalise else (0.0,) * 3,
             "std": tuple(config.get("image_std", (0.5,) * 3)) if normalise else (1.0,) * 3,
         }
-        size = config.get("size", 224)
-        if isinstance(size, int):
+        size, crop = config.get("size", 224), _flag(config, "do_center_crop", False)
+        if not isinstance(size, dict):
             size = {"height": size, "width": size}
-        if config.get("do_center_crop") and "shortest_edge" in size:
-            crop = _size(config.get("crop_size", 224))
-            return cls(crop, "crop", size["shortest_edge"], **common)
-        if config.get("do_pad") and "max_height" in size:
+        if crop and "shortest_edge" in size:
+            return cls(_size(config.get("crop_size", 224)), "crop", size["shortest_edge"], **common)
+        if _flag(config, "do_pad", False) and "max_height" in size:
             return cls(_size(size, "max_"), "pad", **common)
-        if "height" in size and not config.get("do_center_crop"):
+        if "height" in size and not crop:
             return cls(_size(size), "squash", **common)
-        raise ModelError(f"preprocessor_config.json: size {size} is not supported")
+        raise ValueError(f"size {size} is not supported")
 
 
-def _size(size: int | dict[str, int], prefix: str = "") -> int | tuple[int, int]:
-    if isinstance(size, int):
-        return size
+def _flag(config: dict[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    if value not in (True, False, None):
+        raise ValueError(f"{name} must be true or false, not {value!r}")
+    return bool(value)
+
+
+def _size(size: Any, prefix: str = "") -> int | tuple[int, int]:
+    if not isinstance(size, dict):
+        return size  # an integer, or refused by the check of sizes
     height, width = size[f"{prefix}height"], size[f"{prefix}width"]
     return height if height == width else (height, width)

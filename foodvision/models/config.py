@@ -82,13 +82,15 @@ MAX_PATCHES = 16_384
 MAX_WEIGHTS = 10**10
 """Of a `ViT`; the largest published one of its kind has 4 · 10⁹."""
 
+MAX_CLASSES = 1_000_000
+
 _BOUNDS = {
     "patch_size": 1024,
     "num_layers": 256,
     "hidden_size": 16_384,
     "mlp_size": 65_536,
     "num_heads": 1024,
-    "num_classes": 1_000_000,
+    "num_classes": MAX_CLASSES,
     "num_channels": 1024,
 }
 """Largest values; the smallest are 1."""
@@ -182,7 +184,7 @@ class ViTConfig:
     def input_size(self) -> tuple[int, int]:
         """H and W in pixels."""
         size = self.image_size
-        return (size, size) if isinstance(size, int) else size
+        return size if isinstance(size, tuple) else (size, size)
 
     @property
     def grid(self) -> tuple[int, int]:
