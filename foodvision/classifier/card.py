@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
 from foodvision.classifier.info import Measured, ModelInfo
 from foodvision.data.dataset import list_names
+from foodvision.text import printable
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""
@@ -49,11 +51,12 @@ def model_card(
         pipeline_tag="image-classification",
         tags=[FAMILIES[family], "image-classification", "foodvision"],
     )
+    names = [_plain(name) for name in classes]
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
-            f"# {' or '.join(classes) if len(classes) < 4 else f'{len(classes)} classes'}?\n",
-            f"An image classifier for {len(classes)} classes: {list_names(classes)}.\n",
+            f"# {' or '.join(names) if len(names) < 4 else f'{len(names)} classes'}?\n",
+            f"An image classifier for {len(names)} classes: {list_names(names)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{_measured(info.metrics)}",
             f"## Trained on\n\n{_trained_on(info)}",
@@ -63,13 +66,18 @@ def model_card(
     )
 
 
+def _plain(text: str) -> str:
+    """A name that others chose, as text that Markdown and HTML leave alone."""
+    return re.sub(r"([\\`*\[\]<>&#|~!$:@]|\b_|_\b)", r"\\\1", printable(text))
+
+
 def _measured(metrics: Measured | None) -> str:
     if metrics is None:
         return "Nothing has been measured yet.\n"
     low, high = metrics.accuracy_ci95
     return (
-        f"On {metrics.n:,} **validation** images in {metrics.precision}. They also chose "
-        f"{metrics.chosen}, so expect slightly worse figures on a test set, which "
+        f"On {metrics.n:,} **validation** images in {_plain(metrics.precision)}. They also chose "
+        f"{_plain(metrics.chosen)}, so expect slightly worse figures on a test set, which "
         "`foodvision evaluate` measures:\n\n"
         f"- log loss {metrics.log_loss:.4f}\n"
         f"- accuracy {metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})\n"
@@ -82,8 +90,8 @@ def _trained_on(info: ModelInfo) -> str:
         return "Not known.\n"
     data = info.data
     text = (
-        f"{data.train:,} images of {data.name} ({data.validation:,} more for validation), "
-        f"{info.training}. The whole recipe is in config.json.\n"
+        f"{data.train:,} images of {_plain(data.name)} ({data.validation:,} more for validation), "
+        f"{_plain(info.training or 'in an unknown way')}. The whole recipe is in config.json.\n"
     )
     if data.unreadable:
         text += f"\n{data.unreadable:,} images could not be opened and were left out.\n"

@@ -21,15 +21,18 @@ from torch import Tensor
 from foodvision.backends import Precision
 from foodvision.backends.device import autocast, choose_device, decide_precision
 from foodvision.backends.torch import in_batches
+from foodvision.bounds import check_whole
 from foodvision.classifier.card import model_card
 from foodvision.classifier.info import KEY, ModelInfo
 from foodvision.classifier.predict import Prediction, answer, name_of
+from foodvision.data.dataset import list_names
 from foodvision.errors import ImageError, ModelError
 from foodvision.files.atomic import replacing, write_json
 from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.network import Network
+from foodvision.text import printable
 from foodvision.weights.from_repository import read_repository, repository_content
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, find_repository, read_json
 
@@ -57,6 +60,7 @@ class Classifier:
         self.network = network.eval()
         self.spec = spec
         self.classes = tuple(classes)
+        numbers: dict[str, int] = {}
         parameters = sum(weight.numel() for weight in network.parameters())
         self.info = (info or ModelInfo()).model_copy(update={"parameters": parameters})
         config = network.config
@@ -64,6 +68,20 @@ class Classifier:
             raise ModelError(f"{len(self.classes)} class names for {config.num_classes} logits")
         if config.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
+        for i, name in enumerate(self.classes):
+            if (first := numbers.setdefault(name, i)) != i:
+                raise ModelError(
+                    f"classes {first} and {i} are both called {name!r}; give each its own name "
+                    f"(id2label in {CONFIG})"
+                )
+
+    def __repr__(self) -> str:
+        """One line: the network, its input, its classes and its device."""
+        return printable(
+            f"Classifier({self.network.config.description}; {self.spec.height} × "
+            f"{self.spec.width} px; {len(self.classes)} classes: {list_names(self.classes)}; "
+            f"{self.device})"
+        )
 
     @property
     def device(self) -> torch.device:
@@ -84,17 +102,36 @@ class Classifier:
 
         Raises:
             ImageError: if it cannot be opened.
+            ModelError: if the logits are not finite numbers.
 
         """
         pixels = prepare(open_pixels(source, self.spec), self.spec)
-        with autocast("float32", self.device):  # whatever the caller's is
-            logits = self.network(pixels[None].to(self.device))[0]
+        logits = self._compute(pixels[None].to(self.device), "float32")[0]
         return answer(name_of(source), logits.float().cpu().numpy(), self.classes)
+
+    def _compute(
+        self, pixels: Float[Tensor, "B C H W"], precision: Precision
+    ) -> Float[Tensor, "B K"]:
+        with autocast(precision, self.device):  # whatever the caller's is
+            logits = self.network(pixels)
+        if not logits.isfinite().all():
+            raise ModelError("the network's logits are not finite numbers: its weights are damaged")
+        return logits
 
     def predict_many(
         self, sources: Iterable[ImageSource], batch_size: int = 32
     ) -> Iterator[Prediction]:
-        """Classify images as they come, in their order; a bad one has its `error` set."""
+        """Classify images as they come, in their order; a bad one has its `error` set.
+
+        Args:
+            sources: see `logits`.
+            batch_size: images at a time.
+
+        Raises:
+            ValueError: if `batch_size` is not a positive integer.
+            ModelError: as `predict` does.
+
+        """
         names: deque[str] = deque()
 
         def remembered() -> Iterator[ImageSource]:
@@ -102,12 +139,13 @@ class Classifier:
                 names.append(name_of(source))
                 yield source
 
-        for result in self.logits(remembered(), batch_size):
+        def answered(result: np.ndarray | ImageError) -> Prediction:
             name = names.popleft()
             if isinstance(result, ImageError):
-                yield Prediction(name, error=result.reason)
-            else:
-                yield answer(name, result, self.classes)
+                return Prediction(name, error=result.reason)
+            return answer(name, result, self.classes)
+
+        return map(answered, self.logits(remembered(), batch_size))
 
     def logits(
         self,
@@ -122,11 +160,15 @@ class Classifier:
             batch_size: images at a time.
             precision: of the network; its head is always in float32.
 
+        Raises:
+            ValueError: if `batch_size` is not a positive integer.
+            ModelError: if the logits of an image are not finite numbers.
+
         """
+        check_whole("batch_size", batch_size, 1, 1_000_000)
 
         def compute(pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-            with autocast(decide_precision(precision, self.device), self.device):
-                return self.network(pixels)
+            return self._compute(pixels, decide_precision(precision, self.device))
 
         return in_batches(compute, sources, self.spec, self.device, batch_size)
 
@@ -146,7 +188,10 @@ class Classifier:
             KEY: {"image_spec": self.spec.to_dict(), **self.info.model_dump(mode="json")},
         }
         with replacing(folder / WEIGHTS) as path:
+            path.touch()  # with the permissions of its siblings; save_file allows the owner alone
+            mode = path.stat().st_mode
             save_file(tensors, path, metadata={"format": "pt"})
+            path.chmod(mode)
         write_json(folder / CONFIG, config)
         write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
         card = model_card(
@@ -169,7 +214,8 @@ class Classifier:
             device: see `to`.
 
         Raises:
-            ModelError: if there is no such model, or foodvision has no network for it.
+            ModelError: if there is no such model, foodvision has no network for it, or it is
+                damaged.
 
         """
         try:

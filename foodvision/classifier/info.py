@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from foodvision.data.dataset import list_names
 from foodvision.errors import ModelError
+from foodvision.text import printable, to_json
 from foodvision.weights import from_timm
 from foodvision.weights.repository import (
     CONFIG,
     WEIGHTS,
+    check_safetensors,
     class_names,
     find_repository,
     image_spec,
@@ -26,22 +28,26 @@ KEY = "foodvision"
 """Of config.json: where what transformers has no word for is kept."""
 
 
+Count = Annotated[int, Field(ge=0, lt=10**15)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class Measured(_Part):
     """The headline figures on the validation images; all others are in metrics.json."""
 
-    n: int
+    n: Count
     """Images."""
-    log_loss: float
+    log_loss: Annotated[float, Field(ge=0)]
     """In nats."""
-    accuracy: float
+    accuracy: Share
     """In 0-1."""
-    accuracy_ci95: tuple[float, float]
+    accuracy_ci95: tuple[Share, Share]
     """Wilson's interval."""
-    ece: float
+    ece: Share
     """Expected calibration error, in 0-1."""
     precision: str
     """Of the network's arithmetic: float32 or bf16."""
@@ -53,11 +59,11 @@ class TrainingData(_Part):
     """The images a model was trained on."""
 
     name: str
-    train: int
+    train: Count
     """Images to learn from."""
-    validation: int
+    validation: Count
     """Images to choose by."""
-    unreadable: int
+    unreadable: Count
     """Images that could not be opened."""
     fingerprint: str
     """SHA-256 over the bytes and classes of the training images, in any order."""
@@ -66,7 +72,7 @@ class TrainingData(_Part):
 class ModelInfo(_Part):
     """What is known of a model beside its network, `ImageSpec` and classes."""
 
-    parameters: int | None = None
+    parameters: Count | None = None
     """Number of weights."""
     metrics: Measured | None = None
     data: TrainingData | None = None
@@ -90,7 +96,7 @@ class ModelInfo(_Part):
 
         """
         try:
-            return cls.model_validate(config.get(KEY) or {})
+            return cls.model_validate_json(to_json(config.get(KEY) or {}))
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, (KEY, *first["loc"])))
@@ -133,16 +139,16 @@ def describe(model: str | Path) -> str:
             f"measured   on {measured.n:,} validation images: log loss {measured.log_loss:.4f}, "
             f"accuracy {measured.accuracy:.1%} ({low:.1%} to {high:.1%})"
         )
-    lines.append(f"calibrated {'yes' if info.calibration else 'no'}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _count_parameters(path: Path) -> int:
     """From the header of the file alone."""
     try:
+        check_safetensors(path)
         with safe_open(path, framework="numpy") as tensors:
             return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     except FileNotFoundError as error:
         raise ModelError(f"not a model folder: it has no {path.name}") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{path.name} is damaged ({error})") from error

@@ -7,14 +7,18 @@ plain words what happened and whose fields say whether another try makes sense.
 from __future__ import annotations
 
 import http.client
+import string
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 CHUNK = 1 << 18
 """Bytes that are read at a time, at most."""
+
+_AGENT = {"User-Agent": "foodvision"}
 
 _TEMPORARY = {408, 425, 429}  # and every 5xx: another try makes sense
 
@@ -78,7 +82,11 @@ def open_url(
         WebError: if there is no answer, or one that is an error.
 
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "foodvision", **(headers or {})})
+    try:
+        address = _encoded(url)
+    except ValueError as error:
+        raise WebError(f"is not a valid address ({error})") from error
+    request = urllib.request.Request(address, headers=_AGENT | dict(headers or {}))
     try:
         opener = urllib.request.build_opener(_WebOnly)
         response: http.client.HTTPResponse = opener.open(request, timeout=timeout)
@@ -96,8 +104,18 @@ def open_url(
     except urllib.error.URLError as error:
         reason = f"cannot be reached ({getattr(error.reason, 'strerror', '') or error.reason})"
         raise WebError(reason, temporary=True, answered=False) from error
+    except http.client.InvalidURL as error:
+        raise WebError(f"is not a valid address ({error})") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _broke_off(error, timeout) from error
+
+
+def _encoded(url: str) -> str:
+    """The address as it is sent: spaces and other letters than ASCII's are escaped."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.encode("idna").decode()
+    quoted = (urllib.parse.quote(part, safe=string.punctuation) for part in parts[2:])
+    return urllib.parse.urlunsplit((parts.scheme, host, *quoted))
 
 
 def read_some(response: http.client.HTTPResponse, timeout: float) -> bytes:

@@ -3,7 +3,7 @@
 The operations on tensors are in `images.transforms` and `images.augment`, which need torch.
 """
 
-from foodvision.images.decode import MAX_PIXELS, SUFFIXES, open_image
+from foodvision.images.decode import SUFFIXES, open_image
 from foodvision.images.spec import ImageSpec
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageSpec", "open_image"]
+__all__ = ["SUFFIXES", "ImageSpec", "open_image"]

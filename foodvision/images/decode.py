@@ -1,4 +1,4 @@
-"""The one place that opens an image: path, URL, bytes, file or PIL image in, upright sRGB out.
+"""The one place that opens an image: path, URL, bytes, array, … in, upright sRGB out.
 
 Training, evaluation, prediction and the apps all open images here, so that the same phone photo
 cannot lie on its side in one of them. Whatever is wrong with an image becomes an `ImageError`.
@@ -9,25 +9,23 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from foodvision.errors import ImageError
+from foodvision.files.read import open_regular
+from foodvision.images.memory import BUDGET, MAX_FILE_BYTES, Budget, TooLargeError, fit
 
-ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
-
-MAX_PIXELS = 178_956_970
-"""Largest width × height that is opened, as in Pillow; half of that for WebP, whose decoder holds
-four copies. Opening takes at most 12 bytes per pixel, so no image takes more than about 2 GB."""
-
-MAX_SIDE = 10_000_000
-"""Largest width or height that is opened: Pillow keeps a pointer to each row."""
+Array: TypeAlias = Any  # NumPy's, or torch's, which is not imported here
+ImageSource: TypeAlias = (
+    str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | Array
+)
 
 MAX_PROFILE_BYTES = 8_000_000
 """A larger ICC profile is ignored; those of printers are below 3 MB."""
@@ -46,7 +44,10 @@ SUFFIXES = {
 # An allow-list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
 _BAND = 1 << 18  # pixels
+_NO_RANGE = "its values are 32-bit numbers of no known range; save it with 8 or 16 bits"
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+_budget = Budget(BUDGET)
 
 # Pillow warns either of something harmless (damaged EXIF) or of what is an error here (a bomb).
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -58,9 +59,14 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
     The EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is
     composited on white and 16 bits are scaled to 8. An animation gives its first frame.
 
+    No image takes more than `memory.MAX_BYTES`. A JPEG that would is decoded at 1/2, 1/4 or 1/8 of
+    its size, any other image is refused. Threads wait while others use the memory.
+
     Args:
-        source: a path, an http(s) URL (at most 50 MB within 30 s), the bytes of an image file,
-            a binary file object, or a PIL image.
+        source: a path, an http(s) URL (at most 50 MB within 30 s), the content of an image file, a
+            binary file object or a PIL image; or pixels: uint8 in RGB or grey, a NumPy array of
+            shape (H, W, 3) or (H, W), or a torch tensor of shape (3, H, W) or (1, H, W) as
+            torchvision's ``decode_image`` returns.
         min_side: let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its shorter
             side keeps at least this many pixels. None decodes in full.
 
@@ -71,26 +77,39 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
         ImageError: whatever is wrong with the image; it names the source and the reason.
 
     """
-    name = source_name(source)
+    with opening(source, min_side) as image:
+        return image
+
+
+@contextmanager
+def opening(source: ImageSource, min_side: int | None = None) -> Iterator[Image.Image]:
+    """Open an image as `open_image` does, for `with`: its memory counts as used until the end."""
+    with ExitStack() as held:
+        yield _opened(source, source_name(source), min_side, held)
+
+
+def _opened(source: ImageSource, name: str, min_side: int | None, held: ExitStack) -> Image.Image:
     try:
+        if hasattr(source, "__array__") and not isinstance(source, Image.Image):
+            return Image.fromarray(_pixels(source, name)).convert("RGB")
         if isinstance(source, Image.Image):
             source.load()
-            return _to_srgb(_upright(source))
+            return _to_srgb(_upright(source), name)
         with _open_file(source, name) as file, _identify(file, name) as image:
-            _check_size(image, name)
-            if min_side is not None:
-                # Pillow picks the smallest of its scales that is not below this size.
-                scale = min_side / min(image.size)
-                width, height = (max(1, round(side * scale)) for side in image.size)
-                image.draft(None, (width, height))
+            if image.mode == "F":
+                raise ImageError(name, _NO_RANGE)
+            held.enter_context(_budget.taken(fit(image, file, min_side)))
             image.load()
-            return _to_srgb(_upright(image, in_place=True))
+            return _to_srgb(_upright(image, in_place=True), name)
     except ImageError:
         raise
     except MemoryError as error:
         raise ImageError(name, "needs more memory than is free") from error
+    except TooLargeError as error:
+        raise ImageError(name, str(error)) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(name, f"over the limit of {MAX_PIXELS} pixels") from error
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageError(name, f"is over the limit of {limit:,} pixels; make it smaller") from error
     except Exception as error:
         # Pillow's decoders raise a dozen types on damaged files (struct.error, KeyError, ...).
         raise ImageError(name, f"truncated or damaged ({error})") from error
@@ -100,8 +119,10 @@ def source_name(source: ImageSource) -> str:
     """What messages call a source: its path or URL, or ``<bytes>`` and the like."""
     if isinstance(source, str | Path):
         return str(source)
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return "<bytes>"
+    if hasattr(source, "__array__") and not isinstance(source, Image.Image):
+        return "<array>"
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<image>")
 
 
@@ -117,8 +138,8 @@ def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
-    if isinstance(source, bytes):
+def _open_file(source: Any, name: str) -> BinaryIO:
+    if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if isinstance(source, str) and is_url(source):
         from foodvision.files.web import WebError, read_url
@@ -128,25 +149,54 @@ def _open_file(source: str | Path | bytes | BinaryIO, name: str) -> BinaryIO:
         except WebError as error:
             raise ImageError(name, str(error)) from error
     if isinstance(source, str | Path):
-        path = Path(source)
-        if path.is_dir():
-            raise ImageError(name, "is a folder, not an image")
-        if not path.is_file():
-            raise ImageError(name, "no such file")
-        try:
-            return path.open("rb")
-        except OSError as error:
-            raise ImageError(name, f"cannot be read ({error.strerror})") from error
+        return _open_path(Path(source), name)
     if hasattr(source, "read"):
-        return io.BytesIO(source.read())  # a copy: the caller closes the file
-    raise TypeError(f"open_image takes a path, URL, bytes, file or PIL image, not {type(source)}")
+        return io.BytesIO(source.read(MAX_FILE_BYTES + 1))  # a copy: the caller closes the file
+    raise ImageError(
+        name,
+        f"is of type {type(source).__name__}, not a path, URL, bytes, file, PIL image or array",
+    )
+
+
+def _open_path(path: Path, name: str) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except FileNotFoundError as error:
+        raise ImageError(name, "no such file") from error
+    except (OSError, ValueError) as error:
+        if path.is_dir():
+            raise ImageError(name, "is a folder, not an image") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(name, f"cannot be read ({reason})") from error
+
+
+def _pixels(array: Array, name: str) -> np.ndarray:
+    """Height, width and, unless it is grey, 3 channels: of a NumPy array, or a torch tensor."""
+    wanted = "(H, W, 3) or (H, W)"
+    shape, kind = tuple(array.shape), str(array.dtype).removeprefix("torch.")
+    allowed = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    if type(array).__module__.startswith("torch"):
+        wanted = "(3, H, W) or (1, H, W)"
+        allowed = len(shape) == 3 and shape[0] in (1, 3)
+    if not allowed or kind != "uint8" or 0 in shape:
+        raise ImageError(
+            name, f"an array of an image is uint8 of shape {wanted}, not {kind} of {shape}"
+        )
+    if not isinstance(array, np.ndarray):
+        array = np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+    if wanted.startswith("(3"):
+        return array[0] if shape[0] == 1 else np.moveaxis(array, 0, 2)
+    return array
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
     header = file.read(12)
+    size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if not header:
         raise ImageError(name, "the file is empty")
+    if size > MAX_FILE_BYTES:
+        raise ImageError(name, f"is larger than {MAX_FILE_BYTES / 1e6:.0f} MB")
     formats = _FORMATS
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
         if not find_spec("pillow_heif"):
@@ -163,19 +213,7 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         ) from error
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    """Refuse an image that would take too much memory, before it is decoded."""
-    width, height = image.size
-    tile = getattr(image, "tag_v2", {})  # TIFF decodes tile by tile, however small the image
-    tile_pixels = tile.get(ExifTags.Base.TileWidth, 0) * tile.get(ExifTags.Base.TileLength, 0)
-    limit = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
-    if max(width * height, tile_pixels) > limit:
-        raise ImageError(name, f"{width}×{height} is over the limit of {limit} pixels")
-    if max(width, height) > MAX_SIDE:
-        raise ImageError(name, f"{width}×{height} is over the limit of {MAX_SIDE} pixels a side")
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
+def _to_srgb(image: Image.Image, name: str) -> Image.Image:
     profile = image.info.get("icc_profile", b"")
     profile = profile if len(profile) <= MAX_PROFILE_BYTES else b""
     plain = image.mode == "RGB" and not image.has_transparency_data
@@ -184,15 +222,15 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     # Band by band, because intermediates take up to 16 bytes per pixel.
     converted = Image.new("RGB", image.size)
     for top, band in bands(image):
-        converted.paste(_band_to_srgb(band, profile), (0, top))
+        converted.paste(_band_to_srgb(band, profile, name), (0, top))
     return converted
 
 
-def _band_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+def _band_to_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise ValueError("its values have no known range; save it with 8 or 16 bits")
+            raise ImageError(name, _NO_RANGE)
         image = Image.fromarray(np.round(values / 257.0).astype(np.uint8))
     alpha = None
     if image.has_transparency_data:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from foodvision.errors import ModelError
+from foodvision.bounds import check_number, check_sides, check_whole
 
 ResizeMode: TypeAlias = Literal["crop", "squash", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
@@ -18,27 +18,30 @@ Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 # Pillow's numbers, which preprocessor_config.json uses.
 _RESAMPLE: dict[str, int] = {"bilinear": 2, "bicubic": 3}
 
+MAX_SIDE = 2048
+"""Largest height and width of a network's input, in pixels; half the largest `resize_size`."""
+
 
 @dataclass(frozen=True)
 class ImageSpec:
     """The input of a network, and how an image of any size becomes one.
 
     Attributes:
-        size: height and width of the input in pixels; one number for a square.
+        size: height and width of the input in pixels, 1-2048; one number for a square.
         resize_mode: ``crop`` scales the shorter side to `resize_size` and cuts out the centre;
             ``squash`` scales both sides and distorts; ``pad`` fits the whole image in and
             fills the right and the bottom with 0 (after normalisation).
-        resize_size: ``crop`` only: pixels of the shorter side before the crop; None for the
-            larger side of `size`.
+        resize_size: ``crop`` only: pixels of the shorter side before the crop, at most 4096; None
+            for the larger side of `size`.
         interpolation: of the antialiased resize.
-        mean: of each channel, for values in 0-1. The paper's code uses 0.5.
-        std: of each channel, for values in 0-1.
+        mean: of R, G and B, for values in 0-1. The paper's code uses 0.5.
+        std: of R, G and B, for values in 0-1; 0.001-10.
         reduced_decode: let a JPEG be decoded at a smaller scale while its sides stay at least
             twice the resize target. It is faster and changes the pixels slightly, so it belongs
             to the model.
 
     Raises:
-        ValueError: if a size, resize_mode or interpolation is invalid.
+        ValueError: naming a value that is of the wrong type or out of bounds.
 
     """
 
@@ -53,14 +56,22 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.resize_mode not in ("crop", "squash", "pad"):
             raise ValueError(f"resize_mode is crop, squash or pad, not {self.resize_mode!r}")
-        if self.interpolation not in _RESAMPLE:
+        if self.interpolation not in tuple(_RESAMPLE):  # it may be unhashable
             raise ValueError(f"interpolation is bilinear or bicubic, not {self.interpolation!r}")
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"size must be positive, not {self.size}")
+        check_sides("size", self.size, MAX_SIDE)
         if self.resize_mode != "crop" and self.resize_size is not None:
             raise ValueError("resize_size belongs to resize_mode crop")
-        if self.resize_size is not None and self.resize_size < max(self.height, self.width):
-            raise ValueError(f"resize_size {self.resize_size} is smaller than size {self.size}")
+        if self.resize_size is not None:
+            check_whole("resize_size", self.resize_size, 1, 2 * MAX_SIDE)
+            if self.resize_size < max(self.height, self.width):
+                raise ValueError(f"resize_size {self.resize_size} is smaller than size {self.size}")
+        for name, values, low, high in (("mean", self.mean, 0, 1), ("std", self.std, 1e-3, 10)):
+            if not isinstance(values, tuple) or len(values) != 3:
+                raise ValueError(f"{name} must be three numbers, not {values!r}")
+            for value in values:
+                check_number(name, value, low, high)
+        if not isinstance(self.reduced_decode, bool):
+            raise ValueError(f"reduced_decode must be true or false, not {self.reduced_decode!r}")
 
     @property
     def height(self) -> int:
@@ -132,38 +143,45 @@ class ImageSpec:
         """Read the configuration of a `ViTImageProcessor`.
 
         Raises:
-            ModelError: if a value has no equivalent here; the message names it.
+            ValueError: naming a value that has no equivalent here.
+            TypeError: if a value is a list or an object instead of a number, or the reverse.
 
         """
-        if not config.get("do_resize", True) or not config.get("do_rescale", True):
-            raise ModelError("preprocessor_config.json: do_resize and do_rescale must be true")
+        if not _flag(config, "do_resize", True) or not _flag(config, "do_rescale", True):
+            raise ValueError("do_resize and do_rescale must be true")
         if abs(config.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
-            raise ModelError("preprocessor_config.json: rescale_factor must be 1/255")
+            raise ValueError("rescale_factor must be 1/255")
         resample = config.get("resample", _RESAMPLE["bilinear"])
         interpolation = {number: name for name, number in _RESAMPLE.items()}.get(resample)
         if interpolation is None:
-            raise ModelError(f"preprocessor_config.json: resample {resample} is not supported")
-        normalise = config.get("do_normalize", True)
+            raise ValueError(f"resample {resample!r} is not supported, only 2 and 3")
+        normalise = _flag(config, "do_normalize", True)
         common: dict[str, Any] = {
             "interpolation": interpolation,
             "mean": tuple(config.get("image_mean", (0.5,) * 3)) if normalise else (0.0,) * 3,
             "std": tuple(config.get("image_std", (0.5,) * 3)) if normalise else (1.0,) * 3,
         }
-        size = config.get("size", 224)
-        if isinstance(size, int):
+        size, crop = config.get("size", 224), _flag(config, "do_center_crop", False)
+        if not isinstance(size, dict):
             size = {"height": size, "width": size}
-        if config.get("do_center_crop") and "shortest_edge" in size:
-            crop = _size(config.get("crop_size", 224))
-            return cls(crop, "crop", size["shortest_edge"], **common)
-        if config.get("do_pad") and "max_height" in size:
+        if crop and "shortest_edge" in size:
+            return cls(_size(config.get("crop_size", 224)), "crop", size["shortest_edge"], **common)
+        if _flag(config, "do_pad", False) and "max_height" in size:
             return cls(_size(size, "max_"), "pad", **common)
-        if "height" in size and not config.get("do_center_crop"):
+        if "height" in size and not crop:
             return cls(_size(size), "squash", **common)
-        raise ModelError(f"preprocessor_config.json: size {size} is not supported")
+        raise ValueError(f"size {size} is not supported")
 
 
-def _size(size: int | dict[str, int], prefix: str = "") -> int | tuple[int, int]:
-    if isinstance(size, int):
-        return size
+def _flag(config: dict[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    if value not in (True, False, None):
+        raise ValueError(f"{name} must be true or false, not {value!r}")
+    return bool(value)
+
+
+def _size(size: Any, prefix: str = "") -> int | tuple[int, int]:
+    if not isinstance(size, dict):
+        return size  # an integer, or refused by the check of sizes
     height, width = size[f"{prefix}height"], size[f"{prefix}width"]
     return height if height == width else (height, width)

@@ -6,10 +6,14 @@ Plain data without torch, so that a recipe or a model folder is read without loa
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from foodvision.bounds import check_number, check_sides, check_whole
+from foodvision.images.spec import MAX_SIDE
 
 
 @runtime_checkable
@@ -75,21 +79,43 @@ VARIANTS = {
 }
 PATCH_SIZES = (4, 8, 14, 16, 32)
 
+MAX_PATCHES = 16_384
+"""N at most: 2048 px in patches of 16."""
+
+MAX_WEIGHTS = 10**10
+"""Of a `ViT`; the largest published one of its kind has 4 · 10⁹."""
+
+MAX_CLASSES = 1_000_000
+
+_BOUNDS = {
+    "patch_size": 1024,
+    "num_layers": 256,
+    "hidden_size": 16_384,
+    "mlp_size": 65_536,
+    "num_heads": 1024,
+    "num_classes": MAX_CLASSES,
+    "num_channels": 1024,
+}
+"""Largest values; the smallest are 1."""
+
 
 @dataclass(frozen=True)
 class ViTConfig:
     """The size of a network. The defaults are ViT-B/16 on ImageNet.
 
+    Sizes are bounded, since they may come from a file that others wrote: at most 16,384 patches
+    and 10¹⁰ weights.
+
     Attributes:
-        image_size: height and width (H, W) of the input in pixels, multiples of P; one number
-            for a square.
-        patch_size: P, pixels of a patch's side.
-        num_layers: L.
-        hidden_size: D, a multiple of k.
-        mlp_size: width of the MLP's hidden layer, 4 D in Table 1.
-        num_heads: k.
-        num_classes: K.
-        num_channels: C.
+        image_size: height and width (H, W) of the input in pixels, multiples of P, at most 2048;
+            one number for a square.
+        patch_size: P, pixels of a patch's side, at most 1024.
+        num_layers: L, at most 256.
+        hidden_size: D, a multiple of k, at most 16,384.
+        mlp_size: width of the MLP's hidden layer, 4 D in Table 1; at most 65,536.
+        num_heads: k, at most 1024.
+        num_classes: K, at most 10⁶.
+        num_channels: C, at most 1024.
         pooling: what the head sees. ``class_token`` is the paper's Eq. 4; ``average`` is the mean
             over all patches (appendix D.3), with no class token.
         dropout: probability, after the embedding, the attention and each dense layer of the MLP
@@ -101,7 +127,7 @@ class ViTConfig:
         layer_norm_eps: 1e-6 in the authors' code.
 
     Raises:
-        ValueError: if the sizes do not divide.
+        ValueError: if a value is of the wrong type or out of bounds, or the sizes do not divide.
 
     """
 
@@ -122,6 +148,12 @@ class ViTConfig:
     family: ClassVar[str] = "vit"
 
     def __post_init__(self) -> None:
+        check_sides("image_size", self.image_size, MAX_SIDE)
+        for name, high in _BOUNDS.items():
+            check_whole(name, getattr(self, name), 1, high)
+        for name in ("dropout", "attention_dropout", "stochastic_depth"):
+            check_number(name, getattr(self, name), 0, 1)
+        check_number("layer_norm_eps", self.layer_norm_eps, 0, 1)
         height, width = self.input_size
         if (
             min(height, width) < self.patch_size
@@ -137,12 +169,25 @@ class ViTConfig:
             )
         if self.pooling not in ("class_token", "average"):
             raise ValueError(f"pooling is class_token or average, not {self.pooling!r}")
+        N, D = math.prod(self.grid), self.hidden_size
+        if N > MAX_PATCHES:
+            raise ValueError(
+                f"image_size {self.image_size} has {N:,} patches of patch_size {self.patch_size}; "
+                f"at most {MAX_PATCHES:,} are supported"
+            )
+        block = 4 * D * D + 2 * D * self.mlp_size
+        rest = self.patch_size**2 * self.num_channels + N + self.num_classes
+        if (weights := self.num_layers * block + rest * D) > MAX_WEIGHTS:
+            raise ValueError(
+                f"{self.description} has {weights:.1e} weights; at most {MAX_WEIGHTS:.0e} are "
+                "supported"
+            )
 
     @property
     def input_size(self) -> tuple[int, int]:
         """H and W in pixels."""
         size = self.image_size
-        return (size, size) if isinstance(size, int) else size
+        return size if isinstance(size, tuple) else (size, size)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -7,17 +7,26 @@ the network, its images and its classes is read here, without torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from foodvision.bounds import check_sides, check_whole
 from foodvision.errors import ModelError
-from foodvision.images.spec import ImageSpec
-from foodvision.models.config import LibraryConfig, NetworkConfig, ViTConfig
+from foodvision.files import read
+from foodvision.images.spec import MAX_SIDE, ImageSpec
+from foodvision.models.config import MAX_CLASSES, LibraryConfig, NetworkConfig, ViTConfig
 from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+
+DAMAGES = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError)
+"""What reading a damaged description can raise."""
+
+MAX_HEADER_BYTES = 10_000_000
+"""Of a .safetensors file: the names and shapes of 100,000 tensors."""
 
 
 def find_repository(model: str) -> Path:
@@ -63,18 +72,34 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read one JSON object.
 
     Raises:
-        ModelError: if the file is missing or does not hold one.
+        ModelError: if the file is missing or does not hold one, or it holds NaN or a key twice.
 
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read.read_json(path)
     except FileNotFoundError as error:
         raise ModelError(f"not a model folder: it has no {path.name}") from error
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise ModelError(f"{path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} is not a JSON object")
     return content
+
+
+def check_safetensors(path: Path) -> None:
+    """Check what the library does not, before it opens a file.
+
+    Raises:
+        OSError: if it is not a regular file, or cannot be read.
+        ValueError: if its header is larger than `MAX_HEADER_BYTES`.
+
+    """
+    with read.open_regular(path) as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEADER_BYTES:
+        raise ValueError(f"its header has {size:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
 
 
 def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
@@ -84,20 +109,23 @@ def image_spec(folder: Path, config: dict[str, Any]) -> ImageSpec:
         ModelError: if the description is missing or damaged.
 
     """
-    ours = config.get("foodvision") or {}
+    parse: Callable[[Any], ImageSpec] = ImageSpec.from_preprocessor_config
+    own = config.get("foodvision")
+    if isinstance(own, dict) and "image_spec" in own:
+        content, parse, where = own["image_spec"], ImageSpec.from_dict, f"{CONFIG}: image_spec"
+    else:
+        content, where = read_json(folder / PREPROCESSOR), PREPROCESSOR
     try:
-        if "image_spec" in ours:
-            return ImageSpec.from_dict(ours["image_spec"])
-        return ImageSpec.from_preprocessor_config(read_json(folder / PREPROCESSOR))
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"the description of its images is damaged ({error})") from error
+        return parse(content)
+    except DAMAGES as error:
+        raise ModelError(f"{where}: {explain(error)}") from error
 
 
 def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     """Class names in the order of the logits; None if config.json has none.
 
     Raises:
-        ModelError: if they are not numbered 0, 1, 2, ...
+        ModelError: if they are not strings that are numbered 0, 1, 2, ...
 
     """
     if "id2label" not in config:
@@ -105,7 +133,11 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     names = config["id2label"]
     if not names or not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
         raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-    return tuple(str(names[str(i)]) for i in range(len(names)))
+    ordered = tuple(names[str(i)] for i in range(len(names)))
+    for i, name in enumerate(ordered):
+        if not isinstance(name, str):
+            raise ModelError(f"{CONFIG}: id2label names class {i} {reprlib.repr(name)}, not a text")
+    return ordered
 
 
 def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
@@ -120,15 +152,29 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
 
     """
     model_type = config.get("model_type")
-    if model_type == "vit":
-        return from_transformers_config(config, num_classes)
-    if model_type != "foodvision":
-        raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+    if model_type not in ("vit", "foodvision"):
+        raise ModelError(f"{CONFIG}: model_type {reprlib.repr(model_type)} is not supported")
     try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in config["network"].items()
-        }
-        return LibraryConfig(**values) if "name" in values else ViTConfig(**values)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"{CONFIG}: network is damaged ({error})") from error
+        if model_type == "vit":
+            network: NetworkConfig = from_transformers_config(config, num_classes)
+        else:
+            network = _own_config(config["network"])
+        check_sides("image_size", network.input_size, MAX_SIDE)
+        check_whole("num_classes", network.num_classes, 1, MAX_CLASSES)
+        if (channels := getattr(network, "num_channels", 3)) != 3:
+            raise ValueError(f"num_channels {channels} is not supported: images have 3")
+        return network
+    except DAMAGES as error:
+        raise ModelError(f"{CONFIG}: {explain(error)}") from error
+
+
+def _own_config(values: dict[str, Any]) -> NetworkConfig:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return LibraryConfig(**values) if "name" in values else ViTConfig(**values)
+
+
+def explain(error: Exception) -> str:
+    """One line about a file that lacks a value or has one of the wrong type."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return str(error) if isinstance(error, ValueError) else f"a value has the wrong type ({error})"

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
+import markdown_it
 import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.info import ModelInfo
+from foodvision.classifier.info import ModelInfo, TrainingData
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import ImageError, ModelError
 from foodvision.images import ImageSpec, open_image
@@ -175,6 +181,72 @@ def test_many_images_keep_their_order_and_bad_ones_do_not_stop_the_others(
         classifier.predict(b"broken")
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
+def test_a_wrong_batch_size_is_an_error_at_the_call(
+    classifier: Classifier, batch_size: object
+) -> None:
+    for call in (classifier.predict_many, classifier.logits):
+        with pytest.raises(ValueError, match="batch_size must be a whole number from 1"):
+            call([photo(40, 40)], batch_size)
+
+
+def test_logits_that_are_not_finite_are_no_answer(classifier: Classifier) -> None:
+    with torch.no_grad():
+        classifier.network.head.bias.fill_(float("inf"))
+    with pytest.raises(ModelError, match="logits are not finite numbers"):
+        classifier.predict(photo(40, 40))
+    with pytest.raises(ModelError, match="logits are not finite numbers"):
+        next(classifier.predict_many([photo(40, 40)]))
+
+
+def test_arrays_are_images(classifier: Classifier) -> None:
+    image = photo(40, 50)
+    expected = classifier.predict(image).probabilities
+    pixels = np.array(image)
+    for source in (pixels, torch.from_numpy(pixels).permute(2, 0, 1)):
+        assert classifier.predict(source).probabilities == expected
+    wrong = next(classifier.predict_many([pixels / 255]))
+    assert wrong.error == (
+        "an array of an image is uint8 of shape (H, W, 3) or (H, W), not float64 of (40, 50, 3)"
+    )
+
+
+def test_repr_is_one_line() -> None:
+    assert repr(build_classifier(classes=("a", "b\n\x1b[31m"))) == (
+        "Classifier(ViT of 2 layers, hidden size 24, 3 heads, patch 8; 32 × 32 px; "
+        r"2 classes: a, b\n\x1b[31m; cpu)"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+def test_weights_have_the_permissions_of_their_siblings(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        classifier.save(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o640}, modes
+
+
+def test_names_are_text_in_the_model_card(tmp_path: Path) -> None:
+    classes = ("---\ntags: [x]", '<img src="http://x">', "*b* _c_ [d](e)", "apple_pie", "\x1b[2J")
+    data = TrainingData(
+        name="![x](http://y)", train=1, validation=1, unreadable=0, fingerprint="ab"
+    )
+    built = build_classifier(ImageSpec(16), classes)
+    Classifier(built.network, built.spec, classes, ModelInfo(data=data)).save(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    _, front_matter, text = card.split("---\n", 2)
+    assert yaml.safe_load(front_matter)["pipeline_tag"] == "image-classification"
+    assert "\x1b" not in text
+    assert "apple_pie" in text
+    html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    assert not re.search(r"<img|<a |<em>|<strong>b|---\n", html)
+
+
 def test_images_are_read_lazily(classifier: Classifier) -> None:
     taken = 0
 
@@ -207,6 +279,28 @@ def test_classes_and_network_must_fit() -> None:
         Classifier(network, ImageSpec(40), CLASSES[:2])
 
 
+def edit(folder: Path, name: str, change: Callable[[str], str]) -> None:
+    (folder / name).write_text(change((folder / name).read_text()))
+
+
+def edit_spec(folder: Path, **changes: object) -> None:
+    own = json.loads((folder / "config.json").read_text())["foodvision"]
+    edit_config(folder, foodvision=own | {"image_spec": own["image_spec"] | changes})
+
+
+def swap_fifo(path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no FIFOs")
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_weight(folder: Path, value: float) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["vit.layernorm.bias"][3] = value
+    save_file(weights, folder / "model.safetensors")
+
+
 def edit_config(folder: Path, **changes: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -233,7 +327,66 @@ def edit_config(folder: Path, **changes: object) -> None:
             r"which the network does not have \(ViT of 1",
         ),
         (lambda f: edit_config(f, id2label={}), "id2label"),
-        (lambda f: edit_config(f, foodvision={"image_spec": {"size": -1}}), "damaged"),
+        (lambda f: edit_config(f, foodvision={"image_spec": {"size": -1}}), "size must be a whole"),
+        (lambda f: edit_config(f, id2label={"0": "a", "1": "b", "2": "a"}), "classes 0 and 2 are"),
+        (lambda f: edit_config(f, id2label={"0": "a", "1": 3, "2": "b"}), "class 1 3, not a text"),
+        (lambda f: edit_config(f, id2label=["a", "b", "c"]), "id2label must name the classes"),
+        (lambda f: edit_config(f, num_hidden_layers=10**9), "num_layers must be .* 1 to 256"),
+        (lambda f: edit_config(f, num_hidden_layers=2.0), "num_layers.*2.0"),
+        (lambda f: edit_config(f, num_hidden_layers=True), "num_layers.*True"),
+        (lambda f: edit_config(f, hidden_size=3 * 10**9), "hidden_size must be .* 1 to 16,384"),
+        (lambda f: edit_config(f, hidden_size="24"), "hidden_size.*'24'"),
+        (lambda f: edit_config(f, hidden_size=None), "hidden_size.*None"),
+        (lambda f: edit_config(f, patch_size=-8), "patch_size must be .* 1 to 1,024, not -8"),
+        (lambda f: edit_config(f, patch_size=[[8], [8]]), "wrong type"),
+        (lambda f: edit_config(f, num_attention_heads=0), "num_heads must be"),
+        (lambda f: edit_config(f, num_channels=1), "num_channels 1 is not supported"),
+        (lambda f: edit_config(f, image_size={"a": 1}), "image_size.*a"),
+        (lambda f: edit_config(f, image_size=[32, 32, 32]), "image_size.*32, 32, 32"),
+        (lambda f: edit_config(f, layer_norm_eps="x"), "layer_norm_eps.*x"),
+        (
+            lambda f: edit_config(f, hidden_size=15_360, num_hidden_layers=256),
+            "has .* weights; at most",
+        ),
+        (
+            lambda f: edit_config(f, hidden_size=3_072, num_hidden_layers=64),
+            r"the weights lack vit\.encoder\.layer\.10",
+        ),
+        (lambda f: edit_config(f, model_type=["vit"]), "model_type .'vit'. is not supported"),
+        (lambda f: edit_config(f, model_type="foodvision"), "it lacks 'network'"),
+        (lambda f: edit_config(f, model_type="foodvision", network=3), "wrong type"),
+        (lambda f: edit_spec(f, resize_size=10**7), "resize_size must be .* 1 to 4,096"),
+        (lambda f: edit_spec(f, std=[0, 0.5, 0.5]), "std must be a number from 0.001 to 10, not 0"),
+        (lambda f: edit_spec(f, mean=[0.5]), "mean must be three numbers"),
+        (lambda f: edit_spec(f, mean=None), "mean must be three numbers"),
+        (lambda f: edit_spec(f, interpolation={}), "interpolation is bilinear or bicubic"),
+        (lambda f: edit_spec(f, size="32"), "size must be .*, not '32'"),
+        (lambda f: edit_spec(f, depth=3), "unexpected keyword argument 'depth'"),
+        (lambda f: edit_config(f, foodvision=[1]), r"foodvision: Input should be"),
+        (lambda f: edit_config(f, foodvision={"image_spec": 3}), "image_spec: a value has the wro"),
+        (lambda f: edit_config(f, foodvision={"parameters": "9"}), "foodvision.*valid integer"),
+        (
+            lambda f: edit(f, "config.json", lambda text: text.replace('"dtype"', '"x": NaN, "y"')),
+            "config.json cannot be read .NaN is not a finite number",
+        ),
+        (
+            lambda f: edit(f, "config.json", lambda text: '{"model_type": "vit", ' + text[1:]),
+            "key 'model_type' is there twice",
+        ),
+        (lambda f: edit(f, "config.json", lambda text: "[" * 10**6), "nested too deeply"),
+        (lambda f: swap_fifo(f / "config.json"), "config.json cannot be read .not a regular file"),
+        (
+            lambda f: swap_fifo(f / "model.safetensors"),
+            "model.safetensors cannot be read .not a re",
+        ),
+        (lambda f: replace_weight(f, float("nan")), "vit.layernorm.bias holds NaN or infinity"),
+        (lambda f: replace_weight(f, float("-inf")), "vit.layernorm.bias holds NaN or infinity"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (10**9).to_bytes(8, "little") + b"{" + b" " * 99
+            ),
+            "its header has 1,000,000,000 bytes; at most 10,000,000",
+        ),
     ],
 )
 def test_broken_folders_are_one_clear_line(

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import ExifTags, Image, ImageCms
 
 from foodvision.errors import ImageError
-from foodvision.images import decode, open_image
+from foodvision.images import decode, memory, open_image
 from tests.files.web import (
     Fault,
     Web,
@@ -68,7 +73,9 @@ def test_damaged_exif_is_ignored(photo: Image.Image) -> None:
     assert open_image(content).size == photo.size
 
 
-@pytest.mark.parametrize("kind", ["path", "string", "bytes", "file", "PIL"])
+@pytest.mark.parametrize(
+    "kind", ["path", "string", "bytes", "bytearray", "memoryview", "file", "PIL", "array", "tensor"]
+)
 def test_every_kind_of_source_gives_the_same(kind: str, photo: Image.Image, tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     path.write_bytes(encoded(photo))
@@ -77,7 +84,11 @@ def test_every_kind_of_source_gives_the_same(kind: str, photo: Image.Image, tmp_
         "string": str(path),
         "bytes": path.read_bytes(),
         "file": io.BytesIO(path.read_bytes()),
+        "bytearray": bytearray(path.read_bytes()),
+        "memoryview": memoryview(path.read_bytes()),
         "PIL": photo,
+        "array": np.asarray(photo),
+        "tensor": torch.from_numpy(np.array(photo)).permute(2, 0, 1),
     }[kind]
     assert difference(open_image(source), photo) == 0
 
@@ -112,8 +123,39 @@ def test_16_bit_grey_is_scaled_not_clipped() -> None:
 
 def test_float_pixels_are_refused_with_a_reason() -> None:
     image = Image.fromarray(np.full((2, 2), 0.5, np.float32))
-    with pytest.raises(ImageError, match="8 or 16 bits"):
-        open_image(encoded(image, "TIFF"))
+    for wide in (image, Image.fromarray(np.full((2, 2), 1 << 20, np.int32))):
+        with pytest.raises(ImageError, match="32-bit numbers of no known range") as caught:
+            open_image(encoded(wide, "TIFF"))
+        assert "damaged" not in str(caught.value)
+
+
+def test_grey_arrays() -> None:
+    values = np.array([[0, 100, 255]], np.uint8)
+    for array in (values, torch.from_numpy(values)[None]):
+        assert np.asarray(open_image(array))[0, :, 1].tolist() == [0, 100, 255]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        torch.zeros(4, 4, 3, dtype=torch.uint8),
+        torch.zeros(3, 4, 4),
+        torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+    ],
+)
+def test_other_arrays_are_refused_with_the_shape_that_is_expected(array: object) -> None:
+    with pytest.raises(ImageError, match=r"<array>: an array of an image is uint8 of shape \("):
+        open_image(array)
+
+
+def test_other_objects_are_refused() -> None:
+    with pytest.raises(ImageError, match="is of type dict, not a path"):
+        open_image({})
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr"])
@@ -206,22 +248,96 @@ def bomb() -> bytes:
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
-    with pytest.raises(ImageError, match=f"limit of {decode.MAX_PIXELS}"):
+    with pytest.raises(ImageError, match="limit of 178,956,970 pixels; make it smaller"):
         open_image(bomb())
 
 
 def test_other_limits_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
     # A TIFF of 9 × 9 pixels in one tile of 20,000 × 20,000.
-    tags = {256: 9, 257: 9, 258: 8, 259: 1, 262: 1, 277: 1, 322: 20_000, 323: 20_000, 324: 8}
+    tags = {256: 9, 257: 9, 258: 8, 259: 8, 262: 1, 277: 1, 322: 20_000, 323: 20_000, 324: 8}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    with pytest.raises(ImageError, match="limit of"):
+    with pytest.raises(ImageError, match="9×9 pixels would take 6,400 MB of memory as TIFF"):
         open_image(struct.pack("<4sIH", b"II*\0", 8, len(tags)) + entries + bytes(100))
-    monkeypatch.setattr(decode, "MAX_SIDE", 50)
-    with pytest.raises(ImageError, match="51×1 is over the limit of 50 pixels a side"):
-        open_image(encoded(Image.new("L", (51, 1))))
-    monkeypatch.setattr(decode, "MAX_PIXELS", 100)
-    with pytest.raises(ImageError, match="9×9 is over the limit of 50 pixels"):
-        open_image(encoded(Image.new("L", (9, 9)), "WEBP"))
+    monkeypatch.setattr(memory, "MAX_BYTES", 100 * 100 * 9)
+    with pytest.raises(ImageError, match="1×9000 pixels would take"):  # pointers to its rows
+        open_image(encoded(Image.new("L", (1, 9000))))
+    assert open_image(encoded(Image.new("L", (99, 99)))).size == (99, 99)
+    with pytest.raises(ImageError, match="as WEBP"):
+        open_image(encoded(Image.new("L", (99, 99)), "WEBP"))
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", 50)
+    with pytest.raises(ImageError, match="is larger than 0 MB"):
+        open_image(encoded(Image.effect_noise((99, 99), 50)))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_would_take_too_much_memory_is_decoded_smaller(
+    progressive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(Image.new("RGB", (800, 600), "red"), "JPEG", progressive=progressive)
+    assert open_image(content).size == (800, 600)
+    monkeypatch.setattr(memory, "MAX_BYTES", 800 * 600 * 4)  # half of what it takes
+    assert open_image(content).size == (400, 300)
+    assert open_image(content, min_side=100).size == (200, 150)
+    monkeypatch.setattr(memory, "MAX_BYTES", 800 * 600 * 3)  # the coefficients alone
+    if progressive:
+        with pytest.raises(ImageError, match="800×600 pixels would take"):
+            open_image(content)
+    else:
+        assert open_image(content).size == (400, 300)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    content = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    scans = content[content.index(b"\xff\xda") : -2]
+    with pytest.raises(ImageError, match="scans; at most 100 are decoded"):
+        open_image(content[:-2] + 60 * scans + b"\xff\xd9")
+
+
+def test_threads_share_the_memory(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = memory.Budget(100)
+    monkeypatch.setattr(decode, "_budget", budget)
+    content, inside, most = encoded(photo), [], []
+    lock = threading.Lock()
+
+    def watched() -> None:
+        with decode.opening(content), lock:
+            inside.append(1)
+            most.append(len(inside))
+        with pytest.raises(ImageError, match="truncated"):
+            open_image(content[:-30])
+        with decode.opening(content):
+            inside.pop()
+
+    monkeypatch.setattr(decode, "fit", lambda *_: 1000)  # more than there is: alone
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(watched) for _ in range(16)]:
+            future.result(timeout=60)
+    assert budget._left == 100
+    with budget.taken(60), ThreadPoolExecutor(1) as pool:
+        with budget.taken(40):
+            waiting = pool.submit(lambda: budget.taken(10).__enter__())
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.05)
+        waiting.result(timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_has_the_whole_budget(photo: Image.Image) -> None:
+    content = encoded(photo)
+    with decode._budget.taken(memory.BUDGET):
+        process = get_context("fork").Process(target=open_image, args=(content,))
+        process.start()
+        process.join(60)
+    assert process.exitcode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    for name in ("fifo.jpg", "zero.jpg"):
+        with pytest.raises(ImageError, match=r"cannot be read \(not a regular file"):
+            open_image(tmp_path / name)
 
 
 def test_too_little_memory_is_an_image_error(
@@ -285,6 +401,13 @@ def test_url_is_fetched(web: Web) -> None:
     assert open_image(web.url).size == (7, 5)
     web.faults = [redirect(f"{web.url}?elsewhere")]
     assert open_image(web.url).size == (7, 5)
+    assert open_image(f"{web.url}?my photo/é&x=%20").size == (7, 5)
+
+
+@pytest.mark.parametrize("url", ["http://[x", "http://localhost:port/a b.png", "http://a..b/x.png"])
+def test_an_invalid_address_is_called_so(url: str) -> None:
+    with pytest.raises(ImageError, match="is not a valid address"):
+        open_image(url)
 
 
 @pytest.mark.parametrize(
