@@ -7,6 +7,7 @@ Every source of data (`folder`, `parquet`, and `load`, which chooses between the
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -28,6 +29,9 @@ SPLITS = ("train", "validation", "test")
 
 LABEL_NAMES = ("label", "labels", "class", "classname", "category", "target")
 """What a column of labels is called, see `plain_name`."""
+
+MAX_IMAGE_BYTES = 1_000_000_000
+"""Largest image file that is read: 16-bit RGB of `MAX_PIXELS`, without compression."""
 
 _SYNONYMS = {
     "train": ("train", "training"),
@@ -109,6 +113,9 @@ class Example(NamedTuple):
         try:
             if isinstance(self.source, Path):
                 with open_regular(self.source) as file:
+                    if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+                        limit = MAX_IMAGE_BYTES / 1e6
+                        raise ImageError(self.name, f"the file is larger than {limit:,.0f} MB")
                     return file.read()
             return self.source if isinstance(self.source, bytes) else self.source.read()
         except ImageError as error:

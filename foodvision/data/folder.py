@@ -55,7 +55,7 @@ def from_folder(given: Path) -> Dataset:
                 raise DataError(f"{class_folder}: no images; remove the folder or fill it")
             names = [path.relative_to(root).as_posix() for path in images]
             found[split] += [(class_folder.name, name) for name in names]
-        loose = sum(is_image(path) for path in folder.iterdir())
+        loose = _count_loose(folder)
         if not found[split]:
             hint = "; put each class in a folder of its own" if loose else ""
             raise DataError(f"{folder}: no class folders with images{hint}")
@@ -98,10 +98,9 @@ def has_class_folders(root: Path) -> bool:
 def _unwrapped(given: Path) -> Path:
     """The folder inside `given` that holds the classes or splits, if it is alone there."""
     root = given
-    while len(folders := _folders_in(root)) == 1:
+    while len(folders := _folders_in(root)) == 1 and not _count_loose(root):
         (inner,) = folders
-        is_class = any(is_image(path) for path in inner.iterdir())
-        if split_of(inner.name) or is_class or not _holds_classes(inner):
+        if split_of(inner.name) or _count_loose(inner) or not _holds_classes(inner):
             break
         root = inner
     return root
@@ -136,8 +135,21 @@ def _has_images(folder: Path) -> bool:
     return any(map(is_image, files_below(folder)))
 
 
+def _count_loose(folder: Path) -> int:
+    """The number of images that are in a folder and not in its subfolders."""
+    return sum(is_image(Path(entry)) for entry in _visible_entries(folder) if not entry.is_dir())
+
+
 def _folders_in(folder: Path) -> list[Path]:
-    return [Path(entry) for entry in _visible_entries(str(folder)) if entry.is_dir()]
+    """The folders in a folder, sorted; without links to itself or to a folder above."""
+    above = _itself_and_above(folder)
+    folders = [entry for entry in _visible_entries(folder) if entry.is_dir()]
+    return [Path(e) for e in folders if not (e.is_symlink() and os.path.realpath(e) in above)]
+
+
+def _itself_and_above(folder: Path) -> set[str]:
+    real = Path(os.path.realpath(folder))
+    return {str(real), *map(str, real.parents)}
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -150,7 +162,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         DataError: if a subfolder cannot be read.
 
     """
-    seen = {str(parent) for parent in Path(os.path.realpath(folder)).parents}
+    seen = _itself_and_above(folder.parent)
     waiting, linked, special = [str(folder)], list[str](), 0
     while waiting or linked:
         inner = waiting.pop() if waiting else linked.pop(0)
@@ -172,7 +184,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         log.warning("%s: not regular files (FIFO, socket or device), left out: %d", folder, special)
 
 
-def _visible_entries(folder: str) -> list[os.DirEntry[str]]:
+def _visible_entries(folder: str | Path) -> list[os.DirEntry[str]]:
     """What is in a folder, sorted, without hidden entries and folders that a system adds."""
     try:
         with os.scandir(folder) as entries:

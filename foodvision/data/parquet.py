@@ -28,6 +28,8 @@ from foodvision.errors import DataError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
+_BINARY = ("binary", "large_binary")
+
 
 def from_parquet(text: str, files: list[Path]) -> Dataset:
     """List the images in Parquet files.
@@ -144,7 +146,9 @@ def _used(images: LabelledImages) -> list[str]:
 
 def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str, Any]:
     """The rows by split: under the names that `Dataset` uses, or as one if no name is known."""
-    others = [given for given in loaded if not split_of(given)]
+    named = {given: split_of(given) for given in loaded}
+    # Beside `validation`, `dev` is a split of its own.
+    others = [given for given, split in named.items() if not split or given != split in loaded]
     if len(others) == len(loaded):
         listed = ", ".join(others)
         if len(others) > 1:
@@ -155,7 +159,8 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
             raise DataError(f"{text}: {listed} differ in columns or classes") from error
     splits: dict[str, Any] = {}
     for given, rows in loaded.items():
-        split = split_of(given) or ("all-images" if given == FLAT else given)
+        split = "all-images" if given == FLAT else given
+        split = split if given in others else named[given] or split
         if split in splits:
             raise DataError(f"{text}: two of its splits are used as {split}: {', '.join(loaded)}")
         splits[split] = rows
@@ -167,12 +172,13 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
 
 def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
     """The names of the image column and the label column, found by type, then by name."""
-    kinds = {key: str(getattr(kind, "dtype", "")) for key, kind in features.items()}
+    kinds = {key: _dtype(kind) for key, kind in features.items()}
     images = [
         key
         for key, kind in features.items()
-        if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and "bytes" in kind)
-    ] or [key for key, kind in kinds.items() if kind in ("binary", "large_binary")]
+        if isinstance(kind, datasets.Image)
+        or (isinstance(kind, dict) and _dtype(kind.get("bytes")) in (*_BINARY, "null"))
+    ] or [key for key, kind in kinds.items() if kind in _BINARY]
     named = [key for key in features if plain_name(key) in LABEL_NAMES]
     labels = (
         [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
@@ -185,3 +191,7 @@ def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
             f"integers in a column named 'label'); it has {', '.join(features)}"
         )
     return images[0], labels[0]
+
+
+def _dtype(kind: Any) -> str:
+    return str(getattr(kind, "dtype", ""))

@@ -12,14 +12,13 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from itertools import chain, count
 from pathlib import Path
 
 from foodvision.data.dataset import FLAT, SPLITS, Dataset
 from foodvision.data.inventory import take_inventory, warn_of_identical
 from foodvision.data.splits import carve, choose_split, to_csv
-from foodvision.errors import DataError, ImageError
+from foodvision.errors import DataError
 from foodvision.files.atomic import cannot_write, replacing
 from foodvision.files.read import open_csv
 from foodvision.text import from_cell
@@ -111,15 +110,12 @@ def follow(dataset: Dataset) -> Dataset:
         log.warning("%s: images that no longer exist: %d, such as %s", path, gone, first_gone)
     if added := [i for i, name in enumerate(names) if name not in split_by_name]:
         seed, fractions = _parsed(path, rule, names[added[0]])
-        placed = Counter[str]()
-        for i in added:
-            try:
-                digest = sha256(images[i].read()).hexdigest()
-                split = split_by_digest.get(digest) or choose_split(seed, digest, fractions)
-            except ImageError:
-                split = "train"  # which reports it
-            split_by_name[names[i]] = split
-            placed[split] += 1
+        inventory = take_inventory(images.subset(added), opened=False)
+        split_by_name |= {names[i]: "train" for i in added}  # which reports those without a hash
+        for name, digest in zip(inventory.images.names(), inventory.sha256, strict=True):
+            split = split_by_digest.get(digest) or choose_split(seed, digest, fractions)
+            split_by_name[name] = split
+        placed = Counter(split_by_name[names[i]] for i in added)
         where = ", ".join(f"{placed[split]} in {split}" for split in SPLITS if placed[split])
         log.warning("%s: new images, placed by its seed and their content: %s", path, where)
     return _divided(dataset, [split_by_name[name] for name in names])

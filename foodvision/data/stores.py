@@ -82,7 +82,7 @@ class ArrowStore:
         path = image.get("path") if isinstance(image, dict) else None
         if not path:
             return Unreadable("its row is empty")
-        path = Path(os.path.normpath(path))
+        path = Path(os.path.normpath(str(path)))
         if self.downloads and path.is_relative_to(self.downloads):
             return path
         return Unreadable(f"its row has no bytes, only a path, which is not opened: {path}")

@@ -95,3 +95,11 @@ def test_a_file_that_has_become_a_fifo_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "d" / "a" / "1.png")
     (error,) = take_inventory(images).unreadable
     assert str(error) == "a/1.png: cannot be read (not a regular file)"
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    root = make(tmp_path / "d", "a/1.png", "b/1.png")
+    with (root / "a" / "1.png").open("r+b") as file:
+        file.truncate(20_000_000_000)  # takes no space
+    (error,) = take_inventory(load_dataset(root).splits["all"]).unreadable
+    assert str(error) == "a/1.png: the file is larger than 1,000 MB"

@@ -84,6 +84,7 @@ def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
     [
         ({"image": [b"x"], "n": [1]}, "needs one column of images and one of labels"),
         ({"x": [{"bytes": b"1", "path": ""}], "label": [0.5]}, "needs one column"),
+        ({"x": [{"bytes": "text", "path": ""}], "label": ["a"]}, "needs one column"),
         ({"x": [{"bytes": b"1", "path": ""}], "label": [3]}, "found one class, 3;"),
     ],
 )
@@ -138,6 +139,19 @@ def test_splits_of_unknown_names_beside_known_ones_keep_them(
         "extra": 3,
     }
     assert warnings(caplog) == ["hub:x/y: not train, validation or test, used by name only: extra"]
+
+
+def test_dev_beside_validation_is_another_split(hub: dict[str, datasets.Dataset]) -> None:
+    hub |= {name: rows([0, 1]) for name in ("training", "dev", "test")}
+    assert set(load_dataset("hub:x/y").splits) == {"train", "validation", "test"}
+    hub["validation"] = rows([0, 1, 1])
+    splits = load_dataset("hub:x/y").splits
+    assert {name: len(images) for name, images in splits.items()} == {
+        "train": 2,
+        "validation": 3,
+        "test": 2,
+        "dev": 2,
+    }
 
 
 def test_another_split_adds_no_class(
