@@ -25,13 +25,13 @@ FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
 
 SPLITS = ("train", "validation", "test")
-"""Names of the splits in a `Dataset`."""
+"""Names of the usual splits of a `Dataset`."""
 
 LABEL_NAMES = ("label", "labels", "class", "classname", "category", "target")
-"""What a column of labels is called, see `plain_name`."""
+"""Usual names of a column of labels, as `plain_name` writes them."""
 
 MAX_IMAGE_BYTES = 1_000_000_000
-"""Largest image file that is read: 16-bit RGB of `MAX_PIXELS`, without compression."""
+"""Largest image file that is read; `MAX_PIXELS` of uncompressed 16-bit RGB take about as much."""
 
 _SYNONYMS = {
     "train": ("train", "training"),
@@ -160,7 +160,7 @@ class LabelledImages(Sequence[Example]):
         return Example(source, int(self.labels[index]), self.store.name(row))
 
     def __iter__(self) -> Iterator[Example]:
-        # Several rows at a time: reading one row of a Parquet file takes as long as reading ten.
+        # Several rows at a time: reading 16 rows of a Parquet file takes little longer than one.
         for start in range(0, len(self), _ROWS_AT_A_TIME):
             rows = self.indices[start : start + _ROWS_AT_A_TIME].tolist()
             sources = self.store.sources(rows)
@@ -197,13 +197,13 @@ class LabelledImages(Sequence[Example]):
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder, a Parquet file, a split on the Hub or a cell of this name means."""
+    """The split meant by the name of a folder, a Parquet file or a split on the Hub, or None."""
     plain = plain_name(name)
     return next((split for split, names in _SYNONYMS.items() if plain in names), None)
 
 
 def plain_name(name: str) -> str:
-    """A name in lower case, without spaces, hyphens and underscores: ``File_Name`` is filename."""
+    """A name in lower case without spaces, hyphens and underscores, such as ``filename``."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 

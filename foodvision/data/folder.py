@@ -22,15 +22,15 @@ from foodvision.images.decode import SUFFIXES
 log = logging.getLogger(__name__)
 
 _SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"}
-"""Folders that macOS, Synology and Windows add."""
+"""Folders added by macOS, Synology and Windows, which hold no images of the dataset."""
 
 
 def from_folder(given: Path) -> Dataset:
     """List the images of a folder of class folders.
 
     Args:
-        given: holds class folders, or folders of splits (see `split_of`) with class folders in
-            them; or one folder that holds these.
+        given: holds class folders, or split folders (see `split_of`) with class folders in them,
+            or a single folder that holds either.
 
     Raises:
         DataError: if there are no class folders, or one of them is empty.
@@ -66,12 +66,12 @@ def from_folder(given: Path) -> Dataset:
 
 
 def dataset_of_files(name: str, root: Path, found: dict[str, list[tuple[str, str]]]) -> Dataset:
-    """A dataset of image files.
+    """Build a dataset from image files.
 
     Args:
         name: of the dataset.
-        root: the folder that the files are in.
-        found: class and path below `root` of each image, by split.
+        root: the folder that contains the files.
+        found: for each split, the class of each image and its path below `root`.
 
     """
     # The classes of the training images, then those that only other splits have (an error).
@@ -96,7 +96,7 @@ def has_class_folders(root: Path) -> bool:
 
 
 def _unwrapped(given: Path) -> Path:
-    """The folder inside `given` that holds the classes or splits, if it is alone there."""
+    """Descend while there is a single folder, as archives often unpack to; stop at a class."""
     root = given
     while len(folders := _folders_in(root)) == 1 and not _count_loose(root):
         (inner,) = folders
@@ -107,10 +107,10 @@ def _unwrapped(given: Path) -> Path:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """The folder of each split; `root` alone if it holds the classes.
+    """The folder of each split, or `root` as the only one if it holds the classes itself.
 
-    A folder that is named after a split and has images, not class folders, in it is a class:
-    ``test`` beside ``control``, ``train`` beside ``plane``.
+    A folder with the name of a split is a class if it holds images directly beside other classes:
+    ``test`` beside ``control``, ``train`` beside ``plane`` and ``car``.
     """
     folders = _folders_in(root)
     named = [folder for folder in folders if split_of(folder.name)]
@@ -141,7 +141,7 @@ def _count_loose(folder: Path) -> int:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted; without links to itself or to a folder above."""
+    """The folders in a folder, sorted, without links to itself or to a folder above it."""
     above = _itself_and_above(folder)
     folders = [entry for entry in _visible_entries(folder) if entry.is_dir()]
     return [Path(e) for e in folders if not (e.is_symlink() and os.path.realpath(e) in above)]
@@ -155,8 +155,8 @@ def _itself_and_above(folder: Path) -> set[str]:
 def files_below(folder: Path) -> Iterator[Path]:
     """The files in a folder and its subfolders, sorted, without hidden ones.
 
-    Linked folders come last, each folder once; a link to a folder above leads nowhere. What is no
-    regular file (FIFO, socket, device) is left out with a warning.
+    Linked folders come last, and no folder is listed twice, so links cannot loop. Files that are
+    not regular (FIFO, socket, device) are left out with a warning.
 
     Raises:
         DataError: if a subfolder cannot be read.
@@ -185,7 +185,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _visible_entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted, without hidden entries and folders that a system adds."""
+    """The entries of a folder, sorted, without hidden ones and `_SYSTEM_FOLDERS`."""
     try:
         with os.scandir(folder) as entries:
             visible = [

@@ -57,8 +57,8 @@ def take_inventory(images: LabelledImages, opened: bool = True) -> Inventory:
     """Read, hash and open every image, in threads and with a progress bar.
 
     Args:
-        images: to read.
-        opened: whether to open them. If not, images that cannot be opened are among the others.
+        images: the images to read.
+        opened: False only reads and hashes them, so damaged images are not found.
 
     """
     results = []
@@ -76,11 +76,11 @@ def take_inventory(images: LabelledImages, opened: bool = True) -> Inventory:
 
 
 def warn_of_identical(name: str, inventories: Mapping[str, Inventory]) -> None:
-    """Warn of identical images of two classes, and of identical images in two splits.
+    """Warn of identical images (same bytes) under two class names, or in two splits.
 
     Args:
         name: of the dataset.
-        inventories: by split.
+        inventories: of the splits, by their names.
 
     """
     repeated = Counter(digest for inventory in inventories.values() for digest in inventory.sha256)

@@ -1,4 +1,4 @@
-"""Images that are listed in a CSV file: ``path,label`` or ``path,label,split``.
+"""Images listed in a CSV file with the columns ``path,label`` or ``path,label,split``.
 
 The CSV file comes in; a `Dataset` goes out. No image is opened.
 """
@@ -29,12 +29,12 @@ def from_labels_csv(path: Path) -> Dataset:
     """List the images of a CSV file.
 
     Args:
-        path: its first line names a column of paths (``path``, ``file_name``, ``image``, …), which
-            are relative to the folder of the CSV file, a column of labels (``label``, ``class``,
-            ``category``, …), and perhaps ``split``.
+        path: a CSV file with a column of paths relative to its folder (``path``, ``file_name``,
+            ``image``, …), a column of labels (``label``, ``class``, ``category``, …), and
+            optionally a column ``split``.
 
     Raises:
-        DataError: if the file cannot be read, or naming a row that cannot be used.
+        DataError: if the file cannot be read or a row is invalid; it names the line.
 
     """
     try:
@@ -105,7 +105,12 @@ def _columns(header: Collection[str]) -> _Columns:
 
 
 def _checked(root: Path, cell: str) -> str:
-    """The name of a file below `root`, from the cell of its path."""
+    """The path of an image below `root`, from its cell.
+
+    Raises:
+        ValueError: if the path leaves the folder or there is no such file.
+
+    """
     if not cell:
         raise ValueError("has no path")
     name = Path(os.path.normpath(cell))

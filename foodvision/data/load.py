@@ -1,4 +1,4 @@
-"""From what the user typed to a `Dataset`: a folder, Parquet files, the Hub, or a name.
+"""From what the user typed to a `Dataset`: a folder, a CSV file, Parquet files, the Hub, or a name.
 
 The datasets that have a name (our drawings, Food-101 and its cuts) are written into a folder: the
 cache on first use, or where `get_data` is told to.
@@ -30,14 +30,14 @@ NAMES = ("drawn", *RELEASES)
 
 
 def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
-    """List the images of a dataset, check its classes, and log what it is. Opens no image.
+    """List the images of a dataset, check its classes, and log what was found. Opens no image.
 
     Args:
         data: one of `NAMES`, fetched into the cache folder on first use (for a folder of that
-            name, type ``./NAME``); a folder of class folders (see `from_folder`); a CSV file (see
-            `from_labels_csv`) or a folder with one and without class folders; a folder or a glob
-            of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
-        follow_split_csv: take the splits of files without splits from split.csv, if there is one.
+            name, type ``./NAME``); a folder of class folders (see `from_folder`); a CSV file of
+            labels (see `from_labels_csv`), or a folder that contains one and no class folders; a
+            folder or a glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
+        follow_split_csv: take the splits of image files from split.csv, if they have no others.
 
     Raises:
         DataError: if `data` is none of these, cannot be fetched, or has unusable classes.
@@ -59,7 +59,7 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
 
 
 def _listed(text: str) -> tuple[str, Dataset]:
-    """What is read, and what it holds."""
+    """The path or name that is read, and its dataset."""
     path = Path(text)
     if text in NAMES:
         return text, from_folder(_cached(text))

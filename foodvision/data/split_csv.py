@@ -1,7 +1,7 @@
-"""split.csv in a flat folder: which image is in which split, and by which rule.
+"""split.csv in a flat folder: the split of each image, and the rule that assigned it.
 
-`foodvision data split` writes it, and every later load follows it. It holds the seed and the
-shares as well, so that an image that is added later has its place.
+`foodvision data split` writes it and every later load follows it. Because it also records the seed
+and the shares, images that are added later can be placed without moving others.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ def split_folder(
         dataset: loaded with ``follow_split_csv=False``.
         seed: of `carve`.
         fractions: of `carve`.
-        force: replace a split.csv that exists, and keep it as split.csv.bak.
+        force: replace an existing split.csv and keep it as split.csv.bak.
 
     Returns:
         The dataset with the new splits.
 
     Raises:
-        DataError: if the dataset has splits already, is not a folder, or cannot be written to.
+        DataError: if the dataset has splits already, is not a folder, cannot be written to, or has
+            a split.csv and `force` is False.
 
     """
     if dataset.root is None or FLAT not in dataset.splits:
         raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
     path = dataset.root / SPLIT_CSV
     if path.exists() and not force:
-        raise DataError(f"{path}: exists; --force replaces it and keeps the old one as a backup")
+        raise DataError(f"{path}: exists already; --force replaces it and keeps a backup")
     images = dataset.splits[FLAT]
     inventory = take_inventory(images)
     warn_of_identical(dataset.name, {FLAT: inventory})
@@ -74,10 +75,10 @@ def split_folder(
 
 
 def follow(dataset: Dataset) -> Dataset:
-    """The splits that the split.csv of a flat dataset gives its images; the same without one.
+    """Divide a flat dataset as its split.csv says; without one, return it unchanged.
 
-    An image without a row goes where the seed, the shares and its bytes put it; an identical image
-    keeps it in its own split.
+    An image without a row is read and hashed: it joins the split of an identical image, or else
+    the one that the recorded seed and shares give its bytes.
 
     Raises:
         DataError: if split.csv cannot be read, or has no row for an image and no seed.
@@ -117,12 +118,12 @@ def follow(dataset: Dataset) -> Dataset:
             split_by_name[name] = split
         placed = Counter(split_by_name[names[i]] for i in added)
         where = ", ".join(f"{placed[split]} in {split}" for split in SPLITS if placed[split])
-        log.warning("%s: new images, placed by its seed and their content: %s", path, where)
+        log.warning("%s: new images, placed by seed and content: %s", path, where)
     return _divided(dataset, [split_by_name[name] for name in names])
 
 
 def _divided(dataset: Dataset, assigned: Sequence[str]) -> Dataset:
-    """The images of a flat dataset in the split that is assigned to each."""
+    """Divide a flat dataset, given the split of each image."""
     images = dataset.splits[FLAT]
     positions: dict[str, list[int]] = {}
     for i, split in enumerate(assigned):
@@ -132,7 +133,7 @@ def _divided(dataset: Dataset, assigned: Sequence[str]) -> Dataset:
 
 
 def _backed_up(path: Path) -> Path:
-    """A copy beside a file, under a name that is free."""
+    """Copy a file to the first free name beside it."""
     names = chain([".bak"], (f".bak{number}" for number in count(2)))
     backup = next(file for end in names if not (file := path.with_name(path.name + end)).exists())
     return Path(shutil.copy2(path, backup))
@@ -143,7 +144,7 @@ def _rule(seed: int, fractions: Mapping[str, float]) -> str:
 
 
 def _parsed(path: Path, rule: str, name: str) -> tuple[int, dict[str, float]]:
-    """The seed and the shares in a row of split.csv, for an image that has no row."""
+    """The seed and the shares that `_rule` wrote, to place the image of this name."""
     try:
         values = dict(part.split("=") for part in rule.split())
         seed = int(values.pop("seed"))

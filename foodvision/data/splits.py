@@ -61,6 +61,16 @@ def carve(
     return [split[digest] for digest in sha256]
 
 
+def choose_split(seed: int, digest: str, fractions: Mapping[str, float]) -> str:
+    """The split of one image, as `carve` assigns it unless its class is tiny."""
+    place = _place(seed, digest)
+    for name, fraction in fractions.items():
+        if place < fraction:
+            return name
+        place -= fraction
+    return "train"
+
+
 @dataclass(frozen=True)
 class TrainingSplits:
     """The training and the validation images, read and hashed.
@@ -108,27 +118,43 @@ def training_splits(
     given = dataset.splits.get("train", dataset.splits.get(FLAT))
     if given is None:
         raise DataError(f"{dataset.name}: has no training images, only {', '.join(dataset.splits)}")
-    # Of images that may not be used, only the hash is needed here.
-    inventory = take_inventory(given, opened=share == 1)
+    whole = share == 1  # otherwise all are hashed, but only those that are used are opened
+    inventory = take_inventory(given, opened=whole)
     unreadable = [*inventory.unreadable]
     if "validation" in dataset.splits:
-        train, validation = inventory, take_inventory(dataset.splits["validation"])
+        train, validation = inventory, take_inventory(dataset.splits["validation"], opened=whole)
         unreadable += validation.unreadable
     else:
         train, validation = _carved(inventory, seed, "validation", fraction)
     warn_of_identical(dataset.name, {"train": train, "validation": validation})
-    if share < 1:
+    if not whole:
         # Not the seed of the carving, or the share would be cut from one end of its interval.
         train, _ = _carved(train, -1 - seed, "left out", 1 - share)
-        train = take_inventory(train.images)
-        unreadable += train.unreadable
-        if "validation" not in dataset.splits:
-            validation = take_inventory(validation.images)
-            unreadable += validation.unreadable
-    splits = TrainingSplits(train, validation, unreadable)
-    if not len(splits.train.images) or not len(splits.validation.images):
+        train, validation = take_inventory(train.images), take_inventory(validation.images)
+        unreadable += [*train.unreadable, *validation.unreadable]
+    if not len(train.images) or not len(validation.images):
         raise DataError(f"{dataset.name}: too few images to train and to validate on")
-    return splits
+    return TrainingSplits(train, validation, unreadable)
+
+
+def to_csv(
+    rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str], rule: str = ""
+) -> str:
+    """The text of split.csv.
+
+    Args:
+        rows: name, class, SHA-256 and split of each image.
+        classes: names in the order of the labels.
+        rule: seed and shares of the splits, repeated in each row; empty to leave the column out.
+
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    header, last = (["rule"], [rule]) if rule else ([], [])
+    writer.writerow(["name", "class", "sha256", "split", *header])
+    for name, label, digest, split in rows:
+        writer.writerow([to_cell(name), to_cell(classes[label]), digest, split, *last])
+    return text.getvalue()
 
 
 def _carved(
@@ -145,34 +171,3 @@ def _carved(
 
 def _place(seed: int, digest: str) -> float:
     return int(hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()[:13], 16) / 16**13
-
-
-def choose_split(seed: int, digest: str, fractions: Mapping[str, float]) -> str:
-    """The split of one image, as `carve` chooses it in a class that is not tiny."""
-    place = _place(seed, digest)
-    for name, fraction in fractions.items():
-        if place < fraction:
-            return name
-        place -= fraction
-    return "train"
-
-
-def to_csv(
-    rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str], rule: str = ""
-) -> str:
-    """The text of split.csv.
-
-    Args:
-        rows: name, class, SHA-256 and split of each image.
-        classes: their names.
-        rule: by which they are split; a column of its own.
-
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    end = ["rule"] if rule else []
-    writer.writerow(["name", "class", "sha256", "split", *end])
-    end = [rule] if rule else []
-    for name, label, digest, split in rows:
-        writer.writerow([to_cell(name), to_cell(classes[label]), digest, split, *end])
-    return text.getvalue()

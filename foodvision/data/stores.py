@@ -1,6 +1,6 @@
 """Where the images of a dataset are: files in a folder, or rows of Parquet files.
 
-The numbers of rows come in; what `open_image` takes goes out. A row that holds no image gives what
+Row numbers come in; sources for `open_image` go out. A row without an image gives a source that
 raises the reason when it is read.
 """
 
@@ -24,7 +24,7 @@ Source: TypeAlias = Path | bytes | io.BytesIO
 
 
 class Store(Protocol):
-    """Images that are opened only when they are asked for."""
+    """Images by row number, not opened yet."""
 
     def sources(self, rows: Sequence[int]) -> Sequence[Source]:
         """The images at these rows."""
@@ -54,11 +54,11 @@ class ArrowStore:
     """Rows of a Hugging Face dataset whose images are still encoded.
 
     Attributes:
-        rows: of the dataset.
-        column: that holds the images.
-        split: for their names.
-        downloads: folder of files that `datasets` downloaded. A row that holds a path and no bytes
-            is opened only if the path is below this folder, because anyone can write any path.
+        rows: the `datasets.Dataset`.
+        column: name of the column of images.
+        split: name of the split, for `name`.
+        downloads: folder to which `datasets` downloads files. A row with a path and no bytes is
+            opened only if the path is below this folder: a file of rows can name any path.
 
     """
 
@@ -68,7 +68,7 @@ class ArrowStore:
     downloads: Path | None = None
 
     def sources(self, rows: Sequence[int]) -> list[Source]:
-        """The bytes of the files; of a row without bytes, what gives the reason when read."""
+        """The bytes of the image files, or a source that raises the reason why there are none."""
         return [self._source(image) for image in self.rows[rows][self.column]]
 
     def name(self, row: int) -> str:
@@ -89,14 +89,14 @@ class ArrowStore:
 
 
 class Unreadable(io.BytesIO):
-    """Stands for an image that is not there; reading it raises an `ImageError`."""
+    """Stands for a missing image: reading it raises an `ImageError`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
 
     def read(self, size: int | None = -1) -> bytes:
-        """Nothing.
+        """Raise the reason.
 
         Raises:
             ImageError: always.

@@ -49,7 +49,7 @@ def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Pat
     content = (root / "split.csv").read_bytes()
     again = run("data", "split", root, "--seed", "1")
     assert (again.code, again.out) == (1, "")
-    assert "split.csv: exists; --force replaces it" in again.err.splitlines()[-1]
+    assert "split.csv: exists already; --force replaces it" in again.err.splitlines()[-1]
     assert (root / "split.csv").read_bytes() == content
     forced = run("data", "split", root, "--seed", "1", "--force")
     assert (forced.code, (root / "split.csv.bak").read_bytes()) == (0, content)

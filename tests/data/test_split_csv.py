@@ -58,7 +58,7 @@ def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
 
 def test_an_existing_split_csv_is_kept(flat: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = split(flat)
-    with pytest.raises(DataError, match=r"split\.csv: exists; --force replaces it"):
+    with pytest.raises(DataError, match=r"split\.csv: exists already; --force replaces it"):
         split(flat, seed=1)
     assert table(flat) == first
     content = (flat / "split.csv").read_bytes()
@@ -88,7 +88,7 @@ def test_a_new_image_goes_where_its_bytes_put_it(
     ]
     assert all(counts)
     assert warnings(caplog) == [
-        f"{flat / 'split.csv'}: new images, placed by its seed and their content: "
+        f"{flat / 'split.csv'}: new images, placed by seed and content: "
         "{} in train, {} in validation, {} in test".format(*counts)
     ]
     assert (flat / "split.csv").read_bytes() == content
