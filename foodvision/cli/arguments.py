@@ -10,8 +10,9 @@ Data: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of class folders, Parquet folder or glob, hub:OWNER/NAME, or the name of a "
-        "dataset that 'data get' fetches: drawn, mini, mini20, big.",
+        help="Folder of class folders, CSV file with path and label, Parquet folder or glob, "
+        "hub:OWNER/NAME, or the name of a dataset that 'data get' fetches: drawn, mini, mini20, "
+        "big.",
     ),
 ]
 Model: TypeAlias = Annotated[

@@ -44,13 +44,15 @@ def split(
     validation: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a split.csv, and keep it as split.csv.bak.")
+    ] = False,
 ) -> None:
     """Split a flat folder; writes split.csv and copies nothing."""
     from foodvision.data import load_dataset, split_folder
 
-    path = split_folder(
-        load_dataset(data, follow_split_csv=False), seed, {"test": test, "validation": validation}
-    )
-    for name, images in load_dataset(data).splits.items():
+    dataset = load_dataset(data, follow_split_csv=False)
+    fractions = {"test": test, "validation": validation}
+    for name, images in split_folder(dataset, seed, fractions, force).splits.items():
         print(f"{name:<11}{len(images):>7,} images")
-    print(path)
+    print(dataset.root and dataset.root / "split.csv")

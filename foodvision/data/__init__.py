@@ -3,7 +3,8 @@
 from foodvision.data.dataset import Dataset, Example, LabelledImages
 from foodvision.data.inventory import Inventory, take_inventory
 from foodvision.data.load import get_data, load_dataset
-from foodvision.data.splits import TrainingSplits, carve, split_folder, training_splits
+from foodvision.data.split_csv import split_folder
+from foodvision.data.splits import TrainingSplits, carve, training_splits
 
 __all__ = [
     "Dataset",

@@ -7,25 +7,39 @@ Every source of data (`folder`, `parquet`, and `load`, which chooses between the
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
+from foodvision.data.stores import JoinedStore, Source, Store
 from foodvision.errors import DataError, ImageError
+from foodvision.files.read import open_regular
 
 FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
 
-SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation"), "validation"
-)
-"""Names of folders, Parquet files and Hub splits, in lower case, and the split that each is."""
+SPLITS = ("train", "validation", "test")
+"""Names of the usual splits of a `Dataset`."""
 
-SHOWN_CLASSES = 10
+LABEL_NAMES = ("label", "labels", "class", "classname", "category", "target")
+"""Usual names of a column of labels, as `plain_name` writes them."""
+
+MAX_IMAGE_BYTES = 1_000_000_000
+"""Largest image file that is read; `MAX_PIXELS` of uncompressed 16-bit RGB take about as much."""
+
+_SYNONYMS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "eval", "evaluation", "dev"),
+    "test": ("test", "testing"),
+}
+_SHOWN_CLASSES = 10
+_ROWS_AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,15 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, LabelledImages]
     root: Path | None = None
+
+    def all_images(self) -> LabelledImages:
+        """The images of all splits, one split after the other."""
+        if FLAT in self.splits:
+            return self.splits[FLAT]
+        parts = [self.splits[split] for split in SPLITS if split in self.splits]
+        labels = np.concatenate([part.labels for part in parts])
+        store = JoinedStore([(part.store, part.indices) for part in parts])
+        return LabelledImages(store, self.classes, labels)
 
     def restricted(self, classes: Collection[str], excluded: Collection[str] = ()) -> Dataset:
         """The same dataset with fewer classes.
@@ -73,7 +96,7 @@ class Dataset:
 class Example(NamedTuple):
     """One labelled image."""
 
-    source: Path | bytes
+    source: Source
     """What `open_image` takes."""
     label: int
     """Index into the dataset's classes."""
@@ -84,13 +107,21 @@ class Example(NamedTuple):
         """The bytes of the image file.
 
         Raises:
-            ImageError: if the file cannot be read.
+            ImageError: if the file cannot be read, or is no regular file.
 
         """
         try:
-            return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-        except OSError as error:
-            reason = f"cannot be read ({error.strerror or error})"
+            if isinstance(self.source, Path):
+                with open_regular(self.source) as file:
+                    if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+                        limit = MAX_IMAGE_BYTES / 1e6
+                        raise ImageError(self.name, f"the file is larger than {limit:,.0f} MB")
+                    return file.read()
+            return self.source if isinstance(self.source, bytes) else self.source.read()
+        except ImageError as error:
+            raise ImageError(self.name, error.reason) from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+            reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
             raise ImageError(self.name, reason) from error
 
 
@@ -105,7 +136,7 @@ class LabelledImages(Sequence[Example]):
 
     def __init__(
         self,
-        store: FolderStore | ArrowStore,
+        store: Store,
         classes: tuple[str, ...],
         labels: np.ndarray,
         indices: np.ndarray | None = None,
@@ -125,7 +156,16 @@ class LabelledImages(Sequence[Example]):
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
         row = int(self.indices[index])
-        return Example(self.store.source(row), int(self.labels[index]), self.store.name(row))
+        (source,) = self.store.sources([row])
+        return Example(source, int(self.labels[index]), self.store.name(row))
+
+    def __iter__(self) -> Iterator[Example]:
+        # Several rows at a time: reading 16 rows of a Parquet file takes little longer than one.
+        for start in range(0, len(self), _ROWS_AT_A_TIME):
+            rows = self.indices[start : start + _ROWS_AT_A_TIME].tolist()
+            sources = self.store.sources(rows)
+            for i, (row, source) in enumerate(zip(rows, sources, strict=True), start):
+                yield Example(source, int(self.labels[i]), self.store.name(row))
 
     def names(self) -> list[str]:
         """The `Example.name` of each image; reads no image."""
@@ -156,41 +196,18 @@ class LabelledImages(Sequence[Example]):
         return {name: found[i] for i, name in enumerate(self.classes)}
 
 
-@dataclass(frozen=True)
-class FolderStore:
-    """Image files below one folder."""
-
-    root: Path
-    names: Sequence[str]
-
-    def source(self, index: int) -> Path:
-        """The path of the file."""
-        return self.root / self.names[index]
-
-    def name(self, index: int) -> str:
-        """The path below the root, with forward slashes."""
-        return self.names[index]
+def split_of(name: str) -> str | None:
+    """The split meant by the name of a folder, a Parquet file or a split on the Hub, or None."""
+    plain = plain_name(name)
+    return next((split for split, names in _SYNONYMS.items() if plain in names), None)
 
 
-@dataclass(frozen=True)
-class ArrowStore:
-    """Rows of a Hugging Face dataset whose images are still encoded."""
-
-    rows: Any
-    column: str
-    split: str
-
-    def source(self, index: int) -> bytes | Path:
-        """The bytes of the file, or its path if the row has only that."""
-        image = self.rows[index][self.column] or {}
-        return image.get("bytes") or Path(image.get("path") or "<empty row>")
-
-    def name(self, index: int) -> str:
-        """Split and row number."""
-        return f"{self.split}[{index}]"
+def plain_name(name: str) -> str:
+    """A name in lower case without spaces, hyphens and underscores, such as ``filename``."""
+    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def list_names(classes: Sequence[str]) -> str:
     """The first ten names, and how many more there are."""
-    more = len(classes) - SHOWN_CLASSES
-    return ", ".join(classes[:SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(classes) - _SHOWN_CLASSES
+    return ", ".join(classes[:_SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

@@ -6,40 +6,45 @@ is opened.
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from foodvision.data.dataset import FLAT, SPLIT_NAMES, Dataset, FolderStore, LabelledImages
+from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
+from foodvision.data.stores import FolderStore
 from foodvision.errors import DataError
 from foodvision.images.decode import SUFFIXES
 
 log = logging.getLogger(__name__)
 
-SPLIT_CSV = "split.csv"
-"""File in a flat folder that says which image is in which split (`foodvision data split`)."""
+_SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"}
+"""Folders added by macOS, Synology and Windows, which hold no images of the dataset."""
 
 
-def from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
+def from_folder(given: Path) -> Dataset:
     """List the images of a folder of class folders.
 
     Args:
-        root: holds class folders, or ``train``, ``val`` (or ``valid``, ``validation``) and
-            ``test`` with class folders in them.
-        follow_split_csv: take the splits of a flat folder from its split.csv, if it has one.
+        given: holds class folders, or split folders (see `split_of`) with class folders in them,
+            or a single folder that holds either.
 
     Raises:
-        DataError: if there are no class folders, one of them is empty, or split.csv is out of date.
+        DataError: if there are no class folders, or one of them is empty.
 
     """
+    root = _unwrapped(given)
     found: dict[str, list[tuple[str, str]]] = {}  # split -> (class, name)
     left_out: list[Path] = []
-    for split, folder in _split_folders(root).items():
+    split_folders = _split_folders(root)
+    if FLAT not in split_folders:
+        ignored = [path.name for path in _folders_in(root) if path not in split_folders.values()]
+        if ignored:
+            log.warning("%s: not a split, ignored: %s", root, ", ".join(ignored))
+    for split, folder in split_folders.items():
         found[split] = []
         for class_folder in _folders_in(folder):
             files = list(files_below(class_folder))
@@ -50,54 +55,147 @@ def from_folder(root: Path, follow_split_csv: bool = True) -> Dataset:
                 raise DataError(f"{class_folder}: no images; remove the folder or fill it")
             names = [path.relative_to(root).as_posix() for path in images]
             found[split] += [(class_folder.name, name) for name in names]
+        loose = _count_loose(folder)
         if not found[split]:
-            loose = any(is_image(path) for path in folder.iterdir())
             hint = "; put each class in a folder of its own" if loose else ""
             raise DataError(f"{folder}: no class folders with images{hint}")
+        if loose:
+            log.warning("%s: images outside the class folders, left out: %d", folder, loose)
     warn_of_left_out(str(root), left_out)
-    if follow_split_csv and FLAT in found and (root / SPLIT_CSV).is_file():
-        found = _assigned_by_csv(root, found[FLAT])
-    classes = _class_names(found)
+    return dataset_of_files(given.resolve().name, root, found)
+
+
+def dataset_of_files(name: str, root: Path, found: dict[str, list[tuple[str, str]]]) -> Dataset:
+    """Build a dataset from image files.
+
+    Args:
+        name: of the dataset.
+        root: the folder that contains the files.
+        found: for each split, the class of each image and its path below `root`.
+
+    """
+    # The classes of the training images, then those that only other splits have (an error).
+    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []}
+    every = {label for rows in found.values() for label, _ in rows}
+    classes = (*sorted(reference), *sorted(every - reference))
+    number = {label: i for i, label in enumerate(classes)}
     splits = {}
     for split, rows in found.items():
-        store = FolderStore(root, [name for _, name in rows])
-        labels = np.array([classes.index(label) for label, _ in rows])
-        splits[split] = LabelledImages(store, classes, labels)
-    return Dataset(root.resolve().name, classes, splits, root)
+        labels = np.array([number[label] for label, _ in rows])
+        splits[split] = LabelledImages(
+            FolderStore(root, [name for _, name in rows]), classes, labels
+        )
+    return Dataset(name, classes, splits, root)
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    folders = _folders_in(root)
-    splits: dict[str, Path] = {}
-    for folder in folders:
-        split = SPLIT_NAMES.get(folder.name.lower())
-        if split in splits:
-            raise DataError(f"{root}: both {splits[split].name} and {folder.name} are {split}")
-        if split:
-            splits[split] = folder
-    if not splits:
-        return {FLAT: root}
-    if ignored := [folder.name for folder in folders if folder not in splits.values()]:
-        log.warning("%s: not a split, ignored: %s", root, ", ".join(ignored))
-    return splits
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted; without hidden ones and those that macOS adds to zips."""
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
+def has_class_folders(root: Path) -> bool:
+    """Whether a folder, or one of its splits, has two or more folders of images."""
+    return any(
+        sum(map(_has_images, _folders_in(folder))) > 1 for folder in _split_folders(root).values()
     )
 
 
+def _unwrapped(given: Path) -> Path:
+    """Descend while there is a single folder, as archives often unpack to; stop at a class."""
+    root = given
+    while len(folders := _folders_in(root)) == 1 and not _count_loose(root):
+        (inner,) = folders
+        if split_of(inner.name) or _count_loose(inner) or not _holds_classes(inner):
+            break
+        root = inner
+    return root
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split, or `root` as the only one if it holds the classes itself.
+
+    A folder with the name of a split is a class if it holds images directly beside other classes:
+    ``test`` beside ``control``, ``train`` beside ``plane`` and ``car``.
+    """
+    folders = _folders_in(root)
+    named = [folder for folder in folders if split_of(folder.name)]
+    others = [folder for folder in folders if folder not in named]
+    certain = {split_of(folder.name) for folder in named if _holds_classes(folder)}
+    if not named or ("train" not in certain and any(map(_has_images, others))):
+        return {FLAT: root}
+    splits: dict[str, Path] = {}
+    for folder in named:
+        split = split_of(folder.name) or ""
+        if split in splits:
+            raise DataError(f"{root}: both {splits[split].name} and {folder.name} are {split}")
+        splits[split] = folder
+    return splits
+
+
+def _holds_classes(folder: Path) -> bool:
+    return any(map(_has_images, _folders_in(folder)))
+
+
+def _has_images(folder: Path) -> bool:
+    return any(map(is_image, files_below(folder)))
+
+
+def _count_loose(folder: Path) -> int:
+    """The number of images that are in a folder and not in its subfolders."""
+    return sum(is_image(Path(entry)) for entry in _visible_entries(folder) if not entry.is_dir())
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without links to itself or to a folder above it."""
+    above = _itself_and_above(folder)
+    folders = [entry for entry in _visible_entries(folder) if entry.is_dir()]
+    return [Path(e) for e in folders if not (e.is_symlink() and os.path.realpath(e) in above)]
+
+
+def _itself_and_above(folder: Path) -> set[str]:
+    real = Path(os.path.realpath(folder))
+    return {str(real), *map(str, real.parents)}
+
+
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and its subfolders, sorted, without hidden ones."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(parent) / name
+    """The files in a folder and its subfolders, sorted, without hidden ones.
+
+    Linked folders come last, and no folder is listed twice, so links cannot loop. Files that are
+    not regular (FIFO, socket, device) are left out with a warning.
+
+    Raises:
+        DataError: if a subfolder cannot be read.
+
+    """
+    seen = _itself_and_above(folder.parent)
+    waiting, linked, special = [str(folder)], list[str](), 0
+    while waiting or linked:
+        inner = waiting.pop() if waiting else linked.pop(0)
+        if (real := os.path.realpath(inner)) in seen:
+            continue
+        seen.add(real)
+        entries = _visible_entries(inner)
+        for entry in entries:
+            if entry.is_dir():
+                continue
+            if entry.is_file() or not Path(entry).exists():  # reading reports a broken link
+                yield Path(entry)
+            else:
+                special += 1
+        folders = [entry for entry in entries if entry.is_dir()]
+        linked += [entry.path for entry in folders if entry.is_symlink()]
+        waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
+    if special:
+        log.warning("%s: not regular files (FIFO, socket or device), left out: %d", folder, special)
+
+
+def _visible_entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder, sorted, without hidden ones and `_SYSTEM_FOLDERS`."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = [
+                entry
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name not in _SYSTEM_FOLDERS
+            ]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def is_image(path: Path) -> bool:
@@ -113,25 +211,3 @@ def warn_of_left_out(where: str, files: Collection[Path]) -> None:
         noun = "file" if len(files) == 1 else "files"
         reason = "left out, whose suffix is not that of an image"
         log.warning("%s: %d %s %s: %s", where, len(files), noun, reason, listed)
-
-
-def _assigned_by_csv(root: Path, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """Assign the images to the splits that split.csv names."""
-    with (root / SPLIT_CSV).open(newline="", encoding="utf-8") as file:
-        assigned = {row.get("name"): row.get("split") for row in csv.DictReader(file)}
-    splits: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for label, name in rows:
-        split = assigned.get(name)
-        if split not in ("train", "validation", "test"):
-            raise DataError(
-                f"{root / SPLIT_CSV}: has no row for {name}; delete it and run `data split` again"
-            )
-        splits[split].append((label, name))
-    return splits
-
-
-def _class_names(found: dict[str, list[tuple[str, str]]]) -> tuple[str, ...]:
-    """The classes of the training images, then those that only other splits have (an error)."""
-    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []}
-    every = {label for rows in found.values() for label, _ in rows}
-    return (*sorted(reference), *sorted(every - reference))

@@ -1,4 +1,4 @@
-"""From what the user typed to a `Dataset`: a folder, Parquet files, the Hub, or a name.
+"""From what the user typed to a `Dataset`: a folder, a CSV file, Parquet files, the Hub, or a name.
 
 The datasets that have a name (our drawings, Food-101 and its cuts) are written into a folder: the
 cache on first use, or where `get_data` is told to.
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from foodvision.data.dataset import FLAT, SPLIT_NAMES, Dataset
-from foodvision.data.folder import from_folder
+from foodvision.data import split_csv
+from foodvision.data.dataset import FLAT, SPLITS, Dataset, list_names
+from foodvision.data.folder import from_folder, has_class_folders
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
+from foodvision.data.labels_csv import find_labels_csv, from_labels_csv
 from foodvision.data.parquet import from_hub, from_parquet
 from foodvision.drawings.draw import write_drawn
 from foodvision.errors import DataError
@@ -28,42 +30,73 @@ NAMES = ("drawn", *RELEASES)
 
 
 def load_dataset(data: str | Path, follow_split_csv: bool = True) -> Dataset:
-    """List the images of a dataset and check its classes. Opens no image.
+    """List the images of a dataset, check its classes, and log what was found. Opens no image.
 
     Args:
         data: one of `NAMES`, fetched into the cache folder on first use (for a folder of that
-            name, type ``./NAME``); a folder of class folders (see `from_folder`); a folder or a
-            glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
-        follow_split_csv: take the splits of a flat folder from its split.csv, if it has one.
+            name, type ``./NAME``); a folder of class folders (see `from_folder`); a CSV file of
+            labels (see `from_labels_csv`), or a folder that contains one and no class folders; a
+            folder or a glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
+        follow_split_csv: take the splits of image files from split.csv, if they have no others.
 
     Raises:
         DataError: if `data` is none of these, cannot be fetched, or has unusable classes.
         MissingExtraError: if Parquet files or the Hub need `datasets` and it is not installed.
 
     """
-    text = str(data)
-    if text in NAMES:
-        dataset = from_folder(_cached(text))
-    elif text.startswith("hub:"):
-        dataset = from_hub(text.removeprefix("hub:"))
-    elif text.endswith(".parquet"):
-        files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
-        dataset = from_parquet(text, files)
-    elif (folder := Path(text)).is_dir():
-        files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
-        dataset = from_parquet(text, files) if files else from_folder(folder, follow_split_csv)
-    else:
-        raise DataError(
-            f"{text}: no such folder; DATA is a folder of class folders, or {', '.join(NAMES)}"
-        )
-    if dataset.splits.keys() & set(SPLIT_NAMES.values()) == {"train", "validation"}:
+    text, dataset = _listed(str(data))
+    if follow_split_csv and FLAT in dataset.splits:
+        dataset = split_csv.follow(dataset)
+    if dataset.splits.keys() & set(SPLITS) == {"train", "validation"}:
         # As in ethz/food101, whose held-out images are named validation.
         log.warning("%s: train and validation only: validation is held out as the test", text)
         dataset.splits["test"] = dataset.splits.pop("validation")
     for split in [name for name, images in dataset.splits.items() if not len(images)]:
         del dataset.splits[split]  # without labels; not before, or validation would be the test
     _check_classes(text, dataset)
+    log.info("%s: %s", text, _summary(dataset))
     return dataset
+
+
+def _listed(text: str) -> tuple[str, Dataset]:
+    """The path or name that is read, and its dataset."""
+    path = Path(text)
+    if text in NAMES:
+        return text, from_folder(_cached(text))
+    if text.startswith("hub:"):
+        return text, from_hub(text.removeprefix("hub:"))
+    if text.endswith(".parquet"):
+        files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+        return text, from_parquet(text, files)
+    if path.suffix.lower() == ".csv" and path.exists():
+        return text, from_labels_csv(path)
+    if not path.is_dir():
+        wrong = "is a file" if path.exists() else "no such folder"
+        raise DataError(
+            f"{text}: {wrong}; DATA is a folder of class folders or of Parquet files, a CSV file, "
+            f"or {', '.join(NAMES)}"
+        )
+    if files := sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")]):
+        return text, from_parquet(text, files)
+    tables = find_labels_csv(path)
+    if tables and not has_class_folders(path):
+        if len(tables) > 1:
+            raise DataError(f"{text}: has several CSVs of labels; name one: {tables[0]}")
+        return str(tables[0]), from_labels_csv(tables[0])
+    if tables:
+        log.warning("%s: not read, because %s has class folders", tables[0], text)
+    dataset = from_folder(path)
+    return str(dataset.root), dataset
+
+
+def _summary(dataset: Dataset) -> str:
+    """Such as ``3 classes × train/test, 450/150 images: pizza, steak, sushi``."""
+    splits = sorted(dataset.splits, key=lambda split: [*SPLITS, split].index(split))
+    counts = "/".join(f"{len(dataset.splits[split]):,}" for split in splits)
+    names = ", no splits" if splits == [FLAT] else f" × {'/'.join(splits)}"
+    plural = "" if len(dataset.classes) == 1 else "es"
+    listed = list_names(dataset.classes)
+    return f"{len(dataset.classes)} class{plural}{names}, {counts} images: {listed}"
 
 
 def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> None:
@@ -119,13 +152,17 @@ def _cached(name: str) -> Path:
 
 
 def _check_classes(text: str, dataset: Dataset) -> None:
-    usual = (FLAT, *SPLIT_NAMES.values())
+    usual = (FLAT, *SPLITS)
     counts = {name: images.counts() for name, images in dataset.splits.items() if name in usual}
     reference = counts.get("train") or counts.get(FLAT)
     if reference is None:
         return  # for evaluation only: the model has the classes
     if sum(count > 0 for count in reference.values()) < 2:
-        raise DataError(f"{text}: has one class; a classifier needs at least two")
+        (name,) = [name for name, count in reference.items() if count]
+        raise DataError(
+            f"{text}: found one class, {name}; a classifier needs two or more, each in a folder of "
+            "its own"
+        )
     for name, count in reference.items():
         where = [split for split in counts if counts[split][name]]
         if where and not count:

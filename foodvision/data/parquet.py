@@ -15,15 +15,20 @@ import numpy as np
 
 from foodvision.data.dataset import (
     FLAT,
-    SPLIT_NAMES,
-    ArrowStore,
+    LABEL_NAMES,
+    SPLITS,
     Dataset,
     LabelledImages,
     list_names,
+    plain_name,
+    split_of,
 )
+from foodvision.data.stores import ArrowStore
 from foodvision.errors import DataError, MissingExtraError
 
 log = logging.getLogger(__name__)
+
+_BINARY = ("binary", "large_binary")
 
 
 def from_parquet(text: str, files: list[Path]) -> Dataset:
@@ -45,7 +50,7 @@ def from_parquet(text: str, files: list[Path]) -> Dataset:
     prefixes: dict[str, str] = {}
     for file in files:
         prefix = file.name.removesuffix(".parquet").split("-")[0].lower()
-        split = SPLIT_NAMES.get(prefix, "flat")  # "all" is taken by datasets
+        split = split_of(prefix) or "flat"  # "all" is taken by datasets
         if split != "flat" and prefixes.setdefault(split, prefix) != prefix:
             raise DataError(f"{text}: both {prefixes[split]} and {prefix} are {split}")
         named[split].append(str(file))
@@ -90,7 +95,7 @@ def _from_rows(text: str, short_name: str, *parts: dict[str, Any]) -> Dataset:
     }
     if not any(map(len, splits.values())):
         raise DataError(f"{text}: no split has labels")
-    usual = [split for split in splits if split in (FLAT, *SPLIT_NAMES.values())]
+    usual = [split for split in splits if split in (FLAT, *SPLITS)]
     usual.sort(key=lambda split: split != "train")
     classes = splits[usual[0]].classes
     for split in usual:  # classes that train lacks come last: `load_dataset` refuses them
@@ -113,8 +118,9 @@ def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages
         classes, labels = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
     else:
         values = column.to_pylist()
-        classes = tuple(sorted({*values} - {None}))
-        number = {name: i for i, name in enumerate(classes)}
+        ordered = sorted({*values} - {None})  # numbers by value: 2 before 10
+        classes = tuple(map(str, ordered))
+        number = {value: i for i, value in enumerate(ordered)}
         labels = np.array([number.get(value, -1) for value in values])
     unlabelled = int((labels == -1).sum())
     if unlabelled == len(labels):
@@ -127,8 +133,10 @@ def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages
         log.warning(
             "%s: images of %s that have no label and are left out: %d", text, split, unlabelled
         )
-    rows = rows.cast_column(image, datasets.Image(decode=False))
-    images = LabelledImages(ArrowStore(rows, image, split), classes, labels)
+    if isinstance(rows.features[image], datasets.Image):
+        rows = rows.cast_column(image, datasets.Image(decode=False))
+    downloads = Path(datasets.config.DOWNLOADED_DATASETS_PATH) if text.startswith("hub:") else None
+    images = LabelledImages(ArrowStore(rows, image, split, downloads), classes, labels)
     return images.subset(np.flatnonzero(images.labels >= 0))
 
 
@@ -138,7 +146,9 @@ def _used(images: LabelledImages) -> list[str]:
 
 def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str, Any]:
     """The rows by split: under the names that `Dataset` uses, or as one if no name is known."""
-    others = [given for given in loaded if given.lower() not in SPLIT_NAMES]
+    named = {given: split_of(given) for given in loaded}
+    # Beside `validation`, `dev` is a split of its own.
+    others = [given for given, split in named.items() if not split or given != split in loaded]
     if len(others) == len(loaded):
         listed = ", ".join(others)
         if len(others) > 1:
@@ -149,7 +159,8 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
             raise DataError(f"{text}: {listed} differ in columns or classes") from error
     splits: dict[str, Any] = {}
     for given, rows in loaded.items():
-        split = SPLIT_NAMES.get(given.lower(), "all-images" if given == FLAT else given)
+        split = "all-images" if given == FLAT else given
+        split = split if given in others else named[given] or split
         if split in splits:
             raise DataError(f"{text}: two of its splits are used as {split}: {', '.join(loaded)}")
         splits[split] = rows
@@ -161,20 +172,26 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
 
 def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
     """The names of the image column and the label column, found by type, then by name."""
+    kinds = {key: _dtype(kind) for key, kind in features.items()}
     images = [
         key
         for key, kind in features.items()
-        if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and "bytes" in kind)
-    ]
-    labels = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
-    labels = labels or [
-        key
-        for key in features.keys() & {"label", "class"}
-        if getattr(features[key], "dtype", "") in ("string", "large_string")
-    ]
+        if isinstance(kind, datasets.Image)
+        or (isinstance(kind, dict) and _dtype(kind.get("bytes")) in (*_BINARY, "null"))
+    ] or [key for key, kind in kinds.items() if kind in _BINARY]
+    named = [key for key in features if plain_name(key) in LABEL_NAMES]
+    labels = (
+        [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+        or [key for key in named if kinds[key] in ("string", "large_string")]
+        or [key for key in named if kinds[key].startswith(("int", "uint", "bool"))]
+    )
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            f"{text}: needs one column of images and one of labels (ClassLabel, or text named "
-            f"'label'); it has {', '.join(features)}"
+            f"{text}: needs one column of images and one of labels (ClassLabel, or text or "
+            f"integers in a column named 'label'); it has {', '.join(features)}"
         )
     return images[0], labels[0]
+
+
+def _dtype(kind: Any) -> str:
+    return str(getattr(kind, "dtype", ""))

@@ -10,15 +10,13 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from foodvision.data.dataset import FLAT, Dataset
-from foodvision.data.folder import SPLIT_CSV
-from foodvision.data.inventory import Inventory, take_inventory
+from foodvision.data.inventory import Inventory, take_inventory, warn_of_identical
 from foodvision.errors import DataError, ImageError
-from foodvision.files.atomic import cannot_write
+from foodvision.text import to_cell
 
 
 def carve(
@@ -39,11 +37,15 @@ def carve(
     Returns:
         The split of each image.
 
+    Raises:
+        DataError: if the fractions are impossible.
+
     """
     if not all(fraction > 0 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
-        raise ValueError(f"fractions must be above 0 and sum to less than 1, not {dict(fractions)}")
+        listed = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+        raise DataError(f"shares must be above 0, and their sum below 1: {listed}")
     place = {digest: _place(seed, digest) for digest in sha256}
-    split = {digest: _interval(place[digest], fractions) for digest in place}
+    split = {digest: choose_split(seed, digest, fractions) for digest in place}
     distinct = sorted(set(zip(labels, sha256, strict=True)))
     for _, group in groupby(distinct, key=lambda pair: pair[0]):
         members = sorted((digest for _, digest in group), key=place.__getitem__)
@@ -57,6 +59,16 @@ def carve(
                 donors = [digest for digest in members if split[digest] == largest]
                 split[donors[-1] if name == "train" else donors[0]] = name
     return [split[digest] for digest in sha256]
+
+
+def choose_split(seed: int, digest: str, fractions: Mapping[str, float]) -> str:
+    """The split of one image, as `carve` assigns it unless its class is tiny."""
+    place = _place(seed, digest)
+    for name, fraction in fractions.items():
+        if place < fraction:
+            return name
+        place -= fraction
+    return "train"
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class TrainingSplits:
                 inventory.images.names(), inventory.images.labels, inventory.sha256, strict=True
             )
         ]
-        return _to_csv(rows, self.train.images.classes)
+        return to_csv(rows, self.train.images.classes)
 
 
 def training_splits(
@@ -106,52 +118,43 @@ def training_splits(
     given = dataset.splits.get("train", dataset.splits.get(FLAT))
     if given is None:
         raise DataError(f"{dataset.name}: has no training images, only {', '.join(dataset.splits)}")
-    inventory = take_inventory(given)
+    whole = share == 1  # otherwise all are hashed, but only those that are used are opened
+    inventory = take_inventory(given, opened=whole)
+    unreadable = [*inventory.unreadable]
     if "validation" in dataset.splits:
-        other = take_inventory(dataset.splits["validation"])
-        splits = TrainingSplits(inventory, other, [*inventory.unreadable, *other.unreadable])
+        train, validation = inventory, take_inventory(dataset.splits["validation"], opened=whole)
+        unreadable += validation.unreadable
     else:
         train, validation = _carved(inventory, seed, "validation", fraction)
-        splits = TrainingSplits(train, validation, inventory.unreadable)
-    if share < 1:
+    warn_of_identical(dataset.name, {"train": train, "validation": validation})
+    if not whole:
         # Not the seed of the carving, or the share would be cut from one end of its interval.
-        train, _ = _carved(splits.train, -1 - seed, "left out", 1 - share)
-        splits = replace(splits, train=train)
-    if not len(splits.train.images) or not len(splits.validation.images):
+        train, _ = _carved(train, -1 - seed, "left out", 1 - share)
+        train, validation = take_inventory(train.images), take_inventory(validation.images)
+        unreadable += [*train.unreadable, *validation.unreadable]
+    if not len(train.images) or not len(validation.images):
         raise DataError(f"{dataset.name}: too few images to train and to validate on")
-    return splits
+    return TrainingSplits(train, validation, unreadable)
 
 
-def split_folder(dataset: Dataset, seed: int, fractions: Mapping[str, float]) -> Path:
-    """Write split.csv into a flat folder; `load_dataset` follows it from then on.
+def to_csv(
+    rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str], rule: str = ""
+) -> str:
+    """The text of split.csv.
 
     Args:
-        dataset: loaded with ``follow_split_csv=False``.
-        seed: of `carve`.
-        fractions: of `carve`.
-
-    Raises:
-        DataError: if the dataset has splits already, is not a folder, or cannot be written to.
+        rows: name, class, SHA-256 and split of each image.
+        classes: names in the order of the labels.
+        rule: seed and shares of the splits, repeated in each row; empty to leave the column out.
 
     """
-    if dataset.root is None or FLAT not in dataset.splits:
-        raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
-    images = dataset.splits[FLAT]
-    inventory = take_inventory(images)
-    assigned = carve(inventory.sha256, inventory.images.labels.tolist(), seed, fractions)
-    path = dataset.root / SPLIT_CSV
-    # An image that cannot be opened is listed too: training will report it.
-    found = zip(inventory.images.names(), inventory.sha256, assigned, strict=True)
-    split_of = {name: (digest, split) for name, digest, split in found}
-    rows = [
-        (name, int(label), *split_of.get(name, ("", "train")))
-        for name, label in zip(images.names(), images.labels, strict=True)
-    ]
-    try:
-        path.write_text(_to_csv(rows, dataset.classes), encoding="utf-8", newline="")
-    except OSError as error:
-        raise DataError(cannot_write(path, error)) from error
-    return path
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    header, last = (["rule"], [rule]) if rule else ([], [])
+    writer.writerow(["name", "class", "sha256", "split", *header])
+    for name, label, digest, split in rows:
+        writer.writerow([to_cell(name), to_cell(classes[label]), digest, split, *last])
+    return text.getvalue()
 
 
 def _carved(
@@ -168,21 +171,3 @@ def _carved(
 
 def _place(seed: int, digest: str) -> float:
     return int(hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()[:13], 16) / 16**13
-
-
-def _interval(place: float, fractions: Mapping[str, float]) -> str:
-    for name, fraction in fractions.items():
-        if place < fraction:
-            return name
-        place -= fraction
-    return "train"
-
-
-def _to_csv(rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str]) -> str:
-    """Name, class, SHA-256 and split of each image."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["name", "class", "sha256", "split"])
-    for name, label, digest, split in rows:
-        writer.writerow([name, classes[label], digest, split])
-    return text.getvalue()

@@ -107,6 +107,8 @@ def _choose(
             )
     if split in splits:
         return split, splits[split]
+    if split == FLAT:
+        return split, dataset.all_images()
     recipe = classifier.info.recipe
     if split in ("train", "validation") and recipe and ("train" in splits or FLAT in splits):
         seed, fraction = recipe["seed"], recipe["validation_fraction"]

@@ -6,7 +6,9 @@ repeated keys and deep nesting are read by Python's parsers without a word, or w
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import math
 import stat
@@ -102,6 +104,23 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def open_csv(path: str | Path) -> csv.DictReader[str]:
+    """The rows of a CSV file; commas, semicolons or tabs separate the cells.
+
+    Raises:
+        OSError: as `read_bytes` does.
+        ValueError: if the file is not text.
+        csv.Error: while the rows are read, if a cell is longer than 131,072 characters.
+
+    """
+    content = read_bytes(path)
+    if b"\0" in content:
+        raise ValueError("not a text file")
+    first_line = content.partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="")
+    return csv.DictReader(text, restval="", delimiter=max(",;\t", key=first_line.count))
 
 
 def _finite(text: str) -> float:

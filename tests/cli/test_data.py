@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,21 @@ def test_data_get_fetches_and_without_a_network_says_where_to_put_the_file(
 
 
 def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
-    import shutil
-
     root = shutil.copytree(patterns / "train", tmp_path / "d")
     result = run("data", "split", root, "--test", "0.2")
     assert result.code == 0, result.err
-    assert (root / "split.csv").exists()
+    assert result.out.splitlines()[-1] == str(root / "split.csv")
     assert "test" in result.out
+    assert result.err.splitlines() == [
+        f"{root}: 3 classes, no splits, 90 images: dots, stripes, waves"
+    ]
+    content = (root / "split.csv").read_bytes()
+    again = run("data", "split", root, "--seed", "1")
+    assert (again.code, again.out) == (1, "")
+    assert "split.csv: exists already; --force replaces it" in again.err.splitlines()[-1]
+    assert (root / "split.csv").read_bytes() == content
+    forced = run("data", "split", root, "--seed", "1", "--force")
+    assert (forced.code, (root / "split.csv.bak").read_bytes()) == (0, content)
+    impossible = run("data", "split", root, "--test", "0.9", "--force")
+    assert impossible.code == 1
+    assert "shares must be above 0, and their sum below 1" in impossible.err

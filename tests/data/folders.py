@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from foodvision.data import Dataset
@@ -19,3 +20,7 @@ def make(root: Path, *names: str) -> Path:
 
 def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
     return {split: images.counts() for split, images in dataset.splits.items()}
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -38,3 +38,15 @@ def test_fewer_classes_by_name(patterns: Path) -> None:
         }
     with pytest.raises(DataError, match=f"no class '{first}x'; did you mean '{first}'"):
         dataset.restricted([], [first + "x"])
+
+
+def test_all_images_of_all_splits(patterns: Path) -> None:
+    dataset = load_dataset(patterns)
+    images = dataset.all_images()
+    parts = [*dataset.splits["train"], *dataset.splits["test"]]
+    assert list(images) == parts
+    assert [images[i] for i in (0, 89, 90, 119)] == [parts[i] for i in (0, 89, 90, 119)]
+    assert images.names() == [example.name for example in parts]
+    backwards = dataset.restricted(dataset.classes[1:]).all_images().subset(range(79, -1, -1))
+    assert backwards.names() == [e.name for e in parts[::-1] if dataset.classes[0] not in e.name]
+    assert [example.name for example in backwards] == backwards.names()

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from foodvision.data import load_dataset
-from foodvision.errors import DataError
+from foodvision.data import load_dataset, take_inventory
+from foodvision.errors import DataError, ImageError
 from foodvision.images import open_image
-from tests.data.folders import counts
+from tests.data.folders import counts, warnings
 
 SMALL = Image.new("RGB", (4, 4), "red")
 
@@ -83,7 +83,9 @@ def test_parquet_with_text_labels_and_a_plain_struct(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ({"image": [b"x"], "n": [1]}, "needs one column of images and one of labels"),
-        ({"x": [{"bytes": b"1", "path": ""}], "label": [3]}, "needs one column"),
+        ({"x": [{"bytes": b"1", "path": ""}], "label": [0.5]}, "needs one column"),
+        ({"x": [{"bytes": "text", "path": ""}], "label": ["a"]}, "needs one column"),
+        ({"x": [{"bytes": b"1", "path": ""}], "label": [3]}, "found one class, 3;"),
     ],
 )
 def test_parquet_of_another_schema(
@@ -136,7 +138,20 @@ def test_splits_of_unknown_names_beside_known_ones_keep_them(
         "test": 2,
         "extra": 3,
     }
-    assert caplog.messages == ["hub:x/y: not train, validation or test, used by name only: extra"]
+    assert warnings(caplog) == ["hub:x/y: not train, validation or test, used by name only: extra"]
+
+
+def test_dev_beside_validation_is_another_split(hub: dict[str, datasets.Dataset]) -> None:
+    hub |= {name: rows([0, 1]) for name in ("training", "dev", "test")}
+    assert set(load_dataset("hub:x/y").splits) == {"train", "validation", "test"}
+    hub["validation"] = rows([0, 1, 1])
+    splits = load_dataset("hub:x/y").splits
+    assert {name: len(images) for name, images in splits.items()} == {
+        "train": 2,
+        "validation": 3,
+        "test": 2,
+        "dev": 2,
+    }
 
 
 def test_another_split_adds_no_class(
@@ -149,7 +164,7 @@ def test_another_split_adds_no_class(
     assert dataset.classes == ("steak", "pizza")
     assert counts(dataset)["extra"] == {"steak": 1, "pizza": 2}
     assert "more" not in dataset.splits
-    assert caplog.messages[1:] == ["hub:x/y: more has classes of its own and is left out: tea"]
+    assert warnings(caplog)[1:] == ["hub:x/y: more has classes of its own and is left out: tea"]
 
 
 def test_a_split_that_is_named_all_is_not_a_flat_dataset(
@@ -157,7 +172,7 @@ def test_a_split_that_is_named_all_is_not_a_flat_dataset(
 ) -> None:
     hub |= {"test": rows([0, 1]), "all": rows([0, 1, 1])}
     assert list(load_dataset("hub:x/y").splits) == ["test", "all-images"]
-    assert caplog.messages == [
+    assert warnings(caplog) == [
         "hub:x/y: not train, validation or test, used by name only: all-images (its all)"
     ]
 
@@ -172,7 +187,7 @@ def test_rows_without_a_label_are_left_out_except_of_train(
         (1, "test[3]"),
         (1, "test[4]"),
     ]
-    assert caplog.messages == ["hub:x/y: images of test that have no label and are left out: 2"]
+    assert warnings(caplog) == ["hub:x/y: images of test that have no label and are left out: 2"]
     hub["train"] = rows([0, 1, None])
     with pytest.raises(DataError, match="train has images without a label"):
         load_dataset("hub:x/y")
@@ -186,7 +201,7 @@ def test_a_split_without_labels_is_left_out(
         "train": {"steak": 2, "pizza": 2},
         "validation": {"steak": 1, "pizza": 1},
     }
-    assert caplog.messages == ["hub:x/y: test has no labelled images and is left out"]
+    assert warnings(caplog) == ["hub:x/y: test has no labelled images and is left out"]
     hub["test"] = rows([None, None])
     assert set(load_dataset("hub:x/y").splits) == {"train", "validation"}
     hub["train"] = rows([-1, -1])
@@ -210,6 +225,61 @@ def test_large_arrow_types(tmp_path: Path) -> None:
     dataset = load_dataset(tmp_path)
     assert counts(dataset) == {"all": {"milk": 1, "tea": 2}}
     assert open_image(dataset.splits["all"][2].source).size == (4, 4)
+
+
+@pytest.mark.parametrize("binary", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("column", ["label", "Class", "category"])
+def test_plain_binary_and_integer_labels(binary: pa.DataType, column: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "PNG")
+    images = pa.array([buffer.getvalue(), buffer.getvalue(), buffer.getvalue(), None], binary)
+    table = pa.table({"content": images, column: pa.array([10, 2, 0, 2], pa.uint8())})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    dataset = load_dataset(tmp_path)
+    images = dataset.splits["all"]
+    assert dataset.classes == ("0", "2", "10")
+    assert images.labels.tolist() == [2, 1, 0, 1]
+    assert open_image(images[0].source).size == (4, 4)
+    (error,) = take_inventory(images).unreadable
+    assert str(error) == "all[3]: its row is empty"
+
+
+def test_a_path_in_a_row_is_not_opened(tmp_path: Path) -> None:
+    SMALL.save(tmp_path / "private.png")
+    paths = [str(tmp_path / "private.png"), "private.png"]
+    table = {"image": [{"bytes": None, "path": path} for path in paths], "label": ["a", "b"]}
+    datasets.Dataset.from_dict(table).to_parquet(tmp_path / "rows.parquet")
+    images = load_dataset(tmp_path).splits["all"]
+    reason = "its row has no bytes, only a path, which is not opened: "
+    assert [str(error) for error in take_inventory(images).unreadable] == [
+        f"all[{i}]: {reason}{path}" for i, path in enumerate(paths)
+    ]
+    with pytest.raises(ImageError, match="its row has no bytes, only a path"):
+        open_image(images[0].source)
+
+
+def test_a_path_that_datasets_has_downloaded_is_opened(
+    hub: dict[str, datasets.Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a dataset on the Hub that consists of image files."""
+    monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "downloads")
+    (tmp_path / "downloads").mkdir()
+    for name in ("downloads/1.png", "private.png"):
+        SMALL.save(tmp_path / name)
+    paths = [tmp_path / "downloads" / "1.png", tmp_path / "downloads" / ".." / "private.png"]
+    hub["train"] = datasets.Dataset.from_dict(
+        {"image": list(map(str, paths)), "label": ["a", "b"]}
+    ).cast_column("image", datasets.Image())
+    inventory = take_inventory(load_dataset("hub:x/y").splits["train"])
+    assert inventory.images.names() == ["train[0]"]
+    assert "private.png" in inventory.unreadable[0].reason
+
+
+def test_rows_are_the_same_one_by_one_and_in_order(tmp_path: Path) -> None:
+    rows([i % 2 for i in range(40)]).to_parquet(tmp_path / "rows.parquet")
+    images = load_dataset(tmp_path).splits["all"].subset(range(37, 0, -2))
+    assert list(images) == [images[i] for i in range(len(images))]
+    assert images[3].source == (images[2].source[:-1] + bytes([31]))
 
 
 def test_hub_that_cannot_be_reached_is_one_line() -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import csv
 import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
 
-from foodvision.data import carve, load_dataset, split_folder, take_inventory, training_splits
+from foodvision.data import carve, load_dataset, training_splits
 from foodvision.errors import DataError
 from tests.conftest import CLASSES, write_images
 
@@ -74,7 +73,7 @@ def test_a_single_image_trains() -> None:
 
 @pytest.mark.parametrize("fractions", [{"test": 0.0}, {"test": 0.6, "validation": 0.4}])
 def test_impossible_fractions(fractions: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="fractions"):
+    with pytest.raises(DataError, match="shares must be above 0, and their sum below 1: test 0"):
         carve(digests(3), [0] * 3, 0, fractions)
 
 
@@ -84,53 +83,6 @@ def test_training_splits_take_a_given_validation(tmp_path: Path, patterns: Path)
         write_images(tmp_path / "d" / "val", label, range(500, 504))
     splits = training_splits(load_dataset(tmp_path / "d"), seed=0, fraction=0.2)
     assert (len(splits.train.images), len(splits.validation.images)) == (90, 12)
-
-
-def test_unreadable_images_are_listed_by_name(tmp_path: Path, patterns: Path) -> None:
-    root = shutil.copytree(patterns / "train", tmp_path / "d")
-    (root / "dots" / "bad.jpg").write_text("I am a text.")
-    (root / "dots" / "empty.png").touch()
-    inventory = take_inventory(load_dataset(root).splits["all"])
-    assert len(inventory.images) == len(inventory.sha256) == 90
-    assert [error.source for error in inventory.unreadable] == ["dots/bad.jpg", "dots/empty.png"]
-
-
-def test_fingerprint_depends_on_contents_and_classes_not_on_names(
-    tmp_path: Path, patterns: Path
-) -> None:
-    root = shutil.copytree(patterns / "train", tmp_path / "d")
-    before = take_inventory(load_dataset(root).splits["all"]).fingerprint()
-    (root / "dots" / "000.png").rename(root / "dots" / "zzz.png")
-    assert take_inventory(load_dataset(root).splits["all"]).fingerprint() == before
-    (root / "dots" / "zzz.png").rename(root / "waves" / "zzz.png")
-    assert take_inventory(load_dataset(root).splits["all"]).fingerprint() != before
-
-
-def test_split_folder_is_followed_and_repeats(tmp_path: Path, patterns: Path) -> None:
-    root = shutil.copytree(patterns / "train", tmp_path / "d")
-    (root / "dots" / "bad.jpg").write_text("I am a text.")
-    fractions = {"test": 0.2, "validation": 0.2}
-    path = split_folder(load_dataset(root), 0, fractions)
-    with path.open() as file:
-        table = {row["name"]: row["split"] for row in csv.DictReader(file)}
-    assert len(table) == 91
-    splits = load_dataset(root).splits
-    assert set(splits) == {"train", "validation", "test"}
-    for split, images in splits.items():
-        assert {table[name] for name in images.names()} == {split}
-    again = split_folder(load_dataset(root, follow_split_csv=False), 0, fractions)
-    with again.open() as file:
-        assert {row["name"]: row["split"] for row in csv.DictReader(file)} == table
-
-    write_images(tmp_path / "more", "dots", range(99, 100))
-    shutil.copy(tmp_path / "more" / "dots" / "099.png", root / "dots")
-    with pytest.raises(DataError, match=r"split\.csv: has no row for dots/099\.png"):
-        load_dataset(root)
-
-
-def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
-    with pytest.raises(DataError, match="has splits already"):
-        split_folder(load_dataset(patterns), 0, {"test": 0.2})
 
 
 def test_nothing_to_train_with(tmp_path: Path, patterns: Path) -> None:

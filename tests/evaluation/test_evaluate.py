@@ -63,6 +63,7 @@ def test_split_can_be_chosen_and_a_missing_one_is_named(
     classifier: Classifier, patterns: Path
 ) -> None:
     assert evaluate(classifier, patterns, split="train").n == 90
+    assert evaluate(classifier, patterns, split="all").n == 120
     with pytest.raises(DataError, match="has no split validation; it has test, train"):
         evaluate(classifier, patterns, split="validation")
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.files.read import open_regular, parse_json, read_bytes, read_json, read_toml
+from foodvision.files.read import (
+    open_csv,
+    open_regular,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_toml,
+)
 
 
 def test_a_fifo_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
@@ -48,3 +55,21 @@ def test_files_are_parsed(tmp_path: Path) -> None:
     (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):
         read_toml(tmp_path / "deep.toml")
+
+
+def test_csv_of_many_tools(tmp_path: Path) -> None:
+    rows = {b"a,b\n1,2;3\n4\n", b"\xef\xbb\xbfa;b\r\n1;2;3\r\n4\r\n", b"a\tb\n1\t2;3\n4"}
+    assert [list(open_csv(_written(tmp_path, content))) for content in sorted(rows)] == [
+        [{"a": "1", "b": "2;3"}, {"a": "4", "b": ""}],
+        [{"a": "1", "b": "2;3"}, {"a": "4", "b": ""}],
+        [{"a": "1", "b": "2", None: ["3"]}, {"a": "4", "b": ""}],
+    ]
+    (row,) = open_csv(_written(tmp_path, b"name\ncaf\xe9\n"))
+    assert row == {"name": "caf\udce9"}
+    with pytest.raises(ValueError, match="not a text file"):
+        open_csv(_written(tmp_path, b"a,b\n1,\0\n"))
+
+
+def _written(folder: Path, content: bytes) -> Path:
+    (folder / "a.csv").write_bytes(content)
+    return folder / "a.csv"

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from foodvision.data import LabelledImages, load_dataset
-from foodvision.data.dataset import FolderStore
+from foodvision.data.stores import FolderStore
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import ViTConfig
