@@ -12,6 +12,7 @@ import numpy as np
 
 from foodvision.backends import Precision
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.predict import check_finite
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
@@ -48,7 +49,7 @@ def evaluate(
 
     Raises:
         DataError: if the split does not exist, the model lacks a class, or no image can be opened.
-        ModelError: if there is no such model.
+        ModelError: if there is no such model, or its output is NaN or infinite.
 
     """
     if not isinstance(classifier, Classifier):
@@ -87,6 +88,7 @@ def evaluate(
             if isinstance(logits, ImageError):
                 unreadable.append(f"{image}: {logits.reason}")
                 continue
+            check_finite(logits)
             running.update(logits[None], label[None])
             was_in = seen.get(sha256[image], "") if seen else ""
             if not was_in:

@@ -9,7 +9,7 @@ import pytest
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.data import load_dataset
-from foodvision.errors import DataError
+from foodvision.errors import DataError, ModelError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
@@ -158,3 +158,13 @@ def test_one_image_under_two_classes_is_a_warning(
         "1 images are also there under another class, with the same bytes; one of them is "
         "dots/1000.png and waves/copy.png"
     ) in caplog.text
+
+
+def test_an_output_that_is_no_number_is_an_error(classifier: Classifier, patterns: Path) -> None:
+    classifier.network.head.weight.data *= 3e38
+    for answer in (
+        lambda: evaluate(classifier, patterns),
+        lambda: classifier.predict(patterns / "test" / "dots" / "1000.png"),
+    ):
+        with pytest.raises(ModelError, match="output is NaN or infinite"):
+            answer()
