@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from foodvision.data.folder import files_below, is_image, warn_of_left_out
-from foodvision.errors import DataError, FoodvisionError, ModelError
+from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
@@ -53,13 +53,7 @@ class Prediction:
 
 
 def answer(path: str, logits: np.ndarray, classes: Sequence[str]) -> Prediction:
-    """The prediction that K logits are, for K classes.
-
-    Raises:
-        ModelError: as `check_finite` does.
-
-    """
-    check_finite(logits)
+    """The prediction that K logits are, for K classes."""
     # Not scipy.special.softmax, whose import takes a quarter of a second.
     odds = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = odds / odds.sum()
@@ -67,17 +61,6 @@ def answer(path: str, logits: np.ndarray, classes: Sequence[str]) -> Prediction:
     ranked = {classes[i]: float(probabilities[i]) for i in order}
     label = next(iter(ranked))
     return Prediction(path, label, ranked[label], ranked)
-
-
-def check_finite(logits: np.ndarray) -> None:
-    """Make sure that logits are an answer.
-
-    Raises:
-        ModelError: if one is NaN or infinite.
-
-    """
-    if not np.isfinite(logits).all():
-        raise ModelError("the model's output is NaN or infinite: its weights are damaged")
 
 
 def name_of(source: ImageSource) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 
 from foodvision.backends import Precision
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.predict import check_finite
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
@@ -49,21 +48,13 @@ def evaluate(
 
     Raises:
         DataError: if the split does not exist, the model lacks a class, or no image can be opened.
-        ModelError: if there is no such model, or its output is NaN or infinite.
+        ModelError: if there is no such model.
 
     """
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
-    recipe = classifier.info.recipe
-    if recipe.get("classes") or recipe.get("exclude_classes"):
-        log.warning(
-            "the model was trained on %d of %d classes: only images of these are scored",
-            len(classifier.classes),
-            len(dataset.classes),
-        )
-        known = [name for name in dataset.classes if name in classifier.classes]
-        dataset = dataset.restricted(known)
+    dataset = _restricted(dataset, classifier)
     name, images = _choose(dataset, classifier, split)
     images = images.relabelled(classifier.classes)
     seen = read_seen(classifier.folder)
@@ -88,7 +79,6 @@ def evaluate(
             if isinstance(logits, ImageError):
                 unreadable.append(f"{image}: {logits.reason}")
                 continue
-            check_finite(logits)
             running.update(logits[None], label[None])
             was_in = seen.get(sha256[image], "") if seen else ""
             if not was_in:
@@ -122,6 +112,20 @@ def evaluate(
     return report
 
 
+def _restricted(dataset: Dataset, classifier: Classifier) -> Dataset:
+    """Without the classes that the training left out on purpose."""
+    recipe = classifier.info.recipe
+    if recipe.get("classes") or recipe.get("exclude_classes"):
+        log.warning(
+            "the model was trained on %d of %d classes: only images of these are scored",
+            len(classifier.classes),
+            len(dataset.classes),
+        )
+        known = [name for name in dataset.classes if name in classifier.classes]
+        return dataset.restricted(known)
+    return dataset
+
+
 def _choose(
     dataset: Dataset, classifier: Classifier, split: str | None
 ) -> tuple[str, LabelledImages]:
@@ -152,7 +156,7 @@ def _scored(
 
 
 def _warn_of_two_classes(scored: Iterable[ScoredImage], sha256: Mapping[str, bytes]) -> None:
-    """Log how many images are there a second time, under another class."""
+    """Log how many images have the bytes of an image of another class."""
     first: dict[bytes, ScoredImage] = {}
     pairs = [
         (other, image)
@@ -161,8 +165,7 @@ def _warn_of_two_classes(scored: Iterable[ScoredImage], sha256: Mapping[str, byt
     ]
     if pairs:
         log.warning(
-            "%d images are also there under another class, with the same bytes; one of them is "
-            "%s and %s",
+            "identical images under two classes: %d; the first is %s and %s",
             len(pairs),
             *(image.name for image in pairs[0]),
         )

@@ -9,7 +9,7 @@ import pytest
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.data import load_dataset
-from foodvision.errors import DataError, ModelError
+from foodvision.errors import DataError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
@@ -151,20 +151,8 @@ def test_one_image_under_two_classes_is_a_warning(
     root = shutil.copytree(patterns / "test", tmp_path / "d")
     shutil.copy(root / "dots" / "1000.png", root / "dots" / "again.png")
     evaluate(classifier, root)
-    assert "under another class" not in caplog.text
+    assert "two classes" not in caplog.text
     shutil.copy(root / "dots" / "1000.png", root / "waves" / "copy.png")
     evaluate(classifier, root)
-    assert (
-        "1 images are also there under another class, with the same bytes; one of them is "
-        "dots/1000.png and waves/copy.png"
-    ) in caplog.text
-
-
-def test_an_output_that_is_no_number_is_an_error(classifier: Classifier, patterns: Path) -> None:
-    classifier.network.head.weight.data *= 3e38
-    for answer in (
-        lambda: evaluate(classifier, patterns),
-        lambda: classifier.predict(patterns / "test" / "dots" / "1000.png"),
-    ):
-        with pytest.raises(ModelError, match="output is NaN or infinite"):
-            answer()
+    warning = "identical images under two classes: 1; the first is dots/1000.png and waves/copy.png"
+    assert warning in caplog.text
