@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foodvision.text import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -60,8 +62,9 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1)
     few = len(classes) <= 20
     size, ticks = 9 if few else 5, range(len(classes))
-    axes.set_xticks(ticks, classes, rotation=45 if few else 90, ha="right", fontsize=size)
-    axes.set_yticks(ticks, classes, fontsize=size)
+    names = [printable(name).replace("$", r"\$") for name in classes]  # $ would begin a formula
+    axes.set_xticks(ticks, names, rotation=45 if few else 90, ha="right", fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
         for (row, column), count in np.ndenumerate(counts):

@@ -47,6 +47,7 @@ class Classifier:
         spec: how an image is prepared for it.
         classes: K names, in the order of the logits.
         info: how it was trained and what was measured.
+        folder: where it was loaded from or first saved to; None until then.
 
     """
 
@@ -61,6 +62,7 @@ class Classifier:
         self.spec = spec
         self.classes = tuple(classes)
         numbers: dict[str, int] = {}
+        self.folder: Path | None = None
         parameters = sum(weight.numel() for weight in network.parameters())
         self.info = (info or ModelInfo()).model_copy(update={"parameters": parameters})
         config = network.config
@@ -203,6 +205,7 @@ class Classifier:
         )
         with replacing(folder / CARD) as path:
             path.write_text(card, encoding="utf-8")
+        self.folder = self.folder or folder
 
     @classmethod
     @torch.inference_mode(False)  # or its weights could never be trained
@@ -224,6 +227,8 @@ class Classifier:
             if loaded.classes is None:
                 raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
             info = ModelInfo.from_config(read_json(folder / CONFIG))
-            return cls(loaded.network, loaded.spec, loaded.classes, info).to(device)
+            classifier = cls(loaded.network, loaded.spec, loaded.classes, info).to(device)
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
+        classifier.folder = folder
+        return classifier

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,8 +19,11 @@ from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write
 from foodvision.images.decode import ImageSource, is_url
 from foodvision.progress import progress_bar
+from foodvision.text import printable, to_cell, to_json
 
 log = logging.getLogger(__name__)
+
+MAX_STDIN_BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Prediction:
         label: the most probable class; None if the image could not be opened.
         probability: of that class, in 0-1.
         probabilities: of every class, summing to 1, the most probable first.
-        sure: whether the classifier is sure; None until it is calibrated.
+        sure: whether the probability reaches the threshold; None if there is no threshold.
         error: why the image could not be opened; None if it was.
 
     """
@@ -65,33 +68,48 @@ def name_of(source: ImageSource) -> str:
     return str(source) if isinstance(source, str | Path) else "<image>"
 
 
-def find_inputs(inputs: Iterable[str]) -> list[ImageSource]:
+def find_inputs(inputs: Iterable[str]) -> tuple[list[ImageSource], list[Prediction]]:
     """The images that the user typed: files, folders, globs, URLs, and ``-`` for stdin.
 
     Folders include their subfolders. In folders and globs, files without the suffix of an image
     are left out and counted in one line; a file that is named itself is always tried.
 
+    Returns:
+        The images; and for each input that is none, a `Prediction` with the error.
+
     Raises:
-        DataError: if an input matches no image.
+        DataError: if no input is an image.
 
     """
     sources: list[ImageSource] = []
+    missing: list[Prediction] = []
     for text in inputs:
-        if text == "-":
-            sources.append(sys.stdin.buffer.read())
-        elif is_url(text) or Path(text).is_file():
-            sources.append(text)
-        else:
+        try:
             sources += _images_of(text)
-    return sources
+        except OSError as error:
+            missing.append(Prediction(text, error=f"cannot be read ({error.strerror})"))
+        except DataError as error:
+            missing.append(Prediction(text, error=str(error)))
+    if not sources and missing:
+        raise DataError("; ".join(f"{row.path or repr('')}: {row.error}" for row in missing[:3]))
+    return sources, missing
 
 
-def _images_of(text: str) -> list[str]:
-    """The images in a folder, or in the files and folders that a glob matches."""
-    is_folder = Path(text).is_dir()
+def _images_of(text: str) -> list[ImageSource]:
+    """The images that one input stands for."""
+    if text == "-":
+        content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+        if len(content) > MAX_STDIN_BYTES:
+            raise DataError(f"stdin: larger than {MAX_STDIN_BYTES / 1e6:.0f} MB")
+        return [content]
+    if not text.strip():
+        raise DataError("is empty; give a file, folder, glob or URL, such as . for this folder")
+    is_folder = not is_url(text) and Path(text).is_dir()
+    if is_url(text) or (Path(text).exists() and not is_folder):
+        return [text]
     matches = [text] if is_folder else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
     if not matches:
-        raise DataError(f"{text}: no such file or folder")
+        raise DataError("no such file or folder")
     # A dict, because ** matches a folder as well as its files.
     files = dict.fromkeys(
         file
@@ -102,23 +120,48 @@ def _images_of(text: str) -> list[str]:
     if not images and not is_folder:  # such as '*.dat': try what the glob names
         images = [file for file in map(Path, matches) if file.is_file()]
     if not images:
-        raise DataError(f"{text}: no images in this folder")
+        raise DataError("no images in this folder")
     warn_of_left_out(text, files.keys() - set(images))
     return [str(image) for image in images]
 
 
-def write_predictions(
-    predictions: Iterator[Prediction], total: int, out: Path | None, as_json: bool
-) -> None:
-    """Write each prediction as it comes, to `out` (.csv or .jsonl) or to stdout.
+def with_threshold(predictions: Iterable[Prediction], threshold: float) -> Iterator[Prediction]:
+    """The predictions, sure where the probability is at least `threshold`, in 0-1."""
+    for row in predictions:
+        yield row if row.probability is None else replace(row, sure=row.probability >= threshold)
+
+
+def check_out(out: Path | None) -> None:
+    """Make sure that `write_predictions` knows the format of a file.
 
     Raises:
-        FoodvisionError: if `out` has another ending or cannot be written, or if no image at
-            all could be opened.
+        FoodvisionError: if its name does not end in .csv or .jsonl.
 
     """
     if out and out.suffix not in (".csv", ".jsonl"):
         raise FoodvisionError(f"--out {out}: must end in .csv or .jsonl")
+
+
+def write_predictions(
+    predictions: Iterable[Prediction],
+    total: int,
+    out: Path | None = None,
+    as_json: bool = False,
+    top: int = 1,
+) -> None:
+    """Write each prediction as it comes.
+
+    Args:
+        predictions: of any number of images.
+        total: their number, for the progress bar.
+        out: the file to write, .csv or .jsonl; None for stdout.
+        as_json: one JSON document on stdout.
+        top: how many classes a line on stdout shows; files and JSON are not changed.
+
+    Raises:
+        FoodvisionError: if `out` cannot be written, or if no image at all could be opened.
+
+    """
     failed: list[Prediction] = []
 
     def watched() -> Iterator[Prediction]:
@@ -132,14 +175,14 @@ def write_predictions(
 
     if out:
         try:
-            with out.open("w", newline="", encoding="utf-8") as file:
+            with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 (_write_csv if out.suffix == ".csv" else _write_jsonl)(watched(), file)
         except OSError as error:
             raise FoodvisionError(cannot_write(out, error)) from error
     elif as_json:
-        print(json.dumps([prediction.to_dict() for prediction in watched()], ensure_ascii=False))
+        print(to_json([prediction.to_dict() for prediction in watched()]))
     else:
-        _write_lines(watched(), total)
+        _write_lines(watched(), total, top)
     if failed and len(failed) == total:
         first = f"{failed[0].path}: {failed[0].error}"
         raise FoodvisionError(first if total == 1 else f"no image can be opened; {first}")
@@ -147,21 +190,27 @@ def write_predictions(
         log.warning("%d of %d images cannot be opened", len(failed), total)
 
 
-def _write_lines(predictions: Iterator[Prediction], total: int) -> None:
-    for prediction in predictions:
-        if prediction.probability is not None:
-            print(f"{prediction.probability:6.1%}  {prediction.label:<16}  {prediction.path}")
+def _write_lines(predictions: Iterator[Prediction], total: int, top: int) -> None:
+    for row in predictions:
+        best = [
+            f"{probability:6.1%}  {printable(name):<16}"
+            for name, probability in islice(row.probabilities.items(), top)
+        ]
+        if best:
+            unsure = "unsure  " if row.sure is False else ""
+            print(*best, f"{unsure}{printable(row.path)}", sep="  ")
         elif total > 1:  # a single one ends the command with this line
-            log.warning("%s: %s", prediction.path, prediction.error)
+            log.warning("%s: %s", row.path or repr(""), row.error)
 
 
 def _write_jsonl(predictions: Iterator[Prediction], file: TextIO) -> None:
-    for prediction in predictions:
-        file.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
+    for row in predictions:
+        file.write(to_json(row.to_dict()) + "\n")
 
 
 def _write_csv(predictions: Iterator[Prediction], file: TextIO) -> None:
     writer = csv.writer(file)
     writer.writerow(["path", "label", "probability", "sure", "error"])
     for row in predictions:
-        writer.writerow([row.path, row.label, row.probability, row.sure, row.error])
+        path, label, error = (to_cell(text or "") for text in (row.path, row.label, row.error))
+        writer.writerow([path, label, row.probability, row.sure, error])

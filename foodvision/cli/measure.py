@@ -26,17 +26,22 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a classifier: log loss, accuracy, every class."""
-    import json
+    from foodvision.classifier.info import describe
+    from foodvision.data import load_dataset
+    from foodvision.text import to_json
+
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data)
 
     from foodvision.classifier.classifier import Classifier
     from foodvision.evaluation import evaluate, make_report_folder
 
     if out:
         make_report_folder(out)
-    report = evaluate(Classifier.load(model, device), data, split, precision=precision)
+    report = evaluate(Classifier.load(model, device), dataset, split, precision=precision)
     if out:
         report.save(out)
-    print(json.dumps(report.to_dict()) if as_json else report.summary())
+    print(to_json(report.to_dict()) if as_json else report.summary())
     if out and not as_json:
         print(f"report in {out}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +21,44 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="Write F.csv or F.jsonl instead of printing.")
     ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes in a printed line, best first.")] = 1,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="An answer below this probability is marked unsure."),
+    ] = None,
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(help="Link each image into DIR/CLASS, or DIR/unsure; moves nothing."),
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy into --sort-into, not link.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     device: Device = "auto",
 ) -> None:
     """Classify images; a bad image does not stop the others."""
-    from foodvision.classifier.classifier import Classifier
-    from foodvision.classifier.predict import find_inputs, write_predictions
+    from foodvision.classifier.info import describe
+    from foodvision.classifier.predict import (
+        check_out,
+        find_inputs,
+        with_threshold,
+        write_predictions,
+    )
+    from foodvision.classifier.sorting import Sorter
 
-    sources = find_inputs(inputs)
+    if copy and sort_into is None:
+        raise typer.BadParameter("--copy is for --sort-into")
+    check_out(out)
+    sources, missing = find_inputs(inputs)
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    sorter = Sorter(sort_into, copy) if sort_into else None
+
+    from foodvision.classifier.classifier import Classifier
+
     predictions = Classifier.load(model, device).predict_many(sources, batch_size)
-    write_predictions(predictions, len(sources), out, as_json)
+    if threshold is not None:
+        predictions = with_threshold(predictions, threshold)
+    if sorter:
+        predictions = sorter.sort(predictions)
+    total = len(missing) + len(sources)
+    write_predictions(chain(missing, predictions), total, out, as_json, top)
+    if sorter:
+        print(sorter.summary(), file=sys.stderr)

@@ -19,6 +19,10 @@ def open_app(
     device: Device = "auto",
 ) -> None:
     """Open the app of a classifier in the browser."""
+    from foodvision.classifier.info import describe
+
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+
     from foodvision.apps.classify import launch_app
     from foodvision.classifier.classifier import Classifier
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from foodvision.data import Dataset, LabelledImages, load_dataset, training_spli
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
 from foodvision.evaluation.report import Report, ScoredImage
+from foodvision.evaluation.seen import HashedFile, read_seen
 from foodvision.metrics import RunningMetrics, log_loss_of_each
 from foodvision.progress import progress_bar
 
@@ -20,17 +24,20 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    classifier: Classifier,
-    data: str | Path,
+    classifier: Classifier | str | Path,
+    data: str | Path | Dataset,
     split: str | None = None,
     batch_size: int = 32,
     precision: Precision = "float32",
 ) -> Report:
     """Score a classifier.
 
+    Images that the model was trained on are recognised by their content if its folder is that of a
+    run; the report then has the metrics of the others as well.
+
     Args:
-        classifier: its class names must include those of the dataset.
-        data: see `load_dataset`.
+        classifier: or what `Classifier.load` takes; its class names must include the dataset's.
+        data: a dataset, or what `load_dataset` takes.
         split: ``train``, ``validation``, ``test`` or ``all``. None chooses the test split, or all
             images of a flat folder. If the dataset has no validation split, ``validation`` is the
             one that the classifier's training carved out of ``train``.
@@ -41,28 +48,31 @@ def evaluate(
 
     Raises:
         DataError: if the split does not exist, the model lacks a class, or no image can be opened.
+        ModelError: if there is no such model.
 
     """
-    dataset = load_dataset(data)
-    recipe = classifier.info.recipe
-    if recipe.get("classes") or recipe.get("exclude_classes"):
-        log.warning(
-            "the model was trained on %d of %d classes: only images of these are scored",
-            len(classifier.classes),
-            len(dataset.classes),
-        )
-        known = [name for name in dataset.classes if name in classifier.classes]
-        dataset = dataset.restricted(known)
+    if not isinstance(classifier, Classifier):
+        classifier = Classifier.load(classifier)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    dataset = _restricted(dataset, classifier)
     name, images = _choose(dataset, classifier, split)
     images = images.relabelled(classifier.classes)
+    seen = read_seen(classifier.folder)
+    if split is None and name == FLAT and seen is None:
+        log.warning(
+            "%s has no test split: scoring all images; the result is too good if the model was "
+            "trained on any of them",
+            dataset.name,
+        )
     log.info("evaluating on %s of %s: %d images", name, dataset.name, len(images))
 
-    running = RunningMetrics(classifier.classes)
+    running, unseen = RunningMetrics(classifier.classes), RunningMetrics(classifier.classes)
+    sha256: dict[str, bytes] = {}
     scored: list[ScoredImage] = []
     unreadable: list[str] = []
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=len(images), unit="images", info="")
-        sources = (example.source for example in images)
+        sources: Iterator[Any] = (HashedFile(example, sha256) for example in images)
         results = classifier.logits(sources, batch_size, precision)
         for image, label, logits in zip(images.names(), images.labels, results, strict=True):
             bar.advance(task)
@@ -70,7 +80,10 @@ def evaluate(
                 unreadable.append(f"{image}: {logits.reason}")
                 continue
             running.update(logits[None], label[None])
-            scored.append(_scored(image, int(label), logits, classifier.classes))
+            was_in = seen.get(sha256[image], "") if seen else ""
+            if not was_in:
+                unseen.update(logits[None], label[None])
+            scored.append(_scored(image, int(label), logits, classifier.classes, was_in))
     if unreadable:
         log.warning(
             "%d of %d images cannot be opened and are not scored; the first is %s",
@@ -79,14 +92,38 @@ def evaluate(
             unreadable[0],
         )
     if not scored:
-        raise DataError(f"{data}: none of its {len(images)} images can be opened")
-    return Report(
+        raise DataError(f"{dataset.name}: none of its {len(images)} images can be opened")
+    _warn_of_two_classes(scored, sha256)
+    splits = Counter(image.seen for image in scored)
+    report = Report(
         **vars(running.result()),
         data=dataset.name,
         split=name,
         unreadable=unreadable,
+        trained_on=None if seen is None else splits["train"],
+        chosen_by=None if seen is None else splits["validation"],
+        unseen=unseen.result() if seen is not None and splits[""] else None,
         images=scored,
     )
+    if overlap := report.overlap():
+        log.warning(
+            "the model was %s of these %d images: the result is too good", overlap, report.n
+        )
+    return report
+
+
+def _restricted(dataset: Dataset, classifier: Classifier) -> Dataset:
+    """Without the classes that the training left out on purpose."""
+    recipe = classifier.info.recipe
+    if recipe.get("classes") or recipe.get("exclude_classes"):
+        log.warning(
+            "the model was trained on %d of %d classes: only images of these are scored",
+            len(classifier.classes),
+            len(dataset.classes),
+        )
+        known = [name for name in dataset.classes if name in classifier.classes]
+        return dataset.restricted(known)
+    return dataset
 
 
 def _choose(
@@ -98,12 +135,6 @@ def _choose(
         if split is None:
             raise DataError(
                 f"{dataset.name}: has no test split; choose --split {' or '.join(splits)}"
-            )
-        if split == FLAT:
-            log.warning(
-                "%s has no test split: scoring all images; the result is too good if the model was "
-                "trained on any of them",
-                dataset.name,
             )
     if split in splits:
         return split, splits[split]
@@ -117,8 +148,26 @@ def _choose(
     raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
 
 
-def _scored(name: str, label: int, logits: np.ndarray, classes: tuple[str, ...]) -> ScoredImage:
+def _scored(
+    name: str, label: int, logits: np.ndarray, classes: tuple[str, ...], seen: str
+) -> ScoredImage:
     loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
     best = logits[None].argmax(axis=1)
     top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
-    return ScoredImage(name, classes[label], classes[best[0]], top, loss)
+    return ScoredImage(name, classes[label], classes[best[0]], top, loss, seen)
+
+
+def _warn_of_two_classes(scored: Iterable[ScoredImage], sha256: Mapping[str, bytes]) -> None:
+    """Log how many images have the bytes of an image of another class."""
+    first: dict[bytes, ScoredImage] = {}
+    pairs = [
+        (other, image)
+        for image in scored
+        if (other := first.setdefault(sha256[image.name], image)).true != image.true
+    ]
+    if pairs:
+        log.warning(
+            "identical images under two classes: %d; the first is %s and %s",
+            len(pairs),
+            *(image.name for image in pairs[0]),
+        )

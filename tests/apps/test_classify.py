@@ -7,17 +7,25 @@ import io
 import os
 import re
 import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from foodvision.apps.classify import build_app
+from foodvision.apps.classify import build_app, private_folder
 from foodvision.classifier.classifier import Classifier
 from foodvision.errors import MissingExtraError
 from tests.conftest import (
@@ -56,10 +64,18 @@ CHROMIUM_ARGUMENTS = [
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Classifier, str]]:
     vit = request.param == "vit"
     classifier = build_classifier() if vit else build_torchvision_classifier(request.param)
-    app = build_app(classifier)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    yield classifier, url
-    app.close()
+    with serving(classifier) as (url, _):
+        yield classifier, url
+
+
+@contextmanager
+def serving(classifier: Classifier) -> Iterator[tuple[str, Path]]:
+    """The app's address, and its private folder."""
+    with private_folder() as folder:
+        app = build_app(classifier, folder)
+        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        yield url, folder
+        app.close()
 
 
 @pytest.fixture
@@ -123,8 +139,8 @@ def test_client_gets_the_same_prediction(served: tuple[Classifier, str], photo: 
     ],
     ids=["vit", "resnet18"],
 )
-def test_description_names_the_model(classifier: Classifier, kind: str) -> None:
-    assert build_app(classifier).description == (
+def test_description_names_the_model(classifier: Classifier, kind: str, tmp_path: Path) -> None:
+    assert build_app(classifier, tmp_path).description == (
         f"Answers come from {kind}. It knows only these classes: dots, stripes, waves."
     )
 
@@ -164,9 +180,103 @@ def test_bad_upload_is_one_clear_message(
         Client(url, verbose=False).predict(handle_file(tmp_path / "photo.png"), api_name="/predict")
 
 
-def test_missing_gradio_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_heic_upload_is_decoded(served: tuple[Classifier, str], tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    classifier, url = served
+    pillow_heif.from_pillow(draw_pattern("dots", 1)).save(tmp_path / "photo.heic")
+    photo = handle_file(tmp_path / "photo.heic")
+    label, _ = Client(url, verbose=False).predict(photo, api_name="/predict")
+    assert label["label"] == classifier.predict(tmp_path / "photo.heic").label
 
+
+def test_requests_name_uploads_and_no_other_file_or_address(
+    served: tuple[Classifier, str], photo: Path
+) -> None:
+    _, url = served
+    for other in (str(photo), str(photo.parent), "http://127.0.0.1:9/photo.png", "\0"):
+        answer = request(url, {"path": other})
+        assert "not here any more" in answer, other
+    assert "Choose an image first" in request(url, {"url": "http://127.0.0.1:9/photo.png"})
+
+
+def request(url: str, image: object) -> str:
+    """What the server answers to a request for a prediction that no client would make."""
+    address = f"{url}gradio_api/call/predict"
+    response = httpx.post(address, json={"data": [image]})
+    return httpx.get(f"{address}/{response.json()['event_id']}", timeout=30).text
+
+
+def test_a_failing_model_is_a_sentence(photo: Path) -> None:
+    classifier = build_classifier()
+    classifier.network.head = None
+    with serving(classifier) as (url, _), pytest.raises(AppError, match="The model failed"):
+        Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
+
+
+def test_class_names_are_text_not_markup(photo: Path, chromium: str) -> None:
+    classes = ('<img src="http://evil.test/1">', "![x](http://evil.test/2)", "*a* & \udcff\x1b")
+    asked: list[str] = []
+    with (
+        serving(build_classifier(classes=classes)) as (url, folder),
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        page.locator("input[type=file]").first.set_input_files(photo)
+        page.get_by_role("button", name="Submit").click()
+        expect(page.locator("[data-testid$=-confidence-set]")).to_have_count(3, timeout=30_000)
+        shown = page.locator("body").inner_text()
+        for name in (*classes[:2], r"*a* & \udcff\x1b"):
+            assert shown.count(name) >= 2, name  # in the description and with its probability
+        # Nothing that was uploaded is kept in the browser, for whoever uses it next.
+        assert not page.evaluate("Object.keys(localStorage).filter(k => k.includes('history'))")
+        for upload in folder.rglob("photo.png"):
+            upload.unlink()  # as it is after a while
+        page.get_by_role("button", name="Submit").click()
+        expect(page.locator(".toast-body")).to_contain_text("Choose it again", timeout=30_000)
+        browser.close()
+    assert {httpx.URL(address).host for address in asked if address.startswith("http")} == {
+        "127.0.0.1"
+    }
+
+
+def test_uploads_are_private_and_removed_at_the_end(photo: Path, tmp_path: Path) -> None:
+    build_classifier().save(tmp_path / "model")
+    (tmp_path / "tmp").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "foodvision", "app", tmp_path / "model", "--no-browser"]
+    app = subprocess.Popen(
+        [*map(str, command), "--port", str(port)],
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.2)
+        client = Client(f"http://127.0.0.1:{port}", verbose=False)
+        client.predict(handle_file(photo), api_name="/predict")
+        (folder,) = (tmp_path / "tmp").glob("foodvision-app-*")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert list(folder.rglob("photo.png"))
+        app.send_signal(signal.SIGTERM)  # which Ctrl-C equals
+        app.wait(60)
+        assert not list((tmp_path / "tmp").rglob("*.png"))
+        assert not folder.exists()
+    finally:
+        app.kill()
+        app.wait()
+
+
+def test_missing_gradio_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[app\]'"):
-        build_app(build_classifier())
+        build_app(build_classifier(), tmp_path)

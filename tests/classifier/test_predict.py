@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +12,7 @@ import pytest
 from PIL import Image
 
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.predict import find_inputs
+from foodvision.classifier.predict import Prediction, find_inputs, write_predictions
 from foodvision.errors import DataError
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
@@ -41,16 +46,60 @@ def test_folders_in_a_glob_are_folders(
     pattern: str, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = str(photos / pattern)
-    assert sorted(find_inputs([text])) == [str(photos / name) for name in IMAGES]
+    assert sorted(find_inputs([text])[0]) == [str(photos / name) for name in IMAGES]
     assert caplog.messages == [
         f"{text}: 2 files left out, whose suffix is not that of an image: 1 .db, 1 .txt"
     ]
 
 
 def test_named_files_are_tried_whatever_their_suffix(photos: Path) -> None:
-    assert find_inputs([str(photos / "day/notes.txt")]) == [str(photos / "day/notes.txt")]
-    assert find_inputs([str(photos / "day/*.txt")]) == [str(photos / "day/notes.txt")]
-    with pytest.raises(DataError, match="empty: no images in this folder"):
-        find_inputs([str(photos / "empty")])
-    with pytest.raises(DataError, match="no such file or folder"):
-        find_inputs([str(photos / "*.gif")])
+    for pattern in ("notes.txt", "*.txt"):
+        assert find_inputs([str(photos / "day" / pattern)]) == ([str(photos / "day/notes.txt")], [])
+
+
+def test_an_input_that_is_none_costs_no_other(photos: Path) -> None:
+    os.mkfifo(photos / "fifo")
+    reasons = {
+        "": "is empty; give a file, folder, glob or URL, such as . for this folder",
+        " ": "is empty; give a file, folder, glob or URL, such as . for this folder",
+        str(photos / "empty"): "no images in this folder",
+        str(photos / "*.gif"): "no such file or folder",
+        "x" * 300: "cannot be read (File name too long)",
+    }
+    sources, missing = find_inputs([*reasons, str(photos / "1.png"), str(photos / "fifo")])
+    assert sources == [str(photos / "1.png"), str(photos / "fifo")]  # which open_image refuses
+    assert {row.path: row.error for row in missing} == reasons
+    for text, reason in reasons.items():
+        with pytest.raises(DataError, match=re.escape(f"{text or repr(text)}: {reason}")):
+            find_inputs([text])
+
+
+def test_standard_input_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))
+    monkeypatch.setattr("foodvision.classifier.predict.MAX_STDIN_BYTES", 10)
+    with pytest.raises(DataError, match="stdin: larger than 0 MB"):
+        find_inputs(["-"])
+
+
+def test_names_are_text_wherever_they_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, label = "=1+1 \x1b[2J \udcff.png", "=HYPERLINK(1)\x1b"
+    rows = [Prediction(path, label, 0.6, {label: 0.6, "b": 0.4}, sure=False)]
+    rows.append(Prediction("-1.png", error="-1"))
+    write_predictions(rows, 2, top=5)
+    assert capsys.readouterr().out.splitlines() == [
+        r" 60.0%  =HYPERLINK(1)\x1b   40.0%  b                 unsure  =1+1 \x1b[2J \udcff.png"
+    ]
+    write_predictions(rows, 2, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["path"] == path
+    write_predictions(rows, 2, out=tmp_path / "rows.jsonl")
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == [path, "-1.png"]
+    write_predictions(rows, 2, out=tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(errors="surrogateescape", newline="") as file:
+        cells = [list(row.values()) for row in csv.DictReader(file)]
+    assert cells == [
+        [f"'{path}", f"'{label}", "0.6", "False", ""],
+        ["'-1.png", "", "", "", "'-1"],
+    ]

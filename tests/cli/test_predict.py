@@ -58,3 +58,43 @@ def test_predict_reads_standard_input(model: Path, patterns: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout)[0]["label"] in CLASSES
+
+
+def test_predict_shows_more_classes_marks_and_sorts(
+    run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
+) -> None:
+    folder, out = patterns / "test", tmp_path / "sorted"
+    options = ("--top", 9, "--threshold", 0.55, "--sort-into", out)
+    done = run("predict", folder, "nosuch.png", "--model", model, *options)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert len(lines) == 30
+    assert all(name in line for line in lines for name in CLASSES)
+    unsure = sum("unsure" in line for line in lines)
+    assert 0 < unsure < 30
+    assert len(list((out / "unsure").iterdir())) == unsure
+    assert len(list(out.glob("*/*.png"))) == 30
+    assert "nosuch.png: no such file or folder" in done.err
+    assert "1 of 31 images cannot be opened" in done.err
+    assert run("predict", folder, "--model", model, "--copy").code == 2
+
+
+def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ["predict", "nosuch.png", "--model", str(model)],
+        ["predict", str(model), "--model", "nosuch"],
+        ["predict", str(model / "config.json"), "--model", "nosuch"],
+        ["predict", str(model / "config.json"), "--model", str(model), "--out", "x.txt"],
+        ["evaluate", "nosuch", str(tmp_path)],
+        ["evaluate", str(model), "nosuch"],
+        ["app", "nosuch"],
+    ):
+        program = (
+            f"import sys; sys.argv = {['foodvision', *arguments]!r}\n"
+            "from foodvision.cli import main\n"
+            "try:\n    main()\nexcept SystemExit as end:\n"
+            "    sys.exit(str(end.code) + ' torch' * ('torch' in sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.stderr.startswith("foodvision: "), arguments
+        assert "torch" not in done.stderr, arguments

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from foodvision.classifier.classifier import Classifier
+from foodvision.data import load_dataset
 from foodvision.errors import DataError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
@@ -80,3 +83,77 @@ def test_unreadable_images_are_counted_not_scored(
         path.write_text("broken")
     with pytest.raises(DataError, match="none of its 31 images can be opened"):
         evaluate(classifier, root)
+
+
+@pytest.fixture
+def run(classifier: Classifier, patterns: Path, tmp_path: Path) -> Path:
+    """A model that was trained on 20 test images of `patterns`, and chosen by 4 others."""
+    images = sorted((patterns / "test").rglob("*.png"))
+    rows = ["name,class,sha256,split"]
+    for i, path in enumerate(images[:24]):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append(f"{i}.png,dots,{digest},{'train' if i < 20 else 'validation'}")
+    classifier.save(tmp_path / "run")
+    (tmp_path / "run" / "split.csv").write_text("\n".join(rows))
+    return tmp_path / "run"
+
+
+def test_images_the_model_was_trained_on_are_counted_and_left_out_beside(
+    run: Path, patterns: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    root = tmp_path / "renamed"
+    for i, path in enumerate(sorted((patterns / "test").rglob("*.png"))):
+        (root / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, root / path.parent.name / f"image{i}.png")
+    report = evaluate(run, root)
+    assert (report.n, report.trained_on, report.chosen_by) == (30, 20, 4)
+    seen = [image.seen for image in report.images]
+    assert seen == ["train"] * 20 + ["validation"] * 4 + [""] * 6
+    assert report.unseen
+    rest = report.images[24:]
+    assert report.unseen.n == 6
+    assert report.unseen.accuracy == sum(image.true == image.predicted for image in rest) / 6
+    mean = sum(image.log_loss for image in rest) / 6
+    assert report.unseen.log_loss == pytest.approx(mean, abs=1e-12)
+    assert caplog.messages[-1] == (
+        "the model was trained on 20 and chosen by 4 of these 30 images: the result is too good"
+    )
+    first, second, *_ = report.summary().splitlines()
+    assert first.endswith("n = 30, of which the model was trained on 20 and chosen by 4")
+    assert second == f"the others: {report.unseen}"
+    assert report.to_dict()["unseen"]["n"] == 6
+
+
+def test_training_images_that_the_user_asks_for_are_expected(run: Path, patterns: Path) -> None:
+    report = evaluate(run, load_dataset(patterns), "train")  # none of which is in split.csv
+    assert (report.trained_on, report.chosen_by, report.overlap()) == (0, 0, "")
+    assert report.unseen
+    assert report.unseen.n == report.n
+    on = {"train": "", "validation": "trained on 3", "test": "trained on 3 and chosen by 2"}
+    for split, overlap in on.items():
+        assert replace(report, split=split, trained_on=3, chosen_by=2).overlap() == overlap
+
+
+def test_nothing_is_claimed_without_a_record_of_the_run(
+    run: Path, patterns: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run / "split.csv").write_text("name,class,sha256,split\n1.png,dots,no hash,train\n")
+    damaged = evaluate(run, patterns)
+    assert "split.csv: cannot be read (damaged)" in caplog.text
+    (run / "split.csv").unlink()
+    for report in (damaged, evaluate(run, patterns)):
+        assert (report.trained_on, report.chosen_by, report.unseen) == (None, None, None)
+        assert report.overlap() == ""
+
+
+def test_one_image_under_two_classes_is_a_warning(
+    classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = shutil.copytree(patterns / "test", tmp_path / "d")
+    shutil.copy(root / "dots" / "1000.png", root / "dots" / "again.png")
+    evaluate(classifier, root)
+    assert "two classes" not in caplog.text
+    shutil.copy(root / "dots" / "1000.png", root / "waves" / "copy.png")
+    evaluate(classifier, root)
+    warning = "identical images under two classes: 1; the first is dots/1000.png and waves/copy.png"
+    assert warning in caplog.text
