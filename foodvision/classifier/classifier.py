@@ -61,7 +61,6 @@ class Classifier:
         self.network = network.eval()
         self.spec = spec
         self.classes = tuple(classes)
-        numbers: dict[str, int] = {}
         self.folder: Path | None = None
         parameters = sum(weight.numel() for weight in network.parameters())
         self.info = (info or ModelInfo()).model_copy(update={"parameters": parameters})
@@ -70,6 +69,7 @@ class Classifier:
             raise ModelError(f"{len(self.classes)} class names for {config.num_classes} logits")
         if config.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
+        numbers: dict[str, int] = {}
         for i, name in enumerate(self.classes):
             if (first := numbers.setdefault(name, i)) != i:
                 raise ModelError(
