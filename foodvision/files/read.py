@@ -19,6 +19,9 @@ from typing import Any, BinaryIO
 MAX_TEXT_BYTES = 64 << 20
 """Of a JSON, TOML or CSV file: a split.csv of 500,000 images is about as large."""
 
+MAX_HEADER = 10_000
+"""Characters in the first line of a CSV file, which names its columns."""
+
 
 def check_regular(path: str | Path) -> Path:
     """The path, for libraries that open it themselves.
@@ -111,7 +114,7 @@ def open_csv(path: str | Path) -> csv.DictReader[str]:
 
     Raises:
         OSError: as `read_bytes` does.
-        ValueError: if the file is not text.
+        ValueError: if the file is not text, or its first line is too long.
         csv.Error: while the rows are read, if a cell is longer than 131,072 characters.
 
     """
@@ -119,6 +122,8 @@ def open_csv(path: str | Path) -> csv.DictReader[str]:
     if b"\0" in content:
         raise ValueError("not a text file")
     first_line = content.partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    if len(first_line) > MAX_HEADER:
+        raise ValueError(f"its first line is longer than {MAX_HEADER:,} characters")
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="")
     return csv.DictReader(text, restval="", delimiter=max(",;\t", key=first_line.count))
 

@@ -124,6 +124,7 @@ def test_a_split_csv_without_a_seed_needs_a_row_for_each_image(flat: Path) -> No
     [
         (b"name,split\n" + b"x" * 200_000 + b",train\n", "field larger than field limit"),
         (b"name,split\nb/1.png,tr\0ain\n", "not a text file"),
+        (b"x" * 200_000, "its first line is longer than 10,000 characters"),
         (bytes(range(1, 256)) * 9, "no split is not train, validation, test"),
         (b"name,split\na/1.png,exam\n", "a/1.png: exam is not train, validation, test"),
     ],

@@ -66,6 +66,8 @@ def test_csv_of_many_tools(tmp_path: Path) -> None:
     ]
     (row,) = open_csv(_written(tmp_path, b"name\ncaf\xe9\n"))
     assert row == {"name": "caf\udce9"}
+    with pytest.raises(ValueError, match="first line is longer than 10,000"):
+        open_csv(_written(tmp_path, b"a," * 10_000))
     with pytest.raises(ValueError, match="not a text file"):
         open_csv(_written(tmp_path, b"a,b\n1,\0\n"))
 
