@@ -1,6 +1,6 @@
 """The classifier's Gradio app: an uploaded image in, probabilities and seconds out.
 
-Class names are text, never markup, and what visitors upload stays in a private folder: for
+Class names are shown as text, never as markup. Uploads are kept in a private folder for some
 minutes, and at most until the app ends.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_UPLOAD = "50mb"
 
 MAX_AT_ONCE = 4
-"""Predictions at a time: each opens an image, which may take gigabytes (see `open_image`)."""
+"""Predictions at a time: each has an image in memory (see the limits of `open_image`)."""
 
 MAX_WAITING = 64
 
@@ -162,11 +162,9 @@ def _title(classes: Sequence[str]) -> str:
 
 
 def _description(classifier: Classifier) -> str:
-    kind, classes = (
-        classifier.network.config.kind,
-        list_names([_as_text(name) for name in classifier.classes]),
-    )
-    text = f"Answers come from {kind}. It knows only these classes: {classes}"
+    classes = list_names([_as_text(name) for name in classifier.classes])
+    text = f"Answers come from {classifier.network.config.kind}. It knows only these classes: "
+    text += classes
     if metrics := classifier.info.metrics:
         text += (
             f". On {metrics.n} validation images, {metrics.accuracy:.0%} of its answers were "

@@ -58,10 +58,10 @@ class Classifier:
         classes: Iterable[str],
         info: ModelInfo | None = None,
     ) -> None:
+        self.folder: Path | None = None
         self.network = network.eval()
         self.spec = spec
         self.classes = tuple(classes)
-        self.folder: Path | None = None
         parameters = sum(weight.numel() for weight in network.parameters())
         self.info = (info or ModelInfo()).model_copy(update={"parameters": parameters})
         config = network.config

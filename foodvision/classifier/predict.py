@@ -17,13 +17,11 @@ import numpy as np
 from foodvision.data.folder import files_below, is_image, warn_of_left_out
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write
-from foodvision.images.decode import ImageSource, is_url
+from foodvision.images.decode import MAX_DOWNLOAD_BYTES, ImageSource, is_url
 from foodvision.progress import progress_bar
 from foodvision.text import printable, to_cell, to_json
 
 log = logging.getLogger(__name__)
-
-MAX_STDIN_BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,10 @@ def find_inputs(inputs: Iterable[str]) -> tuple[list[ImageSource], list[Predicti
     are left out and counted in one line; a file that is named itself is always tried.
 
     Returns:
-        The images; and for each input that is none, a `Prediction` with the error.
+        The images, and a `Prediction` with the error for each input without images.
 
     Raises:
-        DataError: if no input is an image.
+        DataError: if there are no images at all.
 
     """
     sources: list[ImageSource] = []
@@ -91,16 +89,20 @@ def find_inputs(inputs: Iterable[str]) -> tuple[list[ImageSource], list[Predicti
         except DataError as error:
             missing.append(Prediction(text, error=str(error)))
     if not sources and missing:
-        raise DataError("; ".join(f"{row.path or repr('')}: {row.error}" for row in missing[:3]))
+        raise DataError("; ".join(f"{_shown(row.path)}: {row.error}" for row in missing[:3]))
     return sources, missing
+
+
+def _shown(path: str) -> str:
+    return path if path.strip() else repr(path)
 
 
 def _images_of(text: str) -> list[ImageSource]:
     """The images that one input stands for."""
     if text == "-":
-        content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-        if len(content) > MAX_STDIN_BYTES:
-            raise DataError(f"stdin: larger than {MAX_STDIN_BYTES / 1e6:.0f} MB")
+        content = sys.stdin.buffer.read(MAX_DOWNLOAD_BYTES + 1)
+        if len(content) > MAX_DOWNLOAD_BYTES:
+            raise DataError(f"standard input is larger than {MAX_DOWNLOAD_BYTES / 1e6:.0f} MB")
         return [content]
     if not text.strip():
         raise DataError("is empty; give a file, folder, glob or URL, such as . for this folder")
@@ -200,7 +202,7 @@ def _write_lines(predictions: Iterator[Prediction], total: int, top: int) -> Non
             unsure = "unsure  " if row.sure is False else ""
             print(*best, f"{unsure}{printable(row.path)}", sep="  ")
         elif total > 1:  # a single one ends the command with this line
-            log.warning("%s: %s", row.path or repr(""), row.error)
+            log.warning("%s: %s", _shown(row.path), row.error)
 
 
 def _write_jsonl(predictions: Iterator[Prediction], file: TextIO) -> None:

@@ -1,7 +1,7 @@
 """Images into folders by class: predictions in, links to the images (or copies) out.
 
 The images themselves are neither moved nor changed, and no file that is there already is
-overwritten, whatever classes and images are called.
+overwritten, whatever the names of classes and images are.
 """
 
 from __future__ import annotations

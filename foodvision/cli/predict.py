@@ -27,8 +27,10 @@ def predict(
         typer.Option(min=0, max=1, help="An answer below this probability is marked unsure."),
     ] = None,
     sort_into: Annotated[
-        Path | None,
-        typer.Option(help="Link each image into DIR/CLASS, or DIR/unsure; moves nothing."),
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Link each image into DIR/CLASS, or DIR/unsure; moves nothing."
+        ),
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy into --sort-into, not link.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
@@ -44,12 +46,12 @@ def predict(
     )
     from foodvision.classifier.sorting import Sorter
 
-    if copy and sort_into is None:
-        raise typer.BadParameter("--copy is for --sort-into")
+    if sort_into == "" or (copy and sort_into is None):
+        raise typer.BadParameter("--sort-into: give the folder to sort into")
     check_out(out)
     sources, missing = find_inputs(inputs)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
-    sorter = Sorter(sort_into, copy) if sort_into else None
+    sorter = Sorter(Path(sort_into), copy) if sort_into else None
 
     from foodvision.classifier.classifier import Classifier
 

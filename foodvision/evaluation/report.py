@@ -37,9 +37,9 @@ class Report(Metrics):
         data: name of the dataset.
         split: name of the split.
         unreadable: images that could not be opened, with the reason; n does not count them.
-        trained_on: how many of these images the model was trained on; None if that is not known.
-        chosen_by: how many of these images chose the best model of its run; likewise.
-        unseen: the metrics of all others; None if there are none, or it is not known.
+        trained_on: number of these images that the model was trained on; None if unknown.
+        chosen_by: number of these images that its run chose the best model by; None if unknown.
+        unseen: the metrics of all other images; None if there are none, or if unknown.
         images: every scored image, in the order of the dataset.
 
     """
@@ -57,7 +57,10 @@ class Report(Metrics):
         return {key: value for key, value in asdict(self).items() if key != "images"}
 
     def overlap(self) -> str:
-        """As in "trained on 90 and chosen by 12", unless the split's name says so; or nothing."""
+        """Why the result is too good, as in "trained on 90 and chosen by 12"; empty if it is not.
+
+        Whoever evaluates the train or the validation split knows what these images were used for.
+        """
         trained = 0 if self.split == "train" else self.trained_on
         chosen = 0 if self.split in ("train", "validation") else self.chosen_by
         counts = {"trained on": trained, "chosen by": chosen}

@@ -35,11 +35,12 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
     try:
         with open_regular(folder / SPLITS) as file:
             rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", "surrogateescape", newline=""))
-            return {
+            seen = {
                 bytes.fromhex(row["sha256"]): row["split"]
                 for row in rows
                 if row["split"] in ("train", "validation")
             }
+            return seen or None
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "damaged"
         log.warning(

@@ -57,7 +57,7 @@ def test_named_files_are_tried_whatever_their_suffix(photos: Path) -> None:
         assert find_inputs([str(photos / "day" / pattern)]) == ([str(photos / "day/notes.txt")], [])
 
 
-def test_an_input_that_is_none_costs_no_other(photos: Path) -> None:
+def test_a_bad_input_does_not_stop_the_others(photos: Path) -> None:
     os.mkfifo(photos / "fifo")
     reasons = {
         "": "is empty; give a file, folder, glob or URL, such as . for this folder",
@@ -70,14 +70,16 @@ def test_an_input_that_is_none_costs_no_other(photos: Path) -> None:
     assert sources == [str(photos / "1.png"), str(photos / "fifo")]  # which open_image refuses
     assert {row.path: row.error for row in missing} == reasons
     for text, reason in reasons.items():
-        with pytest.raises(DataError, match=re.escape(f"{text or repr(text)}: {reason}")):
+        with pytest.raises(
+            DataError, match=re.escape(f"{text if text.strip() else repr(text)}: {reason}")
+        ):
             find_inputs([text])
 
 
 def test_standard_input_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))
-    monkeypatch.setattr("foodvision.classifier.predict.MAX_STDIN_BYTES", 10)
-    with pytest.raises(DataError, match="stdin: larger than 0 MB"):
+    monkeypatch.setattr("foodvision.classifier.predict.MAX_DOWNLOAD_BYTES", 10)
+    with pytest.raises(DataError, match="-: standard input is larger than 0 MB"):
         find_inputs(["-"])
 
 

@@ -76,7 +76,8 @@ def test_predict_shows_more_classes_marks_and_sorts(
     assert len(list(out.glob("*/*.png"))) == 30
     assert "nosuch.png: no such file or folder" in done.err
     assert "1 of 31 images cannot be opened" in done.err
-    assert run("predict", folder, "--model", model, "--copy").code == 2
+    for wrong in (["--copy"], ["--sort-into", ""]):
+        assert run("predict", folder, "--model", model, *wrong).code == 2
 
 
 def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: Path) -> None:

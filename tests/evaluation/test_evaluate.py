@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import pytest
 
 from foodvision.classifier.classifier import Classifier
@@ -122,6 +123,31 @@ def test_images_the_model_was_trained_on_are_counted_and_left_out_beside(
     assert first.endswith("n = 30, of which the model was trained on 20 and chosen by 4")
     assert second == f"the others: {report.unseen}"
     assert report.to_dict()["unseen"]["n"] == 6
+
+
+def test_images_in_parquet_files_are_recognised_as_well(
+    run: Path, patterns: Path, tmp_path: Path
+) -> None:
+    paths = sorted((patterns / "test").rglob("*.png"))
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASSES))}
+    )
+    columns = {
+        "image": [{"bytes": path.read_bytes(), "path": None} for path in paths],
+        "label": [path.parent.name for path in paths],
+    }
+    rows = datasets.Dataset.from_dict(columns, features=features)
+    rows.to_parquet(tmp_path / "test-0.parquet")
+    report = evaluate(run, str(tmp_path / "*.parquet"))
+    assert (report.n, report.trained_on, report.chosen_by) == (30, 20, 4)
+
+
+def test_a_classifier_knows_the_folder_it_was_first_saved_to(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "run")
+    classifier.save(tmp_path / "copy")  # without split.csv
+    assert classifier.folder == tmp_path / "run"
 
 
 def test_training_images_that_the_user_asks_for_are_expected(run: Path, patterns: Path) -> None:
