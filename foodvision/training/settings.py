@@ -7,20 +7,31 @@ and acts where training reads the `Recipe`: augmentation in `batches`, for examp
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from foodvision.errors import RecipeError
+from foodvision.files.read import read_toml
 from foodvision.models.config import parse_name
 from foodvision.training.recipe import Recipe
 
 CHANGEABLE = ("num_workers", "trackers")
 """Settings that do not change the result: a resumed run may have others."""
+
+ALIASES = {
+    **dict.fromkeys(("arch", "backbone", "model"), "network"),
+    **dict.fromkeys(("depth", "layers"), "num_layers"),
+    **dict.fromkeys(("resolution", "size"), "image_size"),
+    **dict.fromkeys(("opt", "momentum"), "optimizer"),
+    **{"amp": "precision", "dtype": "precision", "drop_path": "stochastic_depth"},
+    **{"early_stopping": "patience", "val_split": "validation_fraction"},
+}
+"""What other libraries call a setting, where neither initials nor spelling lead to it."""
 
 ARGUMENTS = ("data", "recipe", "out", "device", "resume", "show_groups")
 """What `train` takes beside the settings."""
@@ -55,7 +66,9 @@ def load_recipe(
         first = error.errors()[0]
         if not first["loc"]:  # about several values
             raise RecipeError(str(first["ctx"]["error"])) from error
-        raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
+        name = str(first["loc"][0])
+        expected = _range_of(Recipe.model_fields[name]) or first["msg"]
+        raise RecipeError(f"{name} = {first['input']!r:.60}: {expected}") from error
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return checked
@@ -97,26 +110,49 @@ def recipe_names() -> list[str]:
 
 def _read_toml(recipe: str | Path) -> dict[str, Any]:
     name = str(recipe)
-    if name in recipe_names():
-        return tomllib.loads((files("foodvision") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    path = files("foodvision") / "recipes" / f"{name}.toml" if name in recipe_names() else recipe
     try:
-        return tomllib.loads(Path(recipe).read_text("utf-8"))
+        return read_toml(Path(str(path)))
     except FileNotFoundError as error:
         raise RecipeError(
             f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a TOML file"
         ) from error
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{name}: cannot be read as TOML ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{name}: cannot be read as TOML ({reason})") from error
+
+
+def _range_of(field: FieldInfo) -> str | None:
+    """What a numeric setting may be; None for any other setting."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    bounds = {
+        name: getattr(bound, name)
+        for name in words
+        for bound in field.metadata
+        if hasattr(bound, name)
+    }
+    if not bounds:
+        return None
+    kind = "a whole number" if "int" in str(field.annotation) else "a finite number"
+    limits = [f"{words[name]} {limit:,}" for name, limit in bounds.items()]
+    return f"it must be {kind}, {' and '.join(limits)}"
 
 
 def _check_name(key: str) -> None:
     if key in ARGUMENTS:
         raise RecipeError(f"{key!r} is an argument of train, not a setting: give it without --set")
     if key not in Recipe.model_fields:
-        known = [*Recipe.model_fields, *ARGUMENTS]
-        (close,) = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        close = _closest(key.lower())
         argument = " (an argument of train, not a setting)" if close in ARGUMENTS else ""
         raise RecipeError(f"unknown setting {key!r}: did you mean {close!r}{argument}?")
+
+
+def _closest(key: str) -> str:
+    """The setting or argument that was probably meant: lr and wd are initials."""
+    known = [*Recipe.model_fields, *ARGUMENTS]
+    initials = {"".join(word[0] for word in name.split("_")): name for name in known if "_" in name}
+    found = ALIASES.get(key) or initials.get(key)
+    return found or difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
 
 
 def _expand_network(values: dict[str, Any]) -> dict[str, Any]:
