@@ -75,29 +75,42 @@ def load_recipe(
 
 
 def resumed_recipe(
-    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any] | None
+    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any], finished: bool
 ) -> Recipe:
-    """The settings with which a run resumes.
+    """The settings with which a run resumes, or is extended to more epochs.
 
     Args:
         begun: those it began with.
         recipe: see `load_recipe`; None for the run's.
-        settings: see `load_recipe`.
+        settings: see `load_recipe`. A finished run may be given more ``epochs``.
+        finished: whether the run has taken its last step.
 
     Raises:
         RecipeError: if a setting that changes the result is not the run's.
 
     """
+    if begun.method == "probe" and "epochs" in settings:
+        raise RecipeError(
+            "a probe has no epochs to add: its head is fitted until it converges; to train all "
+            "layers from there, start a new run with --recipe finetune and the run as --weights"
+        )
     known = {"weights": begun.weights} if begun.weights else {}
-    asked = load_recipe(recipe or begun, known | dict(settings or {}))
+    asked = load_recipe(recipe or begun, known | dict(settings))
+    more = finished and "epochs" in settings and asked.epochs > begun.epochs
+    changed = (*CHANGEABLE, *(["epochs"] if more else []))
     for name, before in begun:
         now = getattr(asked, name)
-        if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):
-            raise RecipeError(
-                f"{name} is {before!r} in the run to resume, not {now!r}: leave it out, or start "
-                "a new run with another --out"
-            )
-    return begun.model_copy(update={name: getattr(asked, name) for name in CHANGEABLE})
+        if now != before and name not in changed and (name, now) != ("precision", "auto"):
+            advice = "leave it out, or start a new run with another --out"
+            if name == "epochs" and not finished:
+                advice = (
+                    "the learning rate depends on it; resume without it, and extend the finished "
+                    f"run with --resume --set epochs={now}"
+                )
+            elif name == "epochs":
+                advice = f"a finished run is extended by more than {before}; or {advice}"
+            raise RecipeError(f"{name} is {before!r} in the run to resume, not {now!r}: {advice}")
+    return begun.model_copy(update={name: getattr(asked, name) for name in changed})
 
 
 def recipe_names() -> list[str]:
