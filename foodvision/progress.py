@@ -38,7 +38,7 @@ def progress_bar(unit: str = "images") -> Progress | ProgressLines:
     class Rate(progress.ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:.0f} {task.fields['unit']}/s" if speed else "")
+            return Text(f"{speed:.0f} {task.fields.get('unit', unit)}/s" if speed else "")
 
     columns: tuple[progress.ProgressColumn, ...] = (progress.MofNCompleteColumn(), Rate())
     if unit == "bytes":

@@ -71,7 +71,14 @@ def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> N
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert not isinstance(progress_bar(), ProgressLines)
+    with progress_bar() as bar:
+        assert not isinstance(bar, ProgressLines)
+        task = bar.add_task("epoch 1/2", total=9, unit="images", info="")
+        bar.reset(task, description="epoch 2/2", info="loss 1")
+        for _ in range(3):
+            bar.advance(task)
+            bar.refresh()
+    assert "epoch 2/2" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

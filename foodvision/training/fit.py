@@ -264,10 +264,9 @@ def _beginning(run: Run, training: Training) -> str:
     if not before or before["epochs"] < training.epoch or training.batch:
         return f"resuming after step {training.step}"
     return (
-        f"{run.folder.path}: a new run from the weights, averages and optimiser state of "
-        f"{before['run']}, which ended after {before['epochs']} epochs; each of the epochs "
-        f"{training.epoch + 1} to {run.recipe.epochs} has the learning rate that it has in a run "
-        f"of {run.recipe.epochs}"
+        f"{run.folder.path}: a new run that begins where {before['run']} ended, after epoch "
+        f"{training.epoch}, with its weights, averages and optimiser state; from there on the "
+        f"learning rate is that of a run of {run.recipe.epochs} epochs"
     )
 
 

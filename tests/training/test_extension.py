@@ -41,7 +41,7 @@ def test_a_finished_run_is_extended_by_a_new_run_that_says_what_it_began_with(
         result = extend(patterns, run)
     assert content(run) == before
     assert result.folder == tmp_path / "r-4-epochs"
-    assert "a new run from the weights, averages and optimiser state of r, which" in caplog.text
+    assert "a new run that begins where r ended, after epoch 2, with its weights" in caplog.text
     assert log_losses(result.folder)[:2] == log_losses(run)
     assert [epoch.epoch for epoch in result.history] == [1, 2, 3, 4]
     # The cosine of four epochs, from its second half on.
