@@ -6,7 +6,6 @@ libraries are imported by the command that needs them: `foodvision --help` impor
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from typing import Annotated
@@ -15,6 +14,7 @@ import typer
 
 from foodvision.cli import data, measure, paper, predict, publish, train
 from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.progress import log_to_stderr
 from foodvision.text import printable
 
 app = typer.Typer(
@@ -39,12 +39,9 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
-    logger, to_stderr = logging.getLogger("foodvision"), logging.StreamHandler()
-    to_stderr.setFormatter(_Printable())
-    logger.setLevel(logging.INFO)
-    logger.addHandler(to_stderr)
     try:
-        app()
+        with log_to_stderr():
+            app()
     except KeyboardInterrupt:
         sys.exit(130)
     except RunInterruptedError as interrupted:
@@ -54,15 +51,6 @@ def main() -> None:
         if debug:
             raise
         sys.exit(f"foodvision: {_one_line(error)}")
-    finally:
-        logger.removeHandler(to_stderr)
-
-
-class _Printable(logging.Formatter):
-    """Log lines name files and classes, which can be named anything."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
 
 
 def _one_line(error: Exception) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from foodvision.cli.arguments import Data, Device
+from foodvision.files.read import read_text
+from foodvision.text import printable
 
 
 def train(
@@ -46,14 +49,19 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.  [default: runs/DATA-RECIPE]")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Resume the interrupted run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Resume the interrupted run in --out; with --set epochs=N, extend a finished one."
+        ),
+    ] = False,
     show_groups: Annotated[
         bool, typer.Option("--show-groups", help="Print the learning rate of each layer.")
     ] = False,
     device: Device = "auto",
 ) -> None:
     """Train a classifier; the test split is not opened."""
-    from foodvision.training.run import train_with
+    from foodvision.training.plan import plan_run
 
     named = {
         "network": network,
@@ -64,9 +72,12 @@ def train(
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= _settings(changes or [])
-    result = train_with(settings, data, recipe, out, device, resume, show_groups)
+    plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
+    from foodvision.training.run import run_plan  # imports torch, which takes seconds
+
+    result = run_plan(plan)
     print(f"{result.metrics} (validation)")
-    print(f"Next: foodvision evaluate {result.folder} {data}")
+    print(printable(f"Next: {shlex.join(['foodvision', 'evaluate', str(result.folder), data])}"))
 
 
 def demo(
@@ -84,10 +95,12 @@ def demo(
 
 def _class_names(file: Path) -> tuple[str, ...]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"--classes {file}: not a readable UTF-8 text file") from error
+        lines = read_text(file).removeprefix("\ufeff").splitlines()
+    except OSError as error:
+        raise typer.BadParameter(f"--classes {file}: {error.strerror or error}") from error
     names = tuple(name for line in lines if (name := line.strip()))
+    if any("\0" in name for name in names):
+        raise typer.BadParameter(f"--classes {file}: not a UTF-8 text file")
     if not names:
         raise typer.BadParameter(f"--classes {file}: contains no class names")
     return names

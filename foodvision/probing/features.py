@@ -101,7 +101,7 @@ class FeatureCache:
             reason = getattr(error, "strerror", None) or str(error)
             raise FoodvisionError(
                 f"{self.folder}: features cannot be written ({reason}); fix that, or set "
-                "XDG_CACHE_HOME to another folder, then resume with the same command and --resume"
+                "XDG_CACHE_HOME to another folder, then run the same command again"
             ) from error
 
 

@@ -44,6 +44,10 @@ class Checkpoints:
         for old in {*self._paths(), *self.folder.glob(".*.tmp")} - {*kept}:
             old.unlink(missing_ok=True)
 
+    def newest(self) -> Path | None:
+        """The file that the run would resume from; None if the run has none yet."""
+        return next(iter(self._paths()), None)
+
     def load(self) -> dict[str, Any] | None:
         """Read the newest undamaged checkpoint; None if the run has none yet.
 

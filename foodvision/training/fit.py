@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,20 +22,19 @@ from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterru
 from foodvision.metrics import Metrics
 from foodvision.probing.features import Features
 from foodvision.probing.head import PenaltyFit, fit_head
+from foodvision.progress import duration, progress_bar
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Epoch, Training
 from foodvision.training.loss import class_weights
 from foodvision.training.optim import groups_table
 from foodvision.training.prepare import Run
+from foodvision.training.run_folder import RunFolder
 from foodvision.training.trackers import start_trackers
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 300.0
 """The most that is lost with a machine, however long an epoch is."""
-
-TIMED_SECONDS = 10.0
-"""For so long steps are timed before the time left is said."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def fit_network(run: Run) -> Fitted:
     """
     recipe, folder, accelerator = run.recipe, run.folder, run.accelerator
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _worker_failures():
+    with torch.random.fork_rng(devices=cuda), _worker_failures(folder):
         training = Training(
             run.start.network,
             run.splits.train.images,
@@ -81,13 +80,18 @@ def fit_network(run: Run) -> Fitted:
         if state := folder.checkpoints.load():
             history = [Epoch(**past) for past in state["history"]]
             training.load_state_dict(state["training"])
-            log.info("resuming after step %d", training.step)
+            log.info(_beginning(run, training))
         saved = time.monotonic()
 
-        with training, start_trackers(accelerator, recipe, folder) as track, StopRequest() as stop:
+        with (
+            training,
+            start_trackers(accelerator, recipe, folder) as track,
+            StopRequest() as stop,
+            closing(_shown(training, history)) as steps,  # the bar ends before an error is shown
+        ):
             for past in history[-1:]:  # the run may have ended before it was tracked
                 track(past)
-            for epoch in _timed(training) if not _stale(history, recipe.patience) else ():
+            for epoch in steps if not _stale(history, recipe.patience) else ():
                 if epoch:
                     history.append(epoch)
                 asked = _asked_to_stop(stop, training)
@@ -168,22 +172,60 @@ def _stale(history: list[Epoch], patience: int) -> bool:
     return bool(patience and history) and len(history) - best_of(history).epoch >= patience
 
 
-def _timed(training: Training) -> Iterator[Epoch | None]:
-    """The steps; after the first few, the time that is left is said in one line."""
-    started, first = 0.0, 0
-    said = not training.accelerator.is_main_process
-    for epoch in training.steps():
-        if not started:  # the first step also allocates and compiles: not timed
-            started, first = time.monotonic(), training.step
-        elif not said and (epoch or time.monotonic() - started > TIMED_SECONDS):
-            seconds = (time.monotonic() - started) / (training.step - first)
-            left = seconds * (training.total_steps - training.step)
-            if left:
-                log.info(
-                    "about %s left", f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} minutes"
-                )
-            said = True
-        yield epoch
+def _shown(training: Training, history: list[Epoch]) -> Generator[Epoch | None, None, None]:
+    """The steps, with a bar for each epoch, and a row or a log line for each that is done."""
+    recipe, accelerator = training.recipe, training.accelerator
+    if not accelerator.is_main_process:
+        yield from training.steps()
+        return
+    images, n = len(training.loader) * recipe.batch_size, recipe.epochs
+    begun = len(history) + bool(training.batch)  # a part of an epoch tells no time
+    with progress_bar() as bar:
+        name = f"epoch {training.epoch + 1}/{n}, training"
+        task = bar.add_task(name, total=images, unit="images", info="")
+        if bar.console:
+            bar.console.print(_HEADER)
+        for epoch in training.steps():
+            if epoch is None and training.step % 5 == 0:  # reading the loss waits for the device
+                done = training.batch * recipe.batch_size
+                bar.update(task, completed=done, info=f"loss {float(training.losses[-1]):.3f}")
+            if epoch:
+                best = best_of([*history, epoch])
+                left = _time_left([*history, epoch][begun:], images, n - epoch.epoch)
+                if bar.console:
+                    bar.console.print(_row(epoch, n, best, left))
+                else:
+                    log.info(_line(epoch, n, best, left))
+                name = f"epoch {min(n, epoch.epoch + 1)}/{n}, training"
+                bar.reset(task, description=name, info="")
+            yield epoch
+
+
+def _time_left(timed: list[Epoch], images: int, epochs: int) -> str:
+    """Until the end of the run: epochs with their validation, and the last measurement."""
+    if not timed or not epochs:
+        return ""
+    seconds = sum(epoch.seconds for epoch in timed)
+    validation = seconds - sum(images / epoch.images_per_second for epoch in timed)
+    return duration((seconds * epochs + validation) / len(timed))
+
+
+_HEADER = "  epoch   training loss   validation log loss   accuracy   best epoch    time   left"
+
+
+def _row(epoch: Epoch, epochs: int, best: Epoch, left: str) -> str:
+    return (
+        f"{epoch.epoch:>3}/{epochs:<3}{epoch.train_loss:>16.4f}{epoch.log_loss:>22.4f}"
+        f"{epoch.accuracy:>11.1%}{best.epoch:>13}{duration(epoch.seconds):>8}   {left}"
+    )
+
+
+def _line(epoch: Epoch, epochs: int, best: Epoch, left: str) -> str:
+    return (
+        f"epoch {epoch.epoch}/{epochs}: training loss {epoch.train_loss:.4f}, validation log loss "
+        f"{epoch.log_loss:.4f}, accuracy {epoch.accuracy:.1%}, best {best.log_loss:.4f} in epoch "
+        f"{best.epoch}; {duration(epoch.seconds)}{left and f', about {left} left'}"
+    )
 
 
 def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
@@ -199,7 +241,7 @@ def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
 
 
 @contextmanager
-def _worker_failures() -> Iterator[None]:
+def _worker_failures(folder: RunFolder) -> Iterator[None]:
     """Turn failures of DataLoader workers into errors of one line."""
     try:
         yield
@@ -211,9 +253,21 @@ def _worker_failures() -> Iterator[None]:
         if "DataLoader worker (pid" not in str(error):
             raise
         raise FoodvisionError(
-            "a process that prepares images died, perhaps for lack of memory; resume with the same "
-            "command, --resume and --set num_workers=0"
+            "a process that prepares images died, perhaps for lack of memory; run "
+            f"{folder.same_command} and --set num_workers=0"
         ) from error
+
+
+def _beginning(run: Run, training: Training) -> str:
+    """Where a run continues: its own last step, or the end of the run that it extends."""
+    before = run.folder.begun().get("extends")
+    if not before or before["epochs"] < training.epoch or training.batch:
+        return f"resuming after step {training.step}"
+    return (
+        f"{run.folder.path}: a new run that begins where {before['run']} ended, after epoch "
+        f"{training.epoch}, with its weights, averages and optimiser state; from there on the "
+        f"learning rate is that of a run of {run.recipe.epochs} epochs"
+    )
 
 
 def _plan(run: Run, training: Training) -> str:

@@ -26,7 +26,6 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
-from foodvision.progress import progress_bar
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
 from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
@@ -187,51 +186,43 @@ class Training:
 
         """
         steps, batch_size = self.total_steps, self.recipe.batch_size
-        validated = ""
-        with progress_bar() as bar:
-            total = self.recipe.epochs * len(self.loader) * batch_size
-            task = bar.add_task("training", total=total, unit="images", info="")
-            while self.epoch < self.recipe.epochs:
-                started, first = time.perf_counter(), self.batch
-                self.sampler.epoch = self.epoch
-                self.sampler.start = self.batch * batch_size
-                self._train_mode()
-                for images, labels in self.loader:
-                    rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
-                    with self.accelerator.accumulate(self.model):
-                        loss = self._learn(images, labels)
-                    self.batch += 1
-                    self.losses.append(loss.detach())
-                    if not self.accelerator.sync_gradients:
-                        continue
-                    self.step += 1
-                    if self.step % 5 == 0:  # reading the loss waits for the device
-                        done = self.epoch * len(self.loader) + self.batch
-                        bar.update(
-                            task,
-                            completed=done * batch_size,
-                            info=f"epoch {self.epoch + 1}/{self.recipe.epochs} "
-                            f"· loss {loss:.3f}{validated}",
-                        )
-                    if self.batch < len(self.loader):
-                        yield None
-                trained = time.perf_counter()
-                train_loss = self._mean_loss()
-                metrics = self._validate()
-                validated = f" · validation log loss {metrics.log_loss:.3f}"
-                seconds = trained - started
-                epoch = Epoch(
-                    epoch=self.epoch + 1,
-                    step=self.step,
-                    train_loss=train_loss,
-                    log_loss=metrics.log_loss,
-                    accuracy=metrics.accuracy,
-                    learning_rate=rate,
-                    seconds=time.perf_counter() - started,
-                    images_per_second=(self.batch - first) * batch_size / seconds,
-                )
-                self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
-                yield epoch
+        while self.epoch < self.recipe.epochs:
+            started, first = time.perf_counter(), self.batch
+            self.sampler.epoch = self.epoch
+            self.sampler.start = self.batch * batch_size
+            self._train_mode()
+            for images, labels in self.loader:
+                rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
+                with self.accelerator.accumulate(self.model):
+                    loss = self._learn(images, labels)
+                self.batch += 1
+                self.losses.append(loss.detach())
+                if not self.accelerator.sync_gradients:
+                    continue
+                self.step += 1
+                # Reading the loss waits for the device; of several processes, all must stop.
+                if self.step % 5 == 0 and self.accelerator.num_processes == 1:
+                    self._check_finite(float(loss.detach()))
+                if self.batch < len(self.loader):
+                    yield None
+            trained = time.perf_counter()
+            train_loss = self._mean_loss()
+            metrics = self._validate()
+            if not all(weight.isfinite().all() for weight in self.network.parameters()):
+                self._check_finite(math.nan)
+            seconds = trained - started
+            epoch = Epoch(
+                epoch=self.epoch + 1,
+                step=self.step,
+                train_loss=train_loss,
+                log_loss=metrics.log_loss,
+                accuracy=metrics.accuracy,
+                learning_rate=rate,
+                seconds=time.perf_counter() - started,
+                images_per_second=(self.batch - first) * batch_size / seconds,
+            )
+            self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
+            yield epoch
 
     def _train_mode(self) -> None:
         """Dropout and updates of batch statistics, except in frozen layers."""
@@ -265,11 +256,15 @@ class Training:
 
     def _mean_loss(self) -> float:
         mean = float(self.accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean"))
-        if not math.isfinite(mean):
-            raise FoodvisionError(
-                f"epoch {self.epoch + 1}: the loss is not a number; lower learning_rate"
-            )
+        self._check_finite(mean)
         return mean
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise FoodvisionError(
+                f"epoch {self.epoch + 1}: the loss is not a finite number; start again "
+                f"with a lower learning_rate (it is {self.recipe.learning_rate:g})"
+            )
 
     @torch.inference_mode()
     def _validate(self) -> Metrics:

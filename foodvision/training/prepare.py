@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,7 @@ from foodvision.data import Dataset, TrainingSplits, training_splits
 from foodvision.errors import DataError
 from foodvision.models.network import Network
 from foodvision.training.loss import class_weights
+from foodvision.training.plan import Plan
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
 from foodvision.training.start import Start
@@ -38,7 +40,8 @@ class Run:
         start: the network, and how its images are prepared.
         folder: claimed by this run.
         accelerator: devices and processes.
-        resume_command: "resume with: …", for an interrupted user.
+        training: from which weights, which layers and how long, in a few words.
+        resume_command: see `Plan`.
         show_groups: print the parameter groups first.
 
     """
@@ -49,6 +52,7 @@ class Run:
     start: Start
     folder: RunFolder
     accelerator: Accelerator
+    training: str
     resume_command: str
     show_groups: bool
 
@@ -62,7 +66,7 @@ class Run:
                 unreadable=len(self.splits.unreadable),
                 fingerprint=self.splits.train.fingerprint(),
             ),
-            training=how_trained(self.recipe),
+            training=self.training,
             recipe=self.recipe.model_dump(mode="json"),
             start=self.start.sha256,
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
@@ -77,21 +81,22 @@ class Run:
         return Classifier(exported, self.start.spec, self.dataset.classes, self.info())
 
 
-def prepare(
-    dataset: Dataset,
-    recipe: Recipe,
-    start: Start,
-    folder: RunFolder,
-    accelerator: Accelerator,
-    resume_command: str,
-    show_groups: bool,
-) -> Run:
+def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) -> Run:
     """Read the images to train and validate with, and write down which is which.
+
+    Args:
+        plan: the run; its folder is claimed.
+        recipe: the plan's, its precision decided.
+        start: the network, and how its images are prepared.
+        accelerator: devices and processes.
 
     Raises:
         DataError: if too many images cannot be opened, or the run began with other images.
 
     """
+    dataset, folder = plan.dataset, plan.folder
+    if plan.advice and accelerator.is_main_process:
+        log.info(plan.advice)
     splits = training_splits(dataset, recipe.seed, recipe.validation_fraction, recipe.fraction)
     _check_unreadable(dataset, splits)
     if accelerator.is_main_process:
@@ -99,7 +104,17 @@ def prepare(
             folder.write_splits(splits)
         if test := dataset.splits.get("test"):
             log.info("test split: %s images, not opened during training", f"{len(test):,}")
-    return Run(dataset, splits, recipe, start, folder, accelerator, resume_command, show_groups)
+    return Run(
+        dataset,
+        splits,
+        recipe,
+        start,
+        folder,
+        accelerator,
+        how_trained(recipe, folder.begun().get("extends")),
+        plan.resume_command,
+        plan.show_groups,
+    )
 
 
 def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
@@ -113,8 +128,14 @@ def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
         log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
 
 
-def how_trained(recipe: Recipe) -> str:
-    """From which weights, which layers and how long, in a few words."""
+def how_trained(recipe: Recipe, extends: dict[str, Any] | None = None) -> str:
+    """From which weights, which layers and how long, in a few words.
+
+    Args:
+        recipe: of the run.
+        extends: see `RunFolder.begun`.
+
+    """
     parts, plural = [], "" if recipe.epochs == 1 else "s"
     if recipe.weights:
         # Only the name of a file or folder: its path is private.
@@ -123,4 +144,6 @@ def how_trained(recipe: Recipe) -> str:
     if recipe.trains_head_alone:
         parts.append("the head alone")
     parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epoch{plural}")
+    if extends:
+        parts.append(f"the first {extends['epochs']} of them as the finished run {extends['run']}")
     return ", ".join([*parts, f"seed {recipe.seed}"])

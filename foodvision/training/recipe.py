@@ -39,7 +39,10 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.startswith("["):
-        return tomllib.loads(f"names = {value}")["names"]
+        try:
+            return tomllib.loads(f"names = {value}")["names"]
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
     return tuple(name for text in value.split(",") if (name := text.strip()))
 
 
@@ -62,13 +65,14 @@ class Recipe(BaseModel):
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
     vit_ti, or that of the weights, which must match."""
-    patch_size: int | None = Field(None, gt=0)
-    """P, pixels of a patch's side: 4, 8, 14, 16 or 32. 8, or that of the weights."""
-    image_size: int | None = Field(None, gt=0)
-    """Pixels of the input's side, a multiple of patch_size. 64, or that of the weights; with
-    another one, position embeddings are resized (section 3.2)."""
-    num_layers: int | None = Field(None, gt=0)
-    """L, if other than the variant's."""
+    patch_size: int | None = Field(None, ge=1, le=4096)
+    """P, pixels of a patch's side: the paper's are 14, 16 and 32; at most 4,096. 8, or that of the
+    weights."""
+    image_size: int | None = Field(None, ge=1, le=4096)
+    """Pixels of the input's side, a multiple of patch_size, at most 4,096 and 256 patches. 64, or
+    that of the weights; with another one, position embeddings are resized (section 3.2)."""
+    num_layers: int | None = Field(None, ge=1, le=256)
+    """L, if other than the variant's; at most 256."""
     pooling: Pooling | None = None
     """What the head sees: the class token (the paper's) or the average of the patches. class_token,
     or that of the weights."""
@@ -82,16 +86,18 @@ class Recipe(BaseModel):
     resize_mode: ResizeMode | None = None
     """How an image becomes square: crop its centre, squash it or pad it. crop, or that of the
     weights."""
-    crop_fraction: float | None = Field(None, gt=0, le=1)
-    """Share of the shorter side that `crop` keeps outside of training; below 1, objects are as
-    large as in training's random crops (FixRes, arXiv 1906.06423). 1, or that of the weights."""
+    crop_fraction: float | None = Field(None, ge=0.1, le=1)
+    """Share of the shorter side that `crop` keeps outside of training, 0.1 to 1; below 1, objects
+    are as large as in training's random crops (FixRes, arXiv 1906.06423). 1, or that of the
+    weights."""
     interpolation: Interpolation | None = None
     """Of the antialiased resize: bilinear or bicubic. bilinear, or that of the weights."""
     reduced_decode: bool | None = None
     """Decode large JPEGs at a smaller scale, in training and afterwards. false, or that of the
     weights."""
-    min_area: float = Field(0.35, gt=0, le=1)
-    """Smallest share of the image that a random crop keeps; 1 is the view of evaluation."""
+    min_area: float = Field(0.35, ge=0.01, le=1)
+    """Smallest share of the image that a random crop keeps, 0.01 to 1; 1 is the view of
+    evaluation."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip."""
     auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
@@ -100,19 +106,21 @@ class Recipe(BaseModel):
     """Of randaugment's changes."""
     erasing: float = Field(0.0, ge=0, le=1)
     """Probability of erasing a random rectangle."""
-    mixup: float = Field(0.0, ge=0)
-    """Mix two images of a batch, the share drawn from Beta(mixup, mixup); 0 for never."""
-    cutmix: float = Field(0.0, ge=0)
-    """Paste a rectangle of another image, the share from Beta(cutmix, cutmix); 0 for never."""
+    mixup: float = Field(0.0, ge=0, le=100)
+    """Mix two images of a batch, the share drawn from Beta(mixup, mixup); 0 for never, at most
+    100."""
+    cutmix: float = Field(0.0, ge=0, le=100)
+    """Paste a rectangle of another image, the share from Beta(cutmix, cutmix); 0 for never, at most
+    100."""
     mix_probability: float = Field(1.0, ge=0, le=1)
     """Share of the batches that are mixed, by mixup or cutmix, whichever are on."""
 
-    epochs: int = Field(60, gt=0)
-    """Passes over the training images."""
-    batch_size: int = Field(64, gt=0)
-    """Images of one batch, on all devices together."""
-    accumulate: int = Field(1, gt=0)
-    """Batches whose gradients are averaged before the weights change."""
+    epochs: int = Field(60, ge=1, le=100_000)
+    """Passes over the training images, at most 100,000."""
+    batch_size: int = Field(64, ge=1, le=65_536)
+    """Images of one batch, on all devices together; at most 65,536."""
+    accumulate: int = Field(1, ge=1, le=65_536)
+    """Batches whose gradients are averaged before the weights change; at most 65,536."""
     optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
     """AdamW; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9 (the
     paper's for fine-tuning)."""
@@ -121,8 +129,9 @@ class Recipe(BaseModel):
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Factor of the learning rate from each stage of the network to the one before it; the head and
     the last stage have the full rate (BEiT, arXiv 2106.08254)."""
-    weight_decay: float = Field(0.05, ge=0)
-    """Decoupled for AdamW; never on biases, norms, class token and position embeddings."""
+    weight_decay: float = Field(0.05, ge=0, le=100)
+    """Decoupled for AdamW, at most 100; never on biases, norms, class token and position
+    embeddings."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -144,8 +153,8 @@ class Recipe(BaseModel):
     compile: bool = False
     """Compile the network with torch.compile first; on a CPU this needs a C++ compiler."""
 
-    seed: int = Field(0, ge=0)
-    """Of all random choices."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of all random choices; below 2⁶³."""
     classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Classes to learn; empty for all of the dataset's."""
     exclude_classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
@@ -154,8 +163,9 @@ class Recipe(BaseModel):
     """Share of each class's training images to learn from; validation images stay the same."""
     validation_fraction: float = Field(0.15, gt=0, lt=1)
     """Share of the training images used for validation if the data has no validation split."""
-    num_workers: int = Field(0, ge=0)
-    """Processes that prepare images; 0 for none, between steps. Does not change the result."""
+    num_workers: int = Field(0, ge=0, le=128)
+    """Processes that prepare images, at most 128; with 0 the main process prepares them between
+    steps. Does not change the result."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_split)] = ()
     """Where the history is also logged. Does not change the result."""
 
@@ -193,6 +203,11 @@ class Recipe(BaseModel):
             raise ValueError("trainable = 'head' needs weights to take the other layers from")
         if self.optimizer == "muon" and self.trainable == "head":
             raise ValueError("optimizer = 'muon' is for the matrices of a ViT's blocks")
+        if self.image_size and self.patch_size and self.image_size > 256 * self.patch_size:
+            raise ValueError(
+                f"image_size = {self.image_size} with patch_size = {self.patch_size}: at most 256 "
+                "patches a side"
+            )
         return self
 
     @property

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import shutil
 import sys
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +17,22 @@ from accelerate.utils import broadcast_object_list
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Measured
-from foodvision.data import load_dataset
-from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
+from foodvision.data import Dataset
+from foodvision.errors import FoodvisionError, ImageError, RunInterruptedError
 from foodvision.files.atomic import write_json
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.plots import plot_curves
 from foodvision.probing.head import PenaltyFit
+from foodvision.progress import progress_bar, show_log
 from foodvision.training.accelerator import run_accelerator
+from foodvision.training.extension import extend
 from foodvision.training.fit import Fitted, best_of, fit_network, fit_probe
 from foodvision.training.loop import Epoch
+from foodvision.training.plan import Plan, plan_run
 from foodvision.training.prepare import Run, prepare
 from foodvision.training.recipe import Recipe
-from foodvision.training.run_folder import RunFolder, find_run
-from foodvision.training.settings import load_recipe, resumed_recipe
+from foodvision.training.run_folder import METRICS
 from foodvision.training.start import starting_point
-from foodvision.training.trackers import check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class TrainingResult:
 
 
 def train(
-    data: str | Path,
+    data: str | Path | Dataset,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -68,17 +67,22 @@ def train(
 ) -> TrainingResult:
     """Train a classifier. Never opens an image of the test split.
 
-    From then on this process keeps the memory that it frees, see `keep_freed_memory`.
+    Progress is shown on stderr: a bar on a terminal, else a log line for each epoch. To see
+    neither, set the level of the logger ``foodvision`` to WARNING. From then on this process keeps
+    the memory that it frees, see `keep_freed_memory`.
 
     Args:
-        data: see `load_dataset`.
+        data: a `Dataset`, or what `load_dataset` takes.
         recipe: the name of one that ships, or a TOML file; None for ``scratch``, for ``finetune``
             if weights are given, or for the run's own when it is resumed.
         out: a folder that is empty or does not exist, or that of the run to resume;
             ``runs/DATA-RECIPE`` if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         resume: continue an interrupted run, to the same result as if it had not been interrupted.
-            Settings other than the run's are refused, unless they do not change the result.
+            Settings other than the run's are refused, unless they do not change the result. A
+            finished run of fewer ``epochs`` is extended by a new run beside it, which continues
+            from its weights, averages and optimiser state: each later epoch has the learning rate
+            that it has in a run of ``epochs``.
         show_groups: print the parameter groups first: which layers have which learning rate.
         settings: changes to the recipe, such as ``epochs=10``; see `Recipe`.
 
@@ -87,60 +91,45 @@ def train(
         RunInterruptedError: if Ctrl-C or SIGTERM stopped it; it can be resumed.
 
     """
-    return train_with(settings, data, recipe, out, device, resume, show_groups)
+    with show_log():
+        return run_plan(plan_run(settings, data, recipe, out, device, resume, show_groups))
 
 
-def train_with(
-    settings: Mapping[str, Any],
-    data: str | Path,
-    recipe: str | Path | None = None,
-    out: str | Path | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    show_groups: bool = False,
-) -> TrainingResult:
-    """`train` with settings under any name, which are checked: what the command line calls."""
-    usual = recipe or ("finetune" if settings.get("weights") else "scratch")
-    target = choose_device(device)
-    chosen = load_recipe(usual, settings) if not resume else None  # before data is downloaded
-    dataset = load_dataset(data)
-    folder = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}"))
-    if chosen is None:
-        if not out and not recipe and not settings.get("weights"):
-            folder = find_run(folder, dataset.name)
-        chosen = resumed_recipe(folder.recipe(), recipe, settings)
-    dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
-    if len(dataset.classes) < 2:
-        raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
-    check_trackers(chosen)
-    _check_compiler(chosen, target)
+def run_plan(plan: Plan) -> TrainingResult:
+    """Train as planned, stage by stage: what `train` and the command line call.
+
+    Raises:
+        FoodvisionError: see `train`.
+        RunInterruptedError: see `train`.
+
+    """
+    folder, target = plan.folder, choose_device(plan.device)
+    _check_compiler(plan.recipe, target)
     keep_freed_memory()
-    command = ["foodvision", "train", str(data), "--out", str(folder.path), "--resume"]
-    command += ["--device", device] if device != "auto" else []
-    resume_command = f"resume with: {shlex.join(command)}"
-    if not resume:
-        folder.check_free()  # before anything is written there, the lock included
     try:
-        with run_accelerator(target, chosen, folder.path) as accelerator:
-            chosen = _decided(chosen, target)
+        with run_accelerator(target, plan.recipe, folder.path) as accelerator:
+            recipe, main = _decided(plan.recipe, target), accelerator.is_main_process
             with accelerator.main_process_first():  # the others find what it has downloaded
-                start = starting_point(chosen, dataset.classes, accelerator.num_processes)
-            with folder.locked() if accelerator.is_main_process else nullcontext():
-                if accelerator.is_main_process and resume:
+                start = starting_point(recipe, plan.dataset.classes, accelerator.num_processes)
+            if plan.extends and main:
+                plan.extends.check_start(start.sha256)
+                extend(plan.extends, folder, recipe)
+            with folder.locked() if main else nullcontext():
+                if main and plan.resume:
                     folder.check_start(start.sha256)
-                elif accelerator.is_main_process:
-                    folder.claim(dataset.name, chosen, start.sha256)
-                accelerator.wait_for_everyone()
-                run = prepare(
-                    dataset, chosen, start, folder, accelerator, resume_command, show_groups
-                )
-                fitted = fit_probe(run) if chosen.method == "probe" else fit_network(run)
-                metrics = measure(fitted, run)
-                return save(fitted, metrics, run)
+                elif main:
+                    folder.claim(plan.dataset.name, recipe, start.sha256)
+                new = plan.extends or not plan.resume
+                with folder.freed_on_failure() if main and new else nullcontext():
+                    accelerator.wait_for_everyone()
+                    run = prepare(plan, recipe, start, accelerator)
+                    fitted = fit_probe(run) if recipe.method == "probe" else fit_network(run)
+                    metrics = measure(fitted, run)
+                    return save(fitted, metrics, run)
     except KeyboardInterrupt as error:  # before the first step or after the last
         if not folder.exists():
             raise
-        raise RunInterruptedError(f"interrupted; {resume_command}") from error
+        raise RunInterruptedError(f"interrupted; {plan.resume_command}") from error
 
 
 def measure(fitted: Fitted, run: Run) -> Metrics:
@@ -149,10 +138,13 @@ def measure(fitted: Fitted, run: Run) -> Metrics:
         return fitted.metrics
     images, running = run.splits.validation.images, RunningMetrics(fitted.classifier.classes)
     sources = (example.source for example in images)
-    for label, logits in zip(images.labels, fitted.classifier.logits(sources), strict=True):
-        if isinstance(logits, ImageError):  # it opened when the run began
-            raise logits
-        running.update(logits[None], label[None])
+    with progress_bar() as bar:
+        task = bar.add_task("measuring", total=len(images), unit="images", info="")
+        for label, logits in zip(images.labels, fitted.classifier.logits(sources), strict=True):
+            if isinstance(logits, ImageError):  # it opened when the run began
+                raise logits
+            running.update(logits[None], label[None])
+            bar.advance(task)
     return running.result()
 
 
@@ -169,11 +161,13 @@ def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
         chosen="the head's L2 penalty" if probe else "the best epoch",
     )
     classifier, folder = fitted.classifier, run.folder
-    classifier.info = classifier.info.model_copy(update={"metrics": measured})
+    # Of an extended run, the best epoch may be one of those it began with.
+    of_run = {"metrics": measured, "training": run.training, "recipe": run.recipe.model_dump()}
+    classifier.info = classifier.info.model_copy(update=of_run)
     if run.accelerator.is_main_process:
         with folder.writing():
             classifier.save(folder.path)
-            write_json(folder.path / "metrics.json", metrics.to_dict())
+            write_json(folder.path / METRICS, metrics.to_dict())
             rows = [past.to_dict() for past in fitted.history]
             folder.write_history(rows)
             if not probe:

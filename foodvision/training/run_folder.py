@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
+import math
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -16,18 +17,37 @@ from safetensors import SafetensorError
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write, replacing, write_json
-from foodvision.training.checkpoint import Checkpoints
+from foodvision.files.read import read_bytes, read_json
+from foodvision.text import to_cell, to_json
 from foodvision.training.recipe import Recipe
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS
 
-RECIPE, SPLITS, HISTORY = "recipe.json", "split.csv", "history.jsonl"
+if TYPE_CHECKING:
+    from foodvision.training.checkpoint import Checkpoints
+
+RECIPE, SPLITS, HISTORY, METRICS = "recipe.json", "split.csv", "history.jsonl", "metrics.json"
+UNREADABLE, CHECKPOINTS = "unreadable.csv", "checkpoints"
+MODEL = (CONFIG, WEIGHTS, PREPROCESSOR, "README.md")
+OWN = (RECIPE, SPLITS, HISTORY, METRICS, UNREADABLE, CHECKPOINTS, *MODEL, "foodvision", "wandb")
+"""What a run writes; the last two are the trackers'."""
 
 
 class RunFolder:
     """A folder with recipe.json, split.csv, history.jsonl and checkpoints/."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.path, self.made = path, False
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What the run resumes from."""
+        from foodvision.training.checkpoint import Checkpoints  # imports torch
+
+        return Checkpoints(self.path / CHECKPOINTS)
+
+    def finished(self) -> bool:
+        """Whether the run has ended by itself, and its model is measured."""
+        return (self.path / METRICS).exists()
 
     def exists(self) -> bool:
         """Whether there is a run that can be resumed."""
@@ -42,7 +62,8 @@ class RunFolder:
         """
         if self.exists():
             raise FoodvisionError(
-                f"{self.path}: holds a run; continue it with --resume, or choose another --out"
+                f"{self.path}: holds a run; continue it with --resume and --out {self.path}, or "
+                "choose another --out"
             )
         if self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
@@ -69,6 +90,24 @@ class RunFolder:
             ) from error
 
     @contextmanager
+    def freed_on_failure(self) -> Iterator[None]:
+        """Within `with`, a new run that fails before it saves a checkpoint leaves no trace.
+
+        So the same command can be run again, with what was wrong put right.
+        """
+        first = self.checkpoints.newest()
+        try:
+            yield
+        except Exception:
+            if self.checkpoints.newest() == first:
+                for path in (self.path / name for name in (*OWN, ".lock")):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                if self.made:
+                    with suppress(OSError):  # something else is in it
+                        self.path.rmdir()
+            raise
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder if it is missing, and keep every other process out of it.
 
@@ -78,6 +117,7 @@ class RunFolder:
         """
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
+            self.made = self.made or not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as error:
@@ -105,13 +145,16 @@ class RunFolder:
             (self.path / RECIPE).stat()
             yield
         except (OSError, SafetensorError) as error:
-            advice = (
-                "the last checkpoint is kept: fix that, then resume with the same command and "
-                "--resume"
-                if self.path.exists()
-                else "the folder has disappeared: put it back and --resume, or start a new run"
-            )
+            advice = f"fix that, then run {self.same_command}"
+            if not self.path.exists():
+                advice = "the folder has disappeared: put it back and --resume, or start a new run"
             raise FoodvisionError(f"{cannot_write(self.path, error)}; {advice}") from error
+
+    @property
+    def same_command(self) -> str:
+        """What to run after a failure: see `freed_on_failure`."""
+        saved = self.checkpoints.newest()
+        return f"the same command {'with --resume' if saved else 'again'}"
 
     @property
     def identity(self) -> str:
@@ -136,12 +179,15 @@ class RunFolder:
     def begun(self) -> dict[str, Any]:
         """What the run began with: ``data``, ``start`` and ``recipe``, as `claim` was given them.
 
+        A run that extends another one has ``extends`` as well: the ``run``, its ``epochs``, and the
+        SHA-256 of its last ``checkpoint``.
+
         Raises:
             FoodvisionError: if there is no run, or its record is damaged.
 
         """
         try:
-            content: dict[str, Any] = json.loads((self.path / RECIPE).read_text("utf-8"))
+            content: dict[str, Any] = read_json(self.path / RECIPE)
             content["data"], content["start"], content["recipe"]
         except FileNotFoundError as error:
             raise FoodvisionError(
@@ -171,8 +217,8 @@ class RunFolder:
             DataError: if the run began with other images.
 
         """
-        path, content = self.path / SPLITS, splits.to_csv().encode()
-        if path.exists() and path.read_bytes() != content:
+        path, content = self.path / SPLITS, splits.to_csv().encode("utf-8", "surrogateescape")
+        if path.exists() and read_bytes(path) != content:
             raise DataError(
                 f"{path}: the dataset has changed since this run began; restore it, or start "
                 "a new run with another --out"
@@ -180,15 +226,22 @@ class RunFolder:
         with replacing(path) as temporary:
             temporary.write_bytes(content)
         if splits.unreadable:
-            with (self.path / "unreadable.csv").open("w", newline="", encoding="utf-8") as file:
+            with (self.path / UNREADABLE).open(
+                "w", newline="", encoding="utf-8", errors="surrogateescape"
+            ) as file:
                 writer = csv.writer(file)
                 writer.writerow(["name", "reason"])
-                writer.writerows((error.source, error.reason) for error in splits.unreadable)
+                for error in splits.unreadable:
+                    writer.writerow([to_cell(error.source), to_cell(error.reason)])
 
     def write_history(self, epochs: Iterable[dict[str, Any]]) -> None:
         """Write one line per epoch: all of them, because the file may be ahead of a resumed run."""
+        lines = [
+            to_json({key: value if math.isfinite(value) else None for key, value in epoch.items()})
+            for epoch in epochs  # JSON has no NaN
+        ]
         with replacing(self.path / HISTORY) as temporary:
-            temporary.write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs), "utf-8")
+            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def find_run(usual: RunFolder, name: str) -> RunFolder:

@@ -7,20 +7,31 @@ and acts where training reads the `Recipe`: augmentation in `batches`, for examp
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from foodvision.errors import RecipeError
+from foodvision.files.read import read_toml
 from foodvision.models.config import parse_name
 from foodvision.training.recipe import Recipe
 
 CHANGEABLE = ("num_workers", "trackers")
 """Settings that do not change the result: a resumed run may have others."""
+
+ALIASES = {
+    **dict.fromkeys(("arch", "backbone", "model"), "network"),
+    **dict.fromkeys(("depth", "layers"), "num_layers"),
+    **dict.fromkeys(("resolution", "size"), "image_size"),
+    **dict.fromkeys(("opt", "momentum"), "optimizer"),
+    **{"amp": "precision", "dtype": "precision", "drop_path": "stochastic_depth"},
+    **{"early_stopping": "patience", "val_split": "validation_fraction"},
+}
+"""What other libraries call a setting, where neither initials nor spelling lead to it."""
 
 ARGUMENTS = ("data", "recipe", "out", "device", "resume", "show_groups")
 """What `train` takes beside the settings."""
@@ -55,36 +66,51 @@ def load_recipe(
         first = error.errors()[0]
         if not first["loc"]:  # about several values
             raise RecipeError(str(first["ctx"]["error"])) from error
-        raise RecipeError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
+        name = str(first["loc"][0])
+        expected = _range_of(Recipe.model_fields[name]) or first["msg"]
+        raise RecipeError(f"{name} = {first['input']!r:.60}: {expected}") from error
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return checked
 
 
 def resumed_recipe(
-    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any] | None
+    begun: Recipe, recipe: str | Path | None, settings: Mapping[str, Any], finished: bool
 ) -> Recipe:
-    """The settings with which a run resumes.
+    """The settings with which a run resumes, or is extended to more epochs.
 
     Args:
         begun: those it began with.
         recipe: see `load_recipe`; None for the run's.
-        settings: see `load_recipe`.
+        settings: see `load_recipe`. A finished run may be given more ``epochs``.
+        finished: whether the run has taken its last step.
 
     Raises:
         RecipeError: if a setting that changes the result is not the run's.
 
     """
+    if begun.method == "probe" and "epochs" in settings:
+        raise RecipeError(
+            "a probe has no epochs to add: its head is fitted until it converges; to train all "
+            "layers from there, start a new run with --recipe finetune and the run as --weights"
+        )
     known = {"weights": begun.weights} if begun.weights else {}
-    asked = load_recipe(recipe or begun, known | dict(settings or {}))
+    asked = load_recipe(recipe or begun, known | dict(settings))
+    more = finished and "epochs" in settings and asked.epochs > begun.epochs
+    changed = (*CHANGEABLE, *(["epochs"] if more else []))
     for name, before in begun:
         now = getattr(asked, name)
-        if now != before and name not in CHANGEABLE and (name, now) != ("precision", "auto"):
-            raise RecipeError(
-                f"{name} is {before!r} in the run to resume, not {now!r}: leave it out, or start "
-                "a new run with another --out"
-            )
-    return begun.model_copy(update={name: getattr(asked, name) for name in CHANGEABLE})
+        if now != before and name not in changed and (name, now) != ("precision", "auto"):
+            advice = "leave it out, or start a new run with another --out"
+            if name == "epochs" and not finished:
+                advice = (
+                    "the learning rate depends on it; resume without it, and extend the finished "
+                    f"run with --resume --set epochs={now}"
+                )
+            elif name == "epochs":
+                advice = f"a finished run is extended by more than {before}; or {advice}"
+            raise RecipeError(f"{name} is {before!r} in the run to resume, not {now!r}: {advice}")
+    return begun.model_copy(update={name: getattr(asked, name) for name in changed})
 
 
 def recipe_names() -> list[str]:
@@ -97,26 +123,49 @@ def recipe_names() -> list[str]:
 
 def _read_toml(recipe: str | Path) -> dict[str, Any]:
     name = str(recipe)
-    if name in recipe_names():
-        return tomllib.loads((files("foodvision") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    path = files("foodvision") / "recipes" / f"{name}.toml" if name in recipe_names() else recipe
     try:
-        return tomllib.loads(Path(recipe).read_text("utf-8"))
+        return read_toml(Path(str(path)))
     except FileNotFoundError as error:
         raise RecipeError(
             f"no recipe {name!r}: there are {', '.join(recipe_names())}, or give a TOML file"
         ) from error
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{name}: cannot be read as TOML ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{name}: cannot be read as TOML ({reason})") from error
+
+
+def _range_of(field: FieldInfo) -> str | None:
+    """What a numeric setting may be; None for any other setting."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    bounds = {
+        name: getattr(bound, name)
+        for name in words
+        for bound in field.metadata
+        if hasattr(bound, name)
+    }
+    if not bounds:
+        return None
+    kind = "a whole number" if "int" in str(field.annotation) else "a finite number"
+    limits = [f"{words[name]} {limit:,}" for name, limit in bounds.items()]
+    return f"it must be {kind}, {' and '.join(limits)}"
 
 
 def _check_name(key: str) -> None:
     if key in ARGUMENTS:
         raise RecipeError(f"{key!r} is an argument of train, not a setting: give it without --set")
     if key not in Recipe.model_fields:
-        known = [*Recipe.model_fields, *ARGUMENTS]
-        (close,) = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        close = _closest(key.lower())
         argument = " (an argument of train, not a setting)" if close in ARGUMENTS else ""
         raise RecipeError(f"unknown setting {key!r}: did you mean {close!r}{argument}?")
+
+
+def _closest(key: str) -> str:
+    """The setting or argument that was probably meant: lr and wd are initials."""
+    known = [*Recipe.model_fields, *ARGUMENTS]
+    initials = {"".join(word[0] for word in name.split("_")): name for name in known if "_" in name}
+    found = ALIASES.get(key) or initials.get(key)
+    return found or difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
 
 
 def _expand_network(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TypeAlias
 
 from accelerate import Accelerator
 
-from foodvision.errors import FoodvisionError, MissingExtraError
+from foodvision.errors import FoodvisionError
 from foodvision.training.loop import Epoch
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
@@ -46,7 +45,7 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
     except Exception as error:
         raise FoodvisionError(
             f"trackers {', '.join(recipe.trackers)}: {' '.join(str(error).split())}; fix that, or "
-            "resume with --resume --set trackers=[]"
+            f"run {folder.same_command} and --set trackers=[]"
         ) from error
 
     def track(epoch: Epoch) -> None:
@@ -58,10 +57,3 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, folder: RunFolder) 
         # Not end_training, which also ends the other processes.
         for tracker in accelerator.trackers:
             tracker.finish()
-
-
-def check_trackers(recipe: Recipe) -> None:
-    """Raise `MissingExtraError` if a tracker is not installed, before any work is done."""
-    for tracker in recipe.trackers:
-        if not find_spec(tracker):
-            raise MissingExtraError(f"trackers {tracker}", tracker)

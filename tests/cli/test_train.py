@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,3 +55,7 @@ def test_train_on_some_classes_and_a_share(
     for content in (b"\n \n", b"\xff\xfe\x00"):
         (tmp_path / "none.txt").write_bytes(content)
         assert run("train", patterns, "--classes", tmp_path / "none.txt").code == 2
+    os.mkfifo(tmp_path / "fifo")
+    refused = run("train", patterns, "--classes", tmp_path / "fifo")
+    assert refused.code == 2
+    assert "not a regular file" in refused.err

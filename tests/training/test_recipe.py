@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,14 +79,25 @@ def test_own_file(tmp_path: Path) -> None:
         ),
         ({"device": "cpu"}, "'device' is an argument of train, not a setting"),
         ({"show_groups": "true"}, "'show_groups' is an argument of train"),
-        ({"patch_size": 0}, "patch_size = 0: .*greater than 0"),
-        ({"learning_rate": "inf"}, "learning_rate = 'inf': .*finite"),
+        ({"patch_size": 0}, "patch_size = 0: .* at least 1 and at most 4,096"),
+        ({"patch_size": -8}, "patch_size = -8: .* at least 1"),
+        ({"learning_rate": "inf"}, "learning_rate = 'inf': .* a finite number, above 0"),
+        ({"mixup": float("nan")}, "mixup = nan: .* a finite number, at least 0 and at most 100"),
+        ({"num_workers": 1_000_000}, "num_workers = 1000000: .* at most 128"),
+        ({"epochs": "1e18"}, "epochs = '1e18': .* a whole number, at least 1 and at most 100,000"),
+        ({"epochs": "9" * 6000}, "epochs = '999.* at most 100,000"),
+        ({"batch_size": 10**12}, "batch_size = 1000000000000: .* at most 65,536"),
+        ({"num_layers": 10**9}, "num_layers = 1000000000: .* at most 256"),
+        ({"image_size": 10**9}, "image_size = 1000000000: .* at most 4,096"),
+        ({"image_size": 4096, "patch_size": 1}, "at most 256 patches a side"),
+        ({"crop_fraction": 1e-300}, "crop_fraction = 1e-300: .* at least 0.1"),
+        ({"classes": "[" * 5000}, "classes = .*nested too deeply"),
         ({"classes": "[pizza"}, "classes = '\\[pizza'"),
-        ({"epochs": 0}, "epochs = 0: .*greater than 0"),
+        ({"epochs": 0}, "epochs = 0: .* at least 1"),
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
-        ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .*less than or equal to 1"),
+        ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .* at most 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
         ({"network": "vit_b15"}, "patch sizes are"),
     ],
@@ -94,6 +106,20 @@ def test_invalid_settings_are_named(settings: dict[str, object], reason: str) ->
     with pytest.raises(RecipeError, match=reason) as caught:
         load_recipe("scratch", settings)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *[("lr", "learning_rate"), ("wd", "weight_decay"), ("bs", "batch_size")],
+        *[("img_size", "image_size"), ("n_epochs", "epochs"), ("model", "network")],
+        *[("warmup", "warmup_fraction"), ("workers", "num_workers"), ("LR", "learning_rate")],
+    ],
+)
+def test_the_usual_short_names_lead_to_the_setting(name: str, meant: str) -> None:
+    with pytest.raises(RecipeError, match=f"unknown setting '{name}': did you mean '{meant}'"):
+        load_recipe("scratch", {name: 1})
 
 
 @pytest.mark.parametrize(
@@ -130,5 +156,12 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no recipe 'nosuch': there are .*scratch"):
         load_recipe("nosuch")
     (tmp_path / "broken.toml").write_text("epochs = ")
-    with pytest.raises(RecipeError, match="cannot be read as TOML"):
-        load_recipe(tmp_path / "broken.toml")
+    (tmp_path / "nested.toml").write_text(f"classes = {'[' * 5000}")
+    os.mkfifo(tmp_path / "fifo.toml")
+    for name, reason in {
+        "broken": "TOML",
+        "nested": "nested too deeply",
+        "fifo": "not a regular file",
+    }.items():
+        with pytest.raises(RecipeError, match=rf"{name}\.toml: cannot be read as .*{reason}"):
+            load_recipe(tmp_path / f"{name}.toml")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foodvision.errors import FoodvisionError, MissingExtraError
-from foodvision.training import trackers
+from foodvision.training import plan
 from foodvision.training.run import train
 from tests.training.test_run import FAST
 
@@ -49,16 +49,18 @@ def test_a_tracker_that_cannot_start_says_how_to_continue(
         raise RuntimeError("no login")
 
     monkeypatch.setattr("accelerate.Accelerator.init_trackers", broken)
-    with pytest.raises(FoodvisionError, match=r"trackers wandb: no login; fix that, or resume"):
+    with pytest.raises(
+        FoodvisionError, match=r"wandb: no login; fix that, or run the same command again"
+    ):
         train(patterns, out=tmp_path / "r", trackers=("wandb",), **SHORT)
     monkeypatch.undo()
-    assert train(patterns, out=tmp_path / "r", resume=True, trackers=()).history
+    assert train(patterns, out=tmp_path / "r", **SHORT).history
 
 
 def test_a_missing_tracker_is_reported_before_any_work(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(plan, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[tensorboard\]'"):
         train(patterns, out=tmp_path / "r", trackers=("tensorboard",), **SHORT)
     assert not (tmp_path / "r").exists()

@@ -1,0 +1,125 @@
+"""From what the user asked for to the plan of a run: everything that can be checked without torch.
+
+torch takes seconds to load; a mistyped path, setting or folder is reported before that.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from foodvision.data import Dataset, load_dataset
+from foodvision.errors import DataError, MissingExtraError, ModelError
+from foodvision.training.extension import extension_of
+from foodvision.training.recipe import Recipe
+from foodvision.training.run_folder import RunFolder, find_run
+from foodvision.training.settings import load_recipe, resumed_recipe
+
+PUBLISHED = ("torchvision:", "timm:", "hub:")
+"""How the names of weights begin that are no path."""
+
+ADVICE = (
+    "training from scratch; pretrained weights usually give a better model in less time: "
+    "--recipe probe --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, downloaded once; "
+    "without a network, give a file or folder of weights)"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been asked for.
+
+    Attributes:
+        dataset: with the classes to learn.
+        recipe: every setting.
+        folder: of the run; free if the run is a new one.
+        resume: whether the run in the folder is continued.
+        extends: the finished run of fewer epochs that a new run continues from.
+        device: see `train`.
+        show_groups: see `train`.
+        resume_command: "resume with: …", for an interrupted user.
+        advice: for who has chosen neither weights nor a recipe.
+
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+    folder: RunFolder
+    resume: bool
+    extends: RunFolder | None
+    device: str
+    show_groups: bool
+    resume_command: str
+    advice: str | None
+
+
+def plan_run(
+    settings: Mapping[str, Any],
+    data: str | Path | Dataset,
+    recipe: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    show_groups: bool = False,
+) -> Plan:
+    """Check the arguments of `foodvision.training.run.train`, with settings under any name.
+
+    Raises:
+        FoodvisionError: with one line that says what is wrong and what to do.
+
+    """
+    usual = recipe or ("finetune" if settings.get("weights") else "scratch")
+    chosen = load_recipe(usual, settings) if not resume else None  # before data is downloaded
+    if chosen:
+        _check_weights(chosen)
+        check_trackers(chosen)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    folder, extends = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}")), None
+    if chosen is None:
+        if not out and not recipe and not settings.get("weights"):
+            folder = find_run(folder, dataset.name)
+        begun = folder.recipe()
+        chosen = resumed_recipe(begun, recipe, settings, folder.finished())
+        _check_weights(chosen)
+        check_trackers(chosen)
+        if chosen.epochs > begun.epochs:
+            folder, extends = extension_of(folder, chosen.epochs), folder
+    if extends or not resume:
+        folder.check_free()  # before anything is written there, the lock included
+    dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
+    if len(dataset.classes) < 2:
+        raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
+    advice = ADVICE if not (recipe or chosen.weights or resume) else None
+    again = f"resume with: {_resume_command(data, folder, device)}"
+    return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)
+
+
+def check_trackers(recipe: Recipe) -> None:
+    """Raise `MissingExtraError` if a tracker is not installed."""
+    for tracker in recipe.trackers:
+        if not find_spec(tracker):
+            raise MissingExtraError(f"trackers {tracker}", tracker)
+
+
+def _check_weights(recipe: Recipe) -> None:
+    weights = recipe.weights
+    if not weights or weights.startswith(PUBLISHED) or Path(weights).exists():
+        return
+    hub = (
+        f"; for a repository on the Hub, give hub:{weights}"
+        if re.fullmatch(r"[\w-]+/[\w.-]+", weights)
+        else ""
+    )
+    raise ModelError(f"weights {weights}: no such file or folder{hub}")
+
+
+def _resume_command(data: str | Path | Dataset, folder: RunFolder, device: str) -> str:
+    if isinstance(data, Dataset):
+        return f"fv.train(dataset, out={str(folder.path)!r}, resume=True)"
+    command = ["foodvision", "train", str(data), "--out", str(folder.path), "--resume"]
+    return shlex.join([*command, *(["--device", device] if device != "auto" else [])])
