@@ -15,9 +15,11 @@ from foodvision.text import printable, to_json
 from foodvision.weights import from_timm
 from foodvision.weights.repository import (
     CONFIG,
+    DAMAGES,
     WEIGHTS,
     check_safetensors,
     class_names,
+    explain,
     find_repository,
     image_spec,
     network_config,
@@ -126,6 +128,8 @@ def describe(model: str | Path) -> str:
         parameters = info.parameters or _count_parameters(folder / WEIGHTS)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error
+    except DAMAGES as error:
+        raise ModelError(f"{model}: {CONFIG}: {explain(error)}") from error
     lines = [
         f"network    {network}; {parameters:,} parameters",
         f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",

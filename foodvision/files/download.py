@@ -21,6 +21,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from foodvision.errors import DataError
+from foodvision.files.read import check_regular
 from foodvision.files.web import CHUNK, WebError, open_url, read_some
 from foodvision.progress import progress_bar
 
@@ -162,7 +163,7 @@ def _amount(size: int) -> str:
 
 
 def _digest(path: Path, hash_name: str) -> str:
-    size = path.stat().st_size
+    size = check_regular(path).stat().st_size
     if hash_name == "MD5":
         digest = hashlib.md5(usedforsecurity=False)
     elif hash_name == "SHA-256 prefix":

@@ -7,6 +7,7 @@ preprocessor_config.json. `images.transforms` applies it; nothing here needs tor
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -67,7 +68,7 @@ class ImageSpec:
                 raise ValueError(f"resize_size {self.resize_size} is smaller than size {self.size}")
         for name, values, low, high in (("mean", self.mean, 0, 1), ("std", self.std, 1e-3, 10)):
             if not isinstance(values, tuple) or len(values) != 3:
-                raise ValueError(f"{name} must be three numbers, not {values!r}")
+                raise ValueError(f"{name} must be three numbers, not {reprlib.repr(values)}")
             for value in values:
                 check_number(name, value, low, high)
         if not isinstance(self.reduced_decode, bool):
@@ -144,22 +145,22 @@ class ImageSpec:
 
         Raises:
             ValueError: naming a value that has no equivalent here.
-            TypeError: if a value is a list or an object instead of a number, or the reverse.
+            KeyError: if a size lacks its height or width.
 
         """
         if not _flag(config, "do_resize", True) or not _flag(config, "do_rescale", True):
             raise ValueError("do_resize and do_rescale must be true")
-        if abs(config.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
-            raise ValueError("rescale_factor must be 1/255")
+        rescale = config.get("rescale_factor", 1 / 255)
+        if not isinstance(rescale, int | float) or abs(rescale - 1 / 255) > 1e-9:
+            raise ValueError(f"rescale_factor must be 1/255, not {reprlib.repr(rescale)}")
         resample = config.get("resample", _RESAMPLE["bilinear"])
-        interpolation = {number: name for name, number in _RESAMPLE.items()}.get(resample)
-        if interpolation is None:
-            raise ValueError(f"resample {resample!r} is not supported, only 2 and 3")
+        if resample not in list(_RESAMPLE.values()):
+            raise ValueError(f"resample {reprlib.repr(resample)} is not supported, only 2 and 3")
         normalise = _flag(config, "do_normalize", True)
         common: dict[str, Any] = {
-            "interpolation": interpolation,
-            "mean": tuple(config.get("image_mean", (0.5,) * 3)) if normalise else (0.0,) * 3,
-            "std": tuple(config.get("image_std", (0.5,) * 3)) if normalise else (1.0,) * 3,
+            "interpolation": next(name for name, n in _RESAMPLE.items() if n == resample),
+            "mean": _values(config, "image_mean") if normalise else (0.0,) * 3,
+            "std": _values(config, "image_std") if normalise else (1.0,) * 3,
         }
         size, crop = config.get("size", 224), _flag(config, "do_center_crop", False)
         if not isinstance(size, dict):
@@ -170,7 +171,12 @@ class ImageSpec:
             return cls(_size(size, "max_"), "pad", **common)
         if "height" in size and not crop:
             return cls(_size(size), "squash", **common)
-        raise ValueError(f"size {size} is not supported")
+        raise ValueError(f"size {reprlib.repr(size)} is not supported")
+
+
+def _values(config: dict[str, Any], name: str) -> Any:
+    values = config.get(name, (0.5,) * 3)
+    return tuple(values) if isinstance(values, list) else values
 
 
 def _flag(config: dict[str, Any], name: str, default: bool) -> bool:

@@ -18,8 +18,10 @@ from foodvision.weights.from_transformers import full_names, to_transformers_con
 from foodvision.weights.layouts import FOODVISION, LIBRARY_CLASSIFIER, TIMM, TRANSFORMERS
 from foodvision.weights.repository import (
     CONFIG,
+    DAMAGES,
     WEIGHTS,
     class_names,
+    explain,
     image_spec,
     network_config,
     read_json,
@@ -44,7 +46,10 @@ def read_repository(folder: Path) -> Checkpoint:
 def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     """Combine tensors with the config.json, and the preprocessor_config.json, of their folder."""
     if "architecture" in config:
-        return _timm(config, tensors)
+        try:
+            return _timm(config, tensors)
+        except DAMAGES as error:
+            raise ModelError(f"{CONFIG}: {explain(error)}") from error
     spec, classes = image_spec(folder, config), class_names(config)
     if config.get("model_type") == "foodvision":
         network = network_config(config, len(classes or ()))

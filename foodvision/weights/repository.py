@@ -170,11 +170,15 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
 
 def _own_config(values: dict[str, Any]) -> NetworkConfig:
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return LibraryConfig(**values) if "name" in values else ViTConfig(**values)
+    if "name" not in values:
+        return ViTConfig(**values)
+    if not isinstance(name := values["name"], str) or len(name) > 100:
+        raise ValueError(f"name must be that of a network, not {reprlib.repr(name)}")
+    return LibraryConfig(**values)
 
 
 def explain(error: Exception) -> str:
-    """One line about a file that lacks a value or has one of the wrong type."""
+    """One line about a file that lacks a value, or has a wrong one."""
     if isinstance(error, KeyError):
         return f"it lacks {error}"
-    return str(error) if isinstance(error, ValueError) else f"a value has the wrong type ({error})"
+    return str(error) if isinstance(error, ValueError) else f"a value is wrong ({error})"

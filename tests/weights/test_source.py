@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -367,6 +368,70 @@ def test_truncated_files(share: float, tmp_path: Path) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(share * len(whole))])
         assert_refused(path, f"weights.{suffix} is damaged")
+
+
+class Zeros:
+    """Fills the memory when it is unpickled, by a call that torch allows."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return bytearray, (10**7,)
+
+
+def zip_bomb(path: Path, source: Path) -> None:
+    """A copy of an archive with 40 MB of zeros more, which are compressed to 40 kB."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member))
+        new.writestr(f"{Path(old.namelist()[0]).parent}/zeros.npy", bytes(40_000_000))
+
+
+def test_small_files_do_not_fill_the_memory(tmp_path: Path) -> None:
+    state, path = torchvision_state(vit()), tmp_path / "weights.pth"
+    kernel = "conv_proj.weight"
+    too_much = r"weights\.\w+ has .* MB and would take .* MB of memory"
+    torch.save(state | {kernel: torch.zeros(1).expand(192, 3, 10_000, 32)}, path)
+    assert_refused(path, too_much)
+    shared = torch.zeros(10**5)
+    torch.save({f"tensor{i}": shared for i in range(100)}, path)
+    assert_refused(path, too_much)
+    torch.save(state | {kernel: torch.zeros(2, device="meta")}, path)
+    assert_refused(path, "conv_proj.weight is not a dense tensor on the CPU")
+    for legacy in (False, True):
+        torch.save({"a": Zeros()}, path, _use_new_zipfile_serialization=not legacy)
+        assert_refused(path, "holds Python objects beside its tensors")
+    torch.save(state, tmp_path / "whole.pth")
+    np.savez(tmp_path / "whole.npz", cls=np.zeros(9))
+    for suffix in ("pth", "npz"):
+        zip_bomb(tmp_path / f"weights.{suffix}", tmp_path / f"whole.{suffix}")
+        assert_refused(tmp_path / f"weights.{suffix}", too_much)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pth"])
+def test_weights_that_are_not_finite_are_refused(suffix: str, value: float, tmp_path: Path) -> None:
+    network, path = vit(), tmp_path / f"weights.{suffix}"
+    with torch.no_grad():
+        network.norm.bias[5] = value
+    state = torchvision_state(network)
+    if suffix == "npz":
+        write_npz(network, path)
+    elif suffix == "pth":
+        torch.save(state, path)
+    else:
+        save_file({name: tensor.half() for name, tensor in state.items()}, path)
+    assert_refused(path, "(ln|encoder_norm).bias holds NaN or infinity; the weights are damaged")
+    with torch.no_grad():
+        network.norm.bias[5] = 3e38  # finite, though sums of such are not
+        network.norm.bias[6] = 3e38
+    torch.save(torchvision_state(network), tmp_path / "finite.pth")
+    load_pretrained(str(tmp_path / "finite.pth"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pth"])
+def test_what_is_no_regular_file_is_refused_at_once(suffix: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"weights.{suffix}")
+    assert_refused(tmp_path / f"weights.{suffix}", r"cannot be read \(not a regular file")
 
 
 def test_swapped_arrays_are_reported_by_the_authors_names(tmp_path: Path) -> None:
