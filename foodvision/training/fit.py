@@ -121,7 +121,8 @@ def fit_network(run: Run) -> Fitted:
     accelerator.wait_for_everyone()
     if math.isnan(best_of(history).log_loss):
         raise FoodvisionError(
-            "the validation log loss was not a number in any epoch; lower learning_rate"
+            "the validation log loss was not a number in any epoch; lower learning_rate, and "
+            "choose another --out"
         )
     classifier = Classifier.load(folder.path, accelerator.device.type)
     return Fitted(classifier, history, metrics=None)

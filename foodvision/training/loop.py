@@ -208,8 +208,6 @@ class Training:
             trained = time.perf_counter()
             train_loss = self._mean_loss()
             metrics = self._validate()
-            if not all(weight.isfinite().all() for weight in self.network.parameters()):
-                self._check_finite(math.nan)
             seconds = trained - started
             epoch = Epoch(
                 epoch=self.epoch + 1,

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from foodvision.data import TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write, replacing, write_json
-from foodvision.files.read import read_bytes, read_json
+from foodvision.files.read import check_regular, read_json
 from foodvision.text import to_cell, to_json
 from foodvision.training.recipe import Recipe
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS
@@ -100,12 +100,15 @@ class RunFolder:
             yield
         except Exception:
             if self.checkpoints.newest() == first:
-                for path in (self.path / name for name in (*OWN, ".lock")):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-                if self.made:
-                    with suppress(OSError):  # something else is in it
-                        self.path.rmdir()
+                self._free()
             raise
+
+    def _free(self) -> None:
+        with suppress(OSError):  # the failure itself is what is reported
+            for path in (self.path / name for name in (*OWN, ".lock")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if self.made:
+                self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -218,7 +221,7 @@ class RunFolder:
 
         """
         path, content = self.path / SPLITS, splits.to_csv().encode("utf-8", "surrogateescape")
-        if path.exists() and read_bytes(path) != content:
+        if path.exists() and check_regular(path).read_bytes() != content:
             raise DataError(
                 f"{path}: the dataset has changed since this run began; restore it, or start "
                 "a new run with another --out"

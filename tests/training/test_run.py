@@ -191,10 +191,9 @@ def test_a_folder_that_is_not_empty_is_refused_before_any_work(
 
 def test_a_diverging_run_is_one_clear_error(patterns: Path, tmp_path: Path) -> None:
     far = FAST | {"learning_rate": 1e30, "optimizer": "sgd"}
-    for batch_size in (16, 76):  # within the first epoch, or at the end of its only step
-        with pytest.raises(FoodvisionError, match=r"epoch 1: .* a lower learning_rate \(it is 1e"):
-            train(patterns, out=tmp_path / "r", **(far | {"batch_size": batch_size}))
-        assert not (tmp_path / "r").exists()
+    with pytest.raises(FoodvisionError, match=r"epoch 1: .* a lower learning_rate \(it is 1e"):
+        train(patterns, out=tmp_path / "r", **far)
+    assert not (tmp_path / "r").exists()
 
 
 def test_accumulated_batches_equal_one_large_batch(patterns: Path, tmp_path: Path) -> None:
