@@ -20,7 +20,14 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from foodvision.errors import ImageError
 from foodvision.files.read import open_regular
-from foodvision.images.memory import BUDGET, MAX_FILE_BYTES, Budget, TooLargeError, fit
+from foodvision.images.memory import (
+    BUDGET,
+    MAX_FILE_BYTES,
+    BoundedReader,
+    Budget,
+    TooLargeError,
+    fit,
+)
 
 Array: TypeAlias = Any  # NumPy's, or torch's, which is not imported here
 ImageSource: TypeAlias = (
@@ -95,7 +102,10 @@ def _opened(source: ImageSource, name: str, min_side: int | None, held: ExitStac
         if isinstance(source, Image.Image):
             source.load()
             return _to_srgb(_upright(source), name)
-        with _open_file(source, name) as file, _identify(file, name) as image:
+        with (
+            BoundedReader(_open_file(source, name)) as file,
+            _identify(file, name) as image,
+        ):
             if image.mode == "F":
                 raise ImageError(name, _NO_RANGE)
             held.enter_context(_budget.taken(fit(image, file, min_side)))
@@ -138,7 +148,7 @@ def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _open_file(source: Any, name: str) -> BinaryIO:
+def _open_file(source: Any, name: str) -> Any:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if isinstance(source, str) and is_url(source):
@@ -158,9 +168,9 @@ def _open_file(source: Any, name: str) -> BinaryIO:
     )
 
 
-def _open_path(path: Path, name: str) -> BinaryIO:
+def _open_path(path: Path, name: str) -> Any:
     try:
-        return open_regular(path)
+        return open_regular(path).detach()  # type: ignore[attr-defined]
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ take go out. One image may take `MAX_BYTES`, and all that are being opened at on
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ BUDGET = max(MAX_BYTES, (96 << 20) * (os.cpu_count() or 1))
 MAX_FILE_BYTES = 200_000_000
 """A larger file is not read: its metadata alone could fill the memory."""
 
+MAX_READS = 1_000_000
+"""Parts of a file that are read one by one; a large PNG has some ten thousand."""
+
 MAX_SCANS = 100
 """Of a JPEG; a progressive one has about ten, and each is a pass over the whole image."""
 
@@ -34,7 +38,28 @@ _CONVERTED, _DECODED = 8.5, 4
 
 
 class TooLargeError(Exception):
-    """An image that would take more than `MAX_BYTES`."""
+    """An image that would take too much memory or time."""
+
+
+class BoundedReader(io.BufferedReader):
+    """A file that Pillow reads in at most `MAX_READS` parts.
+
+    Its parsers skip what they do not know byte by byte, which takes minutes in a large file.
+    """
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As `io.BufferedReader.read`.
+
+        Raises:
+            TooLargeError: after `MAX_READS` calls.
+
+        """
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise TooLargeError("damaged, or of too many parts to be read")
+        return super().read(size)
 
 
 def fit(image: Image.Image, file: BinaryIO, min_side: int | None) -> int:

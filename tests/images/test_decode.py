@@ -293,6 +293,19 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
         open_image(content[:-2] + 60 * scans + b"\xff\xd9")
 
 
+def test_files_of_very_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_READS", 1000)
+    png = encoded(Image.new("L", (9, 9)))
+    assert open_image(png).size == (9, 9)
+    for content in (
+        b"\xff\xd8\xff\xe1\x00\x02" + bytes(2000),
+        png[:33] + 2000 * chunk(b"prVt", b"") + png[33:],
+        b"P6 #" + bytes(2000),
+    ):
+        with pytest.raises(ImageError, match="of too many parts"):
+            open_image(content)
+
+
 def test_threads_share_the_memory(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     budget = memory.Budget(100)
     monkeypatch.setattr(decode, "_budget", budget)
