@@ -120,10 +120,14 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
 
     """
     model_type = config.get("model_type")
-    if model_type == "vit":
+    if model_type in ("vit", "dinov2"):
         return from_transformers_config(config, num_classes)
     if model_type != "foodvision":
-        raise ModelError(f"{CONFIG}: model_type {model_type!r} is not supported")
+        reason = ": registers are tokens that the paper's network does not have"
+        registers = str(model_type).endswith("with_registers")
+        raise ModelError(
+            f"{CONFIG}: model_type {model_type!r} is not supported{reason if registers else ''}"
+        )
     try:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
