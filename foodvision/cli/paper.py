@@ -20,7 +20,10 @@ def paper() -> None:
 def parity(
     networks: Annotated[
         list[str] | None,
-        typer.Option("--network", help="May be repeated.  [default: vit_b16, vit_b32 and vit_l16]"),
+        typer.Option(
+            "--network",
+            help="May be repeated.  [default: vit_b16, _b32, _l16, dinov2_s14, _b14, _l14]",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -33,6 +36,6 @@ def parity(
     for row in measure_parity(networks or MODELS):
         rows.append(row._asdict())
         if not as_json:
-            print(f"{row.family:<13}{row.model:<20}{row.max_abs_diff:.1e}", flush=True)
+            print(f"{row.family:<13}{row.model:<22}{row.max_abs_diff:.1e}", flush=True)
     if as_json:
         print(json.dumps(rows))

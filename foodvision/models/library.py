@@ -132,6 +132,28 @@ class LibraryNetwork(nn.Module):
         self.body.train()
 
 
+def convert_timm(config: LibraryConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that timm published under older names or at another size, converted by timm itself.
+
+    Args:
+        config: the network they are for.
+        tensors: by timm's names.
+
+    Raises:
+        ValueError: if they are not this network's.
+
+    """
+    overlay = {
+        "state_dict": dict(tensors),
+        "num_classes": config.num_classes,
+        "source": "",  # not the Hub: these tensors
+        "label_offset": 0,
+    }
+    with torch.random.fork_rng(devices=[]):  # timm draws initial weights first
+        body = _timm(config, pretrained=True, pretrained_cfg_overlay=overlay)
+    return body.state_dict()
+
+
 _NOT_LINEAR = "its classifier is not one linear layer"
 
 
@@ -189,25 +211,3 @@ def _timm(config: LibraryConfig, **pretrained: Any) -> nn.Module:
             f"timm's {config.name} cannot be built for images of {config.input_size} pixels "
             f"({reason})"
         ) from error
-
-
-def convert_timm(config: LibraryConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that timm published under older names or at another size, converted by timm itself.
-
-    Args:
-        config: the network they are for.
-        tensors: by timm's names.
-
-    Raises:
-        ValueError: if they are not this network's.
-
-    """
-    overlay = {
-        "state_dict": dict(tensors),
-        "num_classes": config.num_classes,
-        "source": "",  # not the Hub: these tensors
-        "label_offset": 0,
-    }
-    with torch.random.fork_rng(devices=[]):  # timm draws initial weights first
-        body = _timm(config, pretrained=True, pretrained_cfg_overlay=overlay)
-    return body.state_dict()

@@ -6,6 +6,7 @@ then read like a published file. At a second resolution both resize the position
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from foodvision.errors import MissingExtraError, ModelError
 from foodvision.models.config import ViTConfig, parse_name
 from foodvision.models.vit import ViT
+from foodvision.weights.from_dinov2 import TRAINED_SIZE
 from foodvision.weights.layouts import GOOGLE
 from foodvision.weights.source import read_checkpoint
 
-MODELS = ("vit_b16", "vit_b32", "vit_l16")
+MODELS = ("vit_b16", "vit_b32", "vit_l16", "dinov2_s14", "dinov2_b14", "dinov2_l14")
 TOLERANCE = 1e-4
 """What float32 may differ by."""
 
@@ -49,10 +51,11 @@ class Parity(NamedTuple):
 
 
 def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
-    """Compare in float32, on two random images, at 224 and about 384 pixels.
+    """Compare in float32, on two random images, at 224 and about 384 (DINOv2: 518) pixels.
 
     Args:
-        models: names like ``vit_b16``.
+        models: names like ``vit_b16`` or ``dinov2_s14``. A DINOv2 has no head: its features are
+            compared.
 
     Raises:
         MissingExtraError: if timm or transformers is not installed.
@@ -60,7 +63,7 @@ def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
 
     """
     try:
-        configs = {name: ViTConfig.named(name) for name in models}
+        configs = {name: _config(name) for name in models}
     except ValueError as error:
         raise ModelError(str(error)) from error
     try:
@@ -69,8 +72,16 @@ def measure_parity(models: Iterable[str] = MODELS) -> Iterator[Parity]:
     except ImportError as error:
         raise MissingExtraError("paper parity", "dev") from error
     for name, config in configs.items():
-        for family, build in _FAMILIES.items():
+        for family, build in (_DINOV2 if name.startswith("dinov2_") else _FAMILIES).items():
             yield from _compare(family, build, name, config)
+
+
+def _config(name: str) -> ViTConfig:
+    if not name.startswith("dinov2_"):
+        return ViTConfig.named(name)
+    if name not in MODELS:
+        raise ValueError(f"no network {name!r}: there are {', '.join(MODELS[3:])}")
+    return ViTConfig.named(name.replace("dinov2", "vit"), image_size=TRAINED_SIZE)
 
 
 @torch.inference_mode()
@@ -79,10 +90,13 @@ def _compare(family: str, build: _Build, name: str, config: ViTConfig) -> Iterat
         torch.manual_seed(0)
         source, logits = build(name, config, Path(folder))
         checkpoint = read_checkpoint(str(source))
-        for size in (224, 384 // config.patch_size * config.patch_size):
+        dinov2 = name.startswith("dinov2_")
+        larger = TRAINED_SIZE if dinov2 else 384 // config.patch_size * config.patch_size
+        for size in (224, larger):
             x = torch.randn(2, 3, size, size)
-            network = checkpoint.build(image_size=size).network
-            difference = (network(x) - logits(x)).abs().max().item()
+            network = checkpoint.build(1 if dinov2 else None, size).network
+            found = network.features(x) if dinov2 else network(x)
+            difference = (found - logits(x)).abs().max().item()
             yield Parity(family, f"{name} at {size} px", difference)
             if not difference <= TOLERANCE:
                 raise ModelError(
@@ -165,6 +179,51 @@ def _transformers(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Log
     return folder, lambda x: network(x, interpolate_pos_encoding=True).logits
 
 
+def _dinov2_transformers(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    import transformers
+
+    settings = transformers.Dinov2Config(
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        hidden_size=config.hidden_size,
+    )
+    network = _randomise_dinov2(transformers.Dinov2Model(settings))
+    network.save_pretrained(folder)
+    processor = transformers.BitImageProcessor(
+        size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224}
+    )
+    processor.save_pretrained(folder)
+    return folder, lambda x: network(x).last_hidden_state[:, 0]
+
+
+def _dinov2_timm(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
+    import timm
+    from timm.models import save_for_hf
+
+    variant, _ = parse_name(name.replace("dinov2", "vit"))
+    network = timm.create_model(f"vit_{_SIZES[variant]}_patch14_dinov2")
+    save_for_hf(_randomise_dinov2(network), folder, safe_serialization=True)
+
+    def features(x: Tensor) -> Tensor:
+        resized = copy.deepcopy(network)  # from the positions of 518 px each time
+        resized.set_input_size(x.shape[-2:])
+        return resized(x)
+
+    return folder, features
+
+
+def _randomise_dinov2(network: nn.Module) -> Any:
+    """Factors and positions as large as trained ones: initial factors of 1e-5 hide the blocks."""
+    for name, weight in network.named_parameters():
+        if name.endswith(("gamma", "lambda1")):
+            weight.uniform_(0.1, 1)
+        if "pos_embed" in name or "position_embeddings" in name:
+            weight.normal_(std=0.5)
+    return _randomise(network)
+
+
 def _google(name: str, config: ViTConfig, folder: Path) -> tuple[Path, Logits]:
     """Without JAX: our weights in the authors' format, which timm reads too.
 
@@ -204,3 +263,4 @@ _FAMILIES: dict[str, _Build] = {
     "transformers": _transformers,
     "google": _google,
 }
+_DINOV2: dict[str, _Build] = {"transformers": _dinov2_transformers, "timm": _dinov2_timm}

@@ -19,7 +19,8 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network, build_network
-from foodvision.weights.layouts import HEAD, POSITIONS, LibraryLayout, ViTLayout
+from foodvision.weights.layouts import HEAD, POSITIONS, ViTLayout
+from foodvision.weights.library_layout import LibraryLayout
 from foodvision.weights.positions import resize_positions
 
 _NO_HEAD = "it has no head: give the number of classes for a new one"
@@ -53,6 +54,8 @@ class Checkpoint:
         config: the network's sizes; num_classes is meaningless (timm's: 0) if there is no head.
         spec: how its images are prepared.
         classes: names of its head's classes; None if it has no head or they are unknown.
+        resize: whether a network is built for the size of `spec` although the weights are for
+            that of `config`; DINOv2 was trained up to 518 px and is used at 224 px.
 
     """
 
@@ -61,6 +64,7 @@ class Checkpoint:
     config: NetworkConfig
     spec: ImageSpec
     classes: tuple[str, ...] | None = None
+    resize: bool = False
 
     @torch.inference_mode(False)  # else the weights could never be trained
     def build(
@@ -72,7 +76,7 @@ class Checkpoint:
             num_classes: of a new head, all zeros, in place of the checkpoint's own; a hidden layer
                 before that is dropped too, which is logged. None keeps the checkpoint's head.
             image_size: H and W in pixels, for a ViT multiples of P: its position embeddings are
-                resized as the library does it (section 3.2). None keeps the checkpoint's.
+                resized as the library does it (section 3.2). None takes the checkpoint's.
 
         Raises:
             ModelError: naming a tensor that is missing, unknown, of another shape or not
@@ -90,6 +94,8 @@ class Checkpoint:
         try:
             if image_size is not None:
                 resized, spec = replace(config, image_size=image_size), spec.at(image_size)
+            elif self.resize:
+                resized = replace(config, image_size=spec.size)
             network = build_network(resized, empty=True)
         except ValueError as error:
             raise ModelError(str(error)) from error

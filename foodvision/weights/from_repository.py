@@ -12,10 +12,11 @@ from torch import Tensor
 
 from foodvision.errors import ModelError
 from foodvision.models.network import Network
-from foodvision.weights import from_timm
+from foodvision.weights import from_dinov2, from_timm
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_transformers import full_names, to_transformers_config
-from foodvision.weights.layouts import FOODVISION, LIBRARY_CLASSIFIER, TIMM, TRANSFORMERS
+from foodvision.weights.layouts import DINOV2, FOODVISION_VIT, TIMM, TRANSFORMERS, ViTLayout
+from foodvision.weights.library_layout import FOODVISION_LIBRARY, LIBRARY_CLASSIFIER
 from foodvision.weights.repository import (
     CONFIG,
     DAMAGES,
@@ -53,15 +54,22 @@ def read_described(folder: Path, config: dict[str, Any], tensors: dict[str, Tens
     spec, classes = image_spec(folder, config), class_names(config)
     if config.get("model_type") == "foodvision":
         network = network_config(config, len(classes or ()))
-        return Checkpoint(FOODVISION[network.family], tensors, network, spec, classes)
-    tensors = full_names(tensors)
-    head = tensors.get(TRANSFORMERS.source_names("head.bias")[0])
+        layout = FOODVISION_VIT if network.family == "vit" else FOODVISION_LIBRARY
+        return Checkpoint(layout, tensors, network, spec, classes)
+    dinov2 = config.get("model_type") == "dinov2"
+    layout = DINOV2 if dinov2 else TRANSFORMERS
+    if dinov2:
+        network_config(config, 1)  # says what is not supported before the tensors do
+        tensors = from_dinov2.without_layer_scale(tensors)
+    else:
+        tensors = full_names(tensors)
+    head = tensors.get(layout.source_names("head.bias")[0])
     if head is None:  # id2label may be there all the same
         classes = None
     network = network_config(config, 1 if head is None else len(head))
     if config.get("qkv_bias") is False:  # equal to biases of zero
-        tensors |= _zero_biases(network)
-    return Checkpoint(TRANSFORMERS, tensors, network, spec, classes)
+        tensors |= _zero_biases(layout, network)
+    return Checkpoint(layout, tensors, network, spec, classes, resize=dinov2)
 
 
 def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
@@ -70,14 +78,19 @@ def _timm(config: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         return Checkpoint(LIBRARY_CLASSIFIER, tensors, network, spec, classes)
     if TIMM.source_names("head.bias")[0] not in tensors:
         classes = None
-    return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)
+    if not (config["architecture"].endswith("dinov2") or from_dinov2.is_dinov2(tensors)):
+        return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes)
+    tensors = from_dinov2.without_layer_scale(tensors)
+    if spec.size == from_dinov2.TRAINED_SIZE:
+        spec = from_dinov2.USUAL_SPEC
+    return Checkpoint(TIMM, tensors, vit_config(TIMM, tensors), spec, classes, resize=True)
 
 
-def _zero_biases(network: Any) -> dict[str, Tensor]:
+def _zero_biases(layout: ViTLayout, network: Any) -> dict[str, Tensor]:
     return {
         name: torch.zeros(network.hidden_size, dtype=torch.float32, device="cpu")
         for layer in range(network.num_layers)
-        for name in TRANSFORMERS.source_names(f"blocks.{layer}.msa.U_qkv.bias")
+        for name in layout.source_names(f"blocks.{layer}.msa.U_qkv.bias")
     }
 
 

@@ -11,7 +11,9 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import LibraryConfig
 
-_PAPERS = re.compile(r"vit_(tiny|small|base|large|huge)_patch\d+_\d+")
+_PAPERS = re.compile(
+    r"vit_(?:(?:tiny|small|base|large|huge)_patch\d+_\d+|(?:small|base|large)_patch14_dinov2)"
+)
 # These do not change evaluation, or are seen in pretrained_cfg, in the tensors or in num_classes.
 _IGNORED = {
     "drop_path_rate",

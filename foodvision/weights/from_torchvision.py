@@ -21,7 +21,7 @@ from foodvision.images import ImageSpec
 from foodvision.models.config import LibraryConfig
 from foodvision.models.library import network_names
 from foodvision.weights.checkpoint import Checkpoint
-from foodvision.weights.layouts import LIBRARY_CLASSIFIER
+from foodvision.weights.library_layout import LIBRARY_CLASSIFIER
 
 
 def find_weights(name: str) -> WeightsEnum:

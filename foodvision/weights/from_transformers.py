@@ -45,6 +45,9 @@ def from_transformers_config(config: Mapping[str, Any], num_classes: int) -> ViT
         ModelError: naming a value that is damaged or not supported.
 
     """
+    dinov2 = config.get("model_type") == "dinov2"
+    if dinov2 and config.get("use_swiglu_ffn"):
+        raise ModelError("config.json: use_swiglu_ffn, as in DINOv2 giant, is not supported")
     if (activation := config.get("hidden_act", "gelu")) != "gelu":
         raise ModelError(f"config.json: hidden_act {activation!r} is not supported, only 'gelu'")
     settings = {own: config[name] for own, name in _NAMES.items() if name in config}
@@ -54,8 +57,12 @@ def from_transformers_config(config: Mapping[str, Any], num_classes: int) -> ViT
         if len(set(patch_size)) != 1:
             raise ModelError(f"config.json: patch_size {patch_size} is not supported, only squares")
         settings["patch_size"] = patch_size[0]
+    defaults: dict[str, Any] = {"layer_norm_eps": 1e-12}
     try:
-        return ViTConfig(num_classes=num_classes, **{"layer_norm_eps": 1e-12, **settings})
+        if dinov2:
+            width = settings.get("hidden_size", 768)
+            defaults = {"patch_size": 14, "mlp_size": int(width * config.get("mlp_ratio", 4))}
+        return ViTConfig(num_classes=num_classes, **(defaults | settings))
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise ModelError(f"config.json: {error}") from error
 

@@ -5,17 +5,14 @@ A layout translates between a library's tensors and the `state_dict` of our netw
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from foodvision.models.config import NetworkConfig, ViTConfig
-from foodvision.models.library import convert_timm
+from foodvision.models.config import ViTConfig
 from foodvision.models.network import Network
 from foodvision.weights.positions import (
     INTERPOLATE_EMBEDDINGS,
@@ -98,78 +95,6 @@ class ViTLayout:
         """One of our tensors, from the library's."""
         parts = [self.from_source(name, tensors[part]) for part in self.source_names(name)]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).contiguous()
-
-
-@dataclass(frozen=True)
-class LibraryLayout:
-    """A layout of a `LibraryNetwork`, with the methods of `ViTLayout`.
-
-    The body keeps the library's names; layouts differ in the prefixes of body and head.
-
-    Attributes:
-        body: prefix of the names in the body.
-        head: prefix of the head's weight and bias; None for the library's name, see `of`.
-        hidden_layer: None, since there is none.
-
-    """
-
-    body: str
-    head: str | None
-    hidden_layer: None = None
-
-    def of(self, network: Any) -> LibraryLayout:
-        """The layout of one network: the prefix of its head is known."""
-        return replace(self, head=f"{network.head_name}.") if self.head is None else self
-
-    def current(
-        self, tensors: dict[str, Tensor], network: Any, num_classes: int
-    ) -> dict[str, Tensor]:
-        """The tensors as timm saves them now, for images of the network's size.
-
-        Left as they are if timm cannot convert them either: the check of names and shapes tells
-        what is wrong.
-
-        Args:
-            tensors: of a network with its own head.
-            network: with a head of any size.
-            num_classes: K of the tensors' head; 0 if there is none.
-
-        """
-        config = replace(network.config, num_classes=num_classes)
-        if config.library != "timm":
-            return tensors
-        shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        for name in HEAD:
-            shapes[name] = torch.Size((num_classes, *shapes[name][1:]))
-            if not num_classes:
-                del shapes[name]
-        expected = {self.source_names(name)[0]: shape for name, shape in shapes.items()}
-        total = sum(tensor.numel() for tensor in tensors.values())
-        if {name: tensor.shape for name, tensor in tensors.items()} == expected:
-            return tensors
-        if sum(map(math.prod, expected.values())) > 2 * total:  # it could fill the memory
-            return tensors
-        published = LIBRARY_CLASSIFIER.of(network)
-        names = {self.source_names(n)[0]: published.source_names(n)[0] for n in shapes}
-        renamed = {names.get(n, n.removeprefix(self.body)): t for n, t in tensors.items()}
-        try:
-            found = convert_timm(config, renamed)
-        except ValueError:
-            return tensors
-        return {name: found[source_name] for name, source_name in names.items()}
-
-    def source_names(self, name: str) -> tuple[str]:
-        """The library's name for one of our tensors."""
-        part, _, rest = name.partition(".")
-        return (f"{self.body if part == 'body' else self.head}{rest}",)
-
-    def write(self, state: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
-        """The state of a `LibraryNetwork` as the library would save it."""
-        return {self.source_names(name)[0]: tensor for name, tensor in state.items()}
-
-    def read(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One of our tensors, from the library's."""
-        return tensors[self.source_names(name)[0]].contiguous()
 
 
 def _from_convolution(name: str, tensor: Tensor) -> Tensor:
@@ -275,6 +200,21 @@ TRANSFORMERS = ViTLayout(
 )
 """transformers 5.23: the names in a `ViTForImageClassification`'s files, not of its modules."""
 
+DINOV2 = replace(
+    TRANSFORMERS,
+    library="transformers' DINOv2",
+    block="encoder.layer.{layer}.",
+    names={part: name.removeprefix("vit.") for part, name in TRANSFORMERS.names.items()}
+    | {
+        "norm1": "norm1.{kind}",
+        "norm2": "norm2.{kind}",
+        "mlp.0": "mlp.fc1.{kind}",
+        "mlp.3": "mlp.fc2.{kind}",
+    },
+    hidden_layer=None,
+)
+"""transformers 5.23: the names in a `Dinov2Model`'s files, without LayerScale."""
+
 GOOGLE = ViTLayout(
     "google",
     block="Transformer/encoderblock_{layer}/",
@@ -315,16 +255,4 @@ FOODVISION_VIT = ViTLayout(
 )
 """`ViT.state_dict`, for what transformers cannot express."""
 
-VIT_LAYOUTS = (TORCHVISION, TIMM, TRANSFORMERS, GOOGLE, FOODVISION_VIT)
-
-LIBRARY_CLASSIFIER = LibraryLayout(body="", head=None)
-"""The `state_dict` of the library's own network."""
-
-_LIBRARY = LibraryLayout(body="body.", head="head.")
-
-FOODVISION: dict[str, ViTLayout | LibraryLayout] = {
-    "vit": FOODVISION_VIT,
-    "torchvision": _LIBRARY,
-    "timm": _LIBRARY,
-}
-"""The `state_dict` of our networks, by family."""
+VIT_LAYOUTS = (TORCHVISION, TIMM, TRANSFORMERS, DINOV2, GOOGLE, FOODVISION_VIT)

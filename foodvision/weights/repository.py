@@ -152,10 +152,15 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
 
     """
     model_type = config.get("model_type")
-    if model_type not in ("vit", "foodvision"):
-        raise ModelError(f"{CONFIG}: model_type {reprlib.repr(model_type)} is not supported")
+    if model_type not in ("vit", "dinov2", "foodvision"):
+        registers = str(model_type).endswith("with_registers")
+        reason = ": registers are tokens that the paper's network does not have"
+        raise ModelError(
+            f"{CONFIG}: model_type {reprlib.repr(model_type)} is not supported"
+            f"{reason if registers else ''}"
+        )
     try:
-        if model_type == "vit":
+        if model_type != "foodvision":
             network: NetworkConfig = from_transformers_config(config, num_classes)
         else:
             network = _own_config(config["network"])

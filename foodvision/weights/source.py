@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,11 +19,12 @@ from torchvision.models import WeightsEnum
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.weights import from_timm, from_torchvision
+from foodvision.weights import from_dinov2, from_timm, from_torchvision
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
 from foodvision.weights.from_repository import read_described, read_repository
 from foodvision.weights.from_transformers import full_names
 from foodvision.weights.layouts import (
+    DINOV2,
     FOODVISION_VIT,
     GOOGLE,
     TIMM,
@@ -30,6 +32,7 @@ from foodvision.weights.layouts import (
     VIT_LAYOUTS,
     ViTLayout,
 )
+from foodvision.weights.positions import INTERPOLATE_POS_ENCODING
 from foodvision.weights.repository import CONFIG, WEIGHTS, find_repository, read_json
 from foodvision.weights.sizes import vit_config
 from foodvision.weights.tensors import SUFFIXES, read_tensors
@@ -72,7 +75,8 @@ def read_checkpoint(source: str) -> Checkpoint:
             - ``hub:OWNER/NAME``: a repository of transformers, timm or foodvision;
             - such a repository's folder;
             - ``FILE.npz``, as the paper's authors publish them; ``FILE.safetensors`` or
-              ``FILE.pth`` of torchvision or timm, or of transformers beside its config.json.
+              ``FILE.pth`` of torchvision, timm or DINOv2's authors, or of transformers beside its
+              config.json.
 
     Raises:
         MissingExtraError: if timm is needed and is not installed.
@@ -119,10 +123,13 @@ def _read_file(path: Path, published: WeightsEnum | None = None) -> Checkpoint:
         return from_torchvision.cnn_checkpoint(published, tensors)
     layout, tensors = _recognise(tensors)
     described = (path.parent / CONFIG).exists()
-    if layout in (TRANSFORMERS, FOODVISION_VIT) or (layout is TIMM and described):
+    if layout in (TRANSFORMERS, DINOV2, FOODVISION_VIT) or (layout is TIMM and described):
         if not described:
             raise ModelError(f"there is no {CONFIG} beside it, which describes the network")
         return read_described(path.parent, read_json(path.parent / CONFIG), tensors)
+    dinov2 = layout is TIMM and from_dinov2.is_dinov2(tensors)  # as its authors name them
+    if dinov2:
+        tensors = from_dinov2.without_layer_scale(tensors)
     config = vit_config(layout, tensors)
     size = config.input_size[0]
     if published is not None:
@@ -132,9 +139,13 @@ def _read_file(path: Path, published: WeightsEnum | None = None) -> Checkpoint:
         # vit_jax/input_pipeline.py: squashed, bilinear, (x - 127.5) / 127.5
         return Checkpoint(layout, tensors, config, ImageSpec(size, "squash"))
     usual = from_timm if layout is TIMM else from_torchvision
-    spec = usual.usual_spec(size)
-    _logger.info("%s does not describe its images; assuming %s's: %s", path, layout.library, spec)
-    return Checkpoint(layout, tensors, config, spec)
+    spec = from_dinov2.USUAL_SPEC if dinov2 else usual.usual_spec(size)
+    library = "DINOv2" if dinov2 else layout.library
+    _logger.info("%s does not describe its images; assuming %s's: %s", path, library, spec)
+    if dinov2:
+        # Resized as transformers does it; the authors' scale factor is a tenth of a patch off.
+        layout = replace(layout, resampling=INTERPOLATE_POS_ENCODING)
+    return Checkpoint(layout, tensors, config, spec, resize=dinov2)
 
 
 def _recognise(tensors: Mapping[str, Tensor]) -> tuple[ViTLayout, dict[str, Tensor]]:

@@ -30,7 +30,7 @@ from foodvision.weights.from_torchvision import (
     published_weights,
     weight_name,
 )
-from foodvision.weights.layouts import LIBRARY_CLASSIFIER
+from foodvision.weights.library_layout import LIBRARY_CLASSIFIER
 from foodvision.weights.source import load_pretrained
 from tests.conftest import build_torchvision_classifier, draw_pattern
 

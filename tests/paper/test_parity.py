@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,21 @@ def test_a_difference_is_an_error_and_the_row_is_shown_before(
 def test_unknown_network() -> None:
     with pytest.raises(ModelError, match="no network 'resnet': there are vit_ti"):
         next(measure_parity(["vit_ti16", "resnet"]))
+    with pytest.raises(
+        ModelError, match="no network 'dinov2_g14': there are dinov2_s14, dinov2_b14"
+    ):
+        next(measure_parity(["dinov2_g14"]))
+
+
+def test_dinov2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two layers: transformers' networks are built as asked for, timm's from its name."""
+    config = replace(parity._config("dinov2_s14"), num_layers=2)
+    monkeypatch.setattr(parity, "_config", lambda name: config)
+    rows = [row for row, _ in zip(measure_parity(["dinov2_s14"]), range(2), strict=False)]
+    assert [(row.family, row.model) for row in rows] == [
+        ("transformers", f"dinov2_s14 at {size} px") for size in (224, 518)
+    ]
+    assert all(0 < row.max_abs_diff < 1e-5 for row in rows)
 
 
 @pytest.mark.parametrize("library", ["timm", "transformers"])
