@@ -31,8 +31,9 @@ from PIL import Image  # noqa: E402
 
 from foodvision.classifier.classifier import Classifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
-from foodvision.models.config import LibraryConfig, ViTConfig  # noqa: E402
+from foodvision.models.config import ViTConfig  # noqa: E402
 from foodvision.models.library import LibraryNetwork  # noqa: E402
+from foodvision.models.library_config import LibraryConfig  # noqa: E402
 from foodvision.models.vit import ViT  # noqa: E402
 
 

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-MAX_BYTES = 384 << 20
-"""Memory that one image may take: 47 megapixels as PNG, 23 as WebP or AVIF."""
+MAX_BYTES = 392 << 20
+"""Memory that one image may take: 48 megapixels as PNG, 24 (6000 × 4000) as WebP or AVIF."""
 
 BUDGET = max(MAX_BYTES, (96 << 20) * (os.cpu_count() or 1))
 """Memory that all images being opened at once may take: 12 megapixels for each core."""

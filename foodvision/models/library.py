@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from foodvision.errors import MissingExtraError
-from foodvision.models.config import LibraryConfig
+from foodvision.models.library_config import LibraryConfig
 
 _REFUSED = {
     "vit_": "is the paper's network, which foodvision has itself: ask for vit_b16",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from foodvision.backends import Precision
-from foodvision.images.spec import ImageSpec, Interpolation, ResizeMode
+from foodvision.images.spec import MAX_SIDE, ImageSpec, Interpolation, ResizeMode
 from foodvision.models.config import Pooling, ViTConfig
 
 SCRATCH_DEFAULTS: dict[str, Any] = {
@@ -65,12 +65,12 @@ class Recipe(BaseModel):
     network: str | None = None
     """Table 1's variant: vit_ti, vit_s, vit_b, vit_l, vit_h; `vit_b16` also sets patch_size.
     vit_ti, or that of the weights, which must match."""
-    patch_size: int | None = Field(None, ge=1, le=4096)
-    """P, pixels of a patch's side: the paper's are 14, 16 and 32; at most 4,096. 8, or that of the
+    patch_size: int | None = Field(None, ge=1, le=1024)
+    """P, pixels of a patch's side: the paper's are 14, 16 and 32; at most 1,024. 8, or that of the
     weights."""
-    image_size: int | None = Field(None, ge=1, le=4096)
-    """Pixels of the input's side, a multiple of patch_size, at most 4,096 and 256 patches. 64, or
-    that of the weights; with another one, position embeddings are resized (section 3.2)."""
+    image_size: int | None = Field(None, ge=1, le=MAX_SIDE)
+    """Pixels of the input's side, a multiple of patch_size, at most 2,048. 64, or that of the
+    weights; with another one, position embeddings are resized (section 3.2)."""
     num_layers: int | None = Field(None, ge=1, le=256)
     """L, if other than the variant's; at most 256."""
     pooling: Pooling | None = None
@@ -203,11 +203,6 @@ class Recipe(BaseModel):
             raise ValueError("trainable = 'head' needs weights to take the other layers from")
         if self.optimizer == "muon" and self.trainable == "head":
             raise ValueError("optimizer = 'muon' is for the matrices of a ViT's blocks")
-        if self.image_size and self.patch_size and self.image_size > 256 * self.patch_size:
-            raise ValueError(
-                f"image_size = {self.image_size} with patch_size = {self.patch_size}: at most 256 "
-                "patches a side"
-            )
         return self
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
-from foodvision.models.config import LibraryConfig
+from foodvision.models.library_config import LibraryConfig
 
 _PAPERS = re.compile(
     r"vit_(?:(?:tiny|small|base|large|huge)_patch\d+_\d+|(?:small|base|large)_patch14_dinov2)"

@@ -18,8 +18,8 @@ from torchvision.models import ViT_B_16_Weights, WeightsEnum
 from foodvision.errors import DataError, ModelError
 from foodvision.files.download import RemoteFile, fetch
 from foodvision.images import ImageSpec
-from foodvision.models.config import LibraryConfig
 from foodvision.models.library import network_names
+from foodvision.models.library_config import LibraryConfig
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.library_layout import LIBRARY_CLASSIFIER
 

@@ -17,7 +17,8 @@ from foodvision.bounds import check_sides, check_whole
 from foodvision.errors import ModelError
 from foodvision.files import read
 from foodvision.images.spec import MAX_SIDE, ImageSpec
-from foodvision.models.config import MAX_CLASSES, LibraryConfig, NetworkConfig, ViTConfig
+from foodvision.models.config import MAX_CLASSES, NetworkConfig, ViTConfig
+from foodvision.models.library_config import LibraryConfig
 from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"

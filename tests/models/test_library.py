@@ -19,8 +19,8 @@ from foodvision.classifier.info import describe
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.models.config import LibraryConfig
 from foodvision.models.library import LibraryNetwork, network_names
+from foodvision.models.library_config import LibraryConfig
 from foodvision.models.network import Network, build_network
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_torchvision import (

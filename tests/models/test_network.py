@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from foodvision.models.config import LibraryConfig, NetworkConfig, ViTConfig
+from foodvision.models.config import NetworkConfig, ViTConfig
+from foodvision.models.library_config import LibraryConfig
 from foodvision.models.network import Network, build_network
 
 VIT = ViTConfig.named("vit_ti16", image_size=32, num_layers=2, num_classes=3)

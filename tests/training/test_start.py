@@ -16,8 +16,9 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
-from foodvision.models.config import LibraryConfig, ViTConfig
+from foodvision.models.config import ViTConfig
 from foodvision.models.library import LibraryNetwork
+from foodvision.models.library_config import LibraryConfig
 from foodvision.models.vit import ViT
 from foodvision.training.run import train
 from foodvision.training.settings import load_recipe
