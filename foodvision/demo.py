@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.data import LabelledImages, load_dataset
+from foodvision.data import Dataset, LabelledImages, load_dataset
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, resize
@@ -37,10 +37,11 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
     """
     log.info("The images of this demo are drawings, not photographs.")
     result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
-    report = evaluate(result.classifier, "drawn")
+    dataset = load_dataset("drawn")
+    report = evaluate(result.classifier, dataset)
     report.save(result.folder / "report", [epoch.to_dict() for epoch in result.history])
     print(report.summary())
-    for name, accuracy, log_loss in baselines():
+    for name, accuracy, log_loss in baselines(dataset):
         print(f"{name}: log loss {log_loss:.4f}, accuracy {accuracy:.1%}")
     print(f"report in {result.folder / 'report'}")
     print(f"Open the app: foodvision app {result.folder}")
@@ -50,9 +51,8 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
         launch_app(result.classifier)
 
 
-def baselines() -> list[tuple[str, float, float]]:
+def baselines(dataset: Dataset) -> list[tuple[str, float, float]]:
     """Name, test accuracy and test log loss of two logistic regressions on the drawings."""
-    dataset = load_dataset("drawn")
     pixels = {split: _pixels(images) for split, images in dataset.splits.items()}
     rows = []
     # The best of 0.01, 1 and 100 for each.
