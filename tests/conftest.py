@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 # Set before importing the libraries that read them.
@@ -35,6 +36,17 @@ from foodvision.models.config import ViTConfig  # noqa: E402
 from foodvision.models.library import LibraryNetwork  # noqa: E402
 from foodvision.models.library_config import LibraryConfig  # noqa: E402
 from foodvision.models.vit import ViT  # noqa: E402
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape names that are not UTF-8 in captured text: pytest-xdist cannot send them."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
 
 
 def pytest_unconfigure() -> None:

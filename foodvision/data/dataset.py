@@ -20,6 +20,7 @@ import numpy as np
 from foodvision.data.stores import JoinedStore, Source, Store
 from foodvision.errors import DataError, ImageError
 from foodvision.files.read import open_regular
+from foodvision.text import printable
 
 FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
@@ -208,6 +209,7 @@ def plain_name(name: str) -> str:
 
 
 def list_names(classes: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
+    """The first ten names as printable text, and how many more there are."""
     more = len(classes) - _SHOWN_CLASSES
-    return ", ".join(classes[:_SHOWN_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
+    shown = printable(", ".join(classes[:_SHOWN_CLASSES]))
+    return f"{shown} and {more:,} more" if more > 0 else shown
