@@ -6,7 +6,9 @@ until `open_image` opens them.
 
 from __future__ import annotations
 
+import glob
 import logging
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,8 @@ def from_parquet(text: str, files: list[Path]) -> Dataset:
 
     Args:
         text: what the user typed, for messages.
-        files: named ``train-*``, ``validation-*`` and ``test-*``, or all of them otherwise.
+        files: named ``train-*`` or ``train_*``, and so on, or in several folders with such names;
+            without names of splits, all are one.
 
     Raises:
         DataError: if the files cannot be read, have no columns of images and labels, or have two
@@ -48,12 +51,15 @@ def from_parquet(text: str, files: list[Path]) -> Dataset:
         raise DataError(f"{text}: no such Parquet file")
     named: dict[str, list[str]] = defaultdict(list)
     prefixes: dict[str, str] = {}
+    in_several = len({file.parent for file in files}) > 1
     for file in files:
-        prefix = file.name.removesuffix(".parquet").split("-")[0].lower()
+        prefix = re.split(r"[-_.\d]", file.name)[0].lower()
+        if in_several and not split_of(prefix):
+            prefix = file.parent.name.lower()
         split = split_of(prefix) or "flat"  # "all" is taken by datasets
         if split != "flat" and prefixes.setdefault(split, prefix) != prefix:
             raise DataError(f"{text}: both {prefixes[split]} and {prefix} are {split}")
-        named[split].append(str(file))
+        named[split].append(glob.escape(str(file)))  # `datasets` takes a path for a pattern
     if "flat" in named and len(named) > 1:
         raise DataError(
             f"{text}: some files are named after splits, but not {Path(named['flat'][0]).name}"
@@ -118,7 +124,8 @@ def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages
         classes, labels = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
     else:
         values = column.to_pylist()
-        ordered = sorted({*values} - {None})  # numbers by value: 2 before 10
+        # As in a ClassLabel, -1 is no label. Numbers are sorted by value: 2 before 10.
+        ordered = sorted({*values} - {None, -1})
         classes = tuple(map(str, ordered))
         number = {value: i for i, value in enumerate(ordered)}
         labels = np.array([number.get(value, -1) for value in values])
@@ -128,7 +135,7 @@ def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages
     elif labels.min() < -1 or labels.max() >= len(classes):
         raise DataError(f"{text}: {split} has labels that are no class")
     elif unlabelled and split in ("train", FLAT):
-        raise DataError(f"{text}: {split} has images without a label")
+        raise DataError(f"{text}: {split} has images without a label (null or -1)")
     elif unlabelled:
         log.warning(
             "%s: images of %s that have no label and are left out: %d", text, split, unlabelled

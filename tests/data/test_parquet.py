@@ -60,6 +60,34 @@ def test_splits_agree_on_classes_by_name(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["train_0.parquet", "train.0.parquet", "train/0.parquet"])
+def test_names_of_files_and_folders_are_splits(name: str, tmp_path: Path) -> None:
+    """Otherwise the test images would be trained on."""
+    folder = tmp_path / "[1]*"  # no pattern
+    for split in ("train", "test"):
+        file = folder / name.replace("train", split)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows([0, 1]).to_parquet(file)
+    assert set(load_dataset(f"{tmp_path}/**/*.parquet").splits) == {"train", "test"}
+    if "/" not in name:
+        assert set(load_dataset(folder).splits) == {"train", "test"}
+
+
+def test_minus_one_is_no_label(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "PNG")
+    for split, labels in (("train", [0, 1]), ("validation", [1, -1]), ("test", [-1, -1])):
+        table = pa.table({"image": [buffer.getvalue()] * 2, "label": labels})
+        pq.write_table(table, tmp_path / f"{split}.parquet")
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ("0", "1")
+    assert {name: len(images) for name, images in dataset.splits.items()} == {
+        "train": 2,
+        "validation": 1,
+    }
+    assert "test has no labelled images and is left out" in caplog.text
+
+
 def test_two_names_of_one_split(tmp_path: Path) -> None:
     for name in ("train-0", "val-0", "valid-0"):
         rows([0, 1]).to_parquet(tmp_path / f"{name}.parquet")
