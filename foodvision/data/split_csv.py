@@ -47,8 +47,12 @@ def split_folder(
             a split.csv and `force` is False.
 
     """
-    if dataset.root is None or FLAT not in dataset.splits:
+    if FLAT not in dataset.splits:
         raise DataError(f"{dataset.name}: has splits already: {', '.join(dataset.splits)}")
+    if dataset.root is None:
+        raise DataError(
+            f"{dataset.name}: split.csv is for image files, not for rows of Parquet files"
+        )
     path = dataset.root / SPLIT_CSV
     if path.exists() and not force:
         raise DataError(f"{path}: exists already; --force replaces it and keeps a backup")

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_split_csv_is_followed_and_repeats(flat: Path) -> None:
 def test_folder_with_splits_is_not_split_again(patterns: Path) -> None:
     with pytest.raises(DataError, match="has splits already"):
         split_folder(load_dataset(patterns), 0, {"test": 0.2})
+
+
+def test_rows_have_no_split_csv(flat: Path) -> None:
+    rows = replace(load_dataset(flat), root=None)
+    with pytest.raises(DataError, match=r"split\.csv is for image files, not for rows of Parquet"):
+        split_folder(rows, 0, {"test": 0.2})
 
 
 def test_an_existing_split_csv_is_kept(flat: Path, caplog: pytest.LogCaptureFixture) -> None:
