@@ -56,6 +56,11 @@ def from_folder(given: Path) -> Dataset:
             names = [path.relative_to(root).as_posix() for path in images]
             found[split] += [(class_folder.name, name) for name in names]
         loose = _count_loose(folder)
+        if loose and not found[split] and split != "train" and "train" in split_folders:
+            # As in many competitions, whose test images have no labels.
+            log.warning("%s: no class folders, left out: %d images", folder, loose)
+            del found[split]
+            continue
         if not found[split]:
             hint = "; put each class in a folder of its own" if loose else ""
             raise DataError(f"{folder}: no class folders with images{hint}")

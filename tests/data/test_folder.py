@@ -71,6 +71,15 @@ def test_invalid_layouts(names: tuple[str, ...], reason: str, tmp_path: Path) ->
         load_dataset(tmp_path)
 
 
+def test_test_images_without_labels_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png")
+    make(tmp_path, "test/1.png", "test/2.png")
+    assert counts(load_dataset(tmp_path)) == {"train": {"a": 2, "b": 2}}
+    assert warnings(caplog) == [f"{tmp_path / 'test'}: no class folders, left out: 2 images"]
+
+
 def test_empty_class_folder_is_named(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "b/1.png")
     (tmp_path / "c").mkdir()
