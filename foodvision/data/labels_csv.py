@@ -9,7 +9,6 @@ import csv
 import logging
 import os
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,15 +72,17 @@ def from_labels_csv(path: Path) -> Dataset:
     return dataset_of_files(path.resolve().parent.name, path.parent, found)
 
 
-def find_labels_csv(folder: Path) -> list[Path]:
-    """The CSVs of labels in a folder, recognised by the names of their columns."""
-    found = []
+def find_labels_csv(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The CSVs of labels in a folder, and for each other CSV the reason why it is not one."""
+    found, others = [], {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".csv" and path.name != SPLIT_CSV:
-            with suppress(OSError, ValueError, csv.Error):
+            try:
                 _columns(open_csv(path).fieldnames or ())
                 found.append(path)
-    return found
+            except (OSError, ValueError, csv.Error) as error:
+                others[path] = getattr(error, "strerror", None) or str(error)
+    return found, others
 
 
 class _Columns(NamedTuple):

@@ -78,12 +78,15 @@ def _listed(text: str) -> tuple[str, Dataset]:
         )
     if files := sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")]):
         return text, from_parquet(text, files)
-    tables = find_labels_csv(path)
-    if tables and not has_class_folders(path):
+    tables, others = find_labels_csv(path)
+    if (tables or others) and not has_class_folders(path):
         if len(tables) > 1:
             raise DataError(f"{text}: has several CSVs of labels; name one: {tables[0]}")
-        return str(tables[0]), from_labels_csv(tables[0])
-    if tables:
+        if tables:
+            return str(tables[0]), from_labels_csv(tables[0])
+        for other, reason in others.items():
+            log.warning("%s: not read as labels (%s)", other, reason)
+    elif tables:
         log.warning("%s: not read, because %s has class folders", tables[0], text)
     dataset = from_folder(path)
     return str(dataset.root), dataset

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def test_two_csvs_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "more.csv").write_text("path,label\n1.png,tea\n")
     with pytest.raises(DataError, match=r"has several CSVs of labels; name one: .*more\.csv"):
         load_dataset(tmp_path)
+
+
+def test_why_a_csv_in_a_folder_is_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = write(tmp_path, "id,colour\n1,red\n", "images/1.png")
+    with pytest.raises(DataError, match="found one class, images"):
+        load_dataset(tmp_path)
+    reason = r"not read as labels \(needs one column named path, .* it has id, colour\)"
+    assert re.search(f"{table}: {reason}", caplog.text)
 
 
 def test_images_of_a_csv_are_split_as_those_of_a_folder(tmp_path: Path) -> None:
