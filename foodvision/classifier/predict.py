@@ -150,6 +150,7 @@ def write_predictions(
     out: Path | None = None,
     as_json: bool = False,
     top: int = 1,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write each prediction as it comes.
 
@@ -158,7 +159,8 @@ def write_predictions(
         total: their number, for the progress bar.
         out: the file to write, .csv or .jsonl; None for stdout.
         as_json: one JSON document on stdout.
-        top: how many classes a line on stdout shows; files and JSON are not changed.
+        top: how many classes a line on stdout shows; files and JSON have all.
+        classes: names in the order of the columns ``p_CLASS`` of a CSV file.
 
     Raises:
         FoodvisionError: if `out` cannot be written, or if no image at all could be opened.
@@ -178,7 +180,10 @@ def write_predictions(
     if out:
         try:
             with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                (_write_csv if out.suffix == ".csv" else _write_jsonl)(watched(), file)
+                if out.suffix == ".csv":
+                    _write_csv(watched(), classes, file)
+                else:
+                    _write_jsonl(watched(), file)
         except OSError as error:
             raise FoodvisionError(cannot_write(out, error)) from error
     elif as_json:
@@ -186,7 +191,7 @@ def write_predictions(
     else:
         _write_lines(watched(), total, top)
     if failed and len(failed) == total:
-        first = f"{failed[0].path}: {failed[0].error}"
+        first = f"{_shown(failed[0].path)}: {failed[0].error}"
         raise FoodvisionError(first if total == 1 else f"no image can be opened; {first}")
     if failed:
         log.warning("%d of %d images cannot be opened", len(failed), total)
@@ -210,9 +215,11 @@ def _write_jsonl(predictions: Iterator[Prediction], file: TextIO) -> None:
         file.write(to_json(row.to_dict()) + "\n")
 
 
-def _write_csv(predictions: Iterator[Prediction], file: TextIO) -> None:
+def _write_csv(predictions: Iterator[Prediction], classes: Sequence[str], file: TextIO) -> None:
     writer = csv.writer(file)
-    writer.writerow(["path", "label", "probability", "sure", "error"])
+    columns = [f"p_{name}" for name in classes]
+    writer.writerow(["path", "label", "probability", "sure", "error", *columns])
     for row in predictions:
         path, label, error = (to_cell(text or "") for text in (row.path, row.label, row.error))
-        writer.writerow([path, label, row.probability, row.sure, error])
+        of_classes = map(row.probabilities.get, classes)
+        writer.writerow([path, label, row.probability, row.sure, error, *of_classes])

@@ -55,12 +55,13 @@ def predict(
 
     from foodvision.classifier.classifier import Classifier
 
-    predictions = Classifier.load(model, device).predict_many(sources, batch_size)
+    classifier = Classifier.load(model, device)
+    predictions = classifier.predict_many(sources, batch_size)
     if threshold is not None:
         predictions = with_threshold(predictions, threshold)
     if sorter:
         predictions = sorter.sort(predictions)
     total = len(missing) + len(sources)
-    write_predictions(chain(missing, predictions), total, out, as_json, top)
+    write_predictions(chain(missing, predictions), total, out, as_json, top, classifier.classes)
     if sorter:
         print(sorter.summary(), file=sys.stderr)

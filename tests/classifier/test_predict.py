@@ -13,7 +13,7 @@ from PIL import Image
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction, find_inputs, write_predictions
-from foodvision.errors import DataError
+from foodvision.errors import DataError, FoodvisionError
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 
@@ -98,10 +98,17 @@ def test_names_are_text_wherever_they_are_written(
     write_predictions(rows, 2, out=tmp_path / "rows.jsonl")
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in lines] == [path, "-1.png"]
-    write_predictions(rows, 2, out=tmp_path / "rows.csv")
+    write_predictions(rows, 2, out=tmp_path / "rows.csv", classes=["b", label])
     with (tmp_path / "rows.csv").open(errors="surrogateescape", newline="") as file:
-        cells = [list(row.values()) for row in csv.DictReader(file)]
+        header, *cells = csv.reader(file)
+    assert header == ["path", "label", "probability", "sure", "error", "p_b", f"p_{label}"]
     assert cells == [
-        [f"'{path}", f"'{label}", "0.6", "False", ""],
-        ["'-1.png", "", "", "", "'-1"],
+        [f"'{path}", f"'{label}", "0.6", "False", "", "0.4", "0.6"],
+        ["'-1.png", "", "", "", "'-1", "", ""],
     ]
+
+
+def test_an_empty_input_is_shown_where_all_fail() -> None:
+    rows = [Prediction("", error="is empty"), Prediction("a.png", error="is damaged")]
+    with pytest.raises(FoodvisionError, match="no image can be opened; '': is empty"):
+        write_predictions(rows, 2, as_json=True)
