@@ -102,7 +102,7 @@ def follow(dataset: Dataset) -> Dataset:
             split, digest, rule = row.get("split"), row.get("sha256"), row.get("rule") or rule
             if split not in SPLITS:
                 raise ValueError(f"{name}: {split or 'no split'} is not {', '.join(SPLITS)}")
-            if digest:
+            if digest and len(digest) == 64:  # shorter ones could be many: they would fill memory
                 split_by_digest[digest] = split
             if name in known:
                 split_by_name[name] = split

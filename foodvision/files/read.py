@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_TEXT_BYTES = 64 << 20
-"""Of a JSON, TOML or CSV file: a split.csv of 500,000 images is about as large."""
+"""Of a JSON or TOML file."""
+
+MAX_CSV_BYTES = 192 << 20
+"""Of a CSV file: `data split` writes as much for a good million images."""
 
 MAX_HEADER = 10_000
 """Characters in the first line of a CSV file, which names its columns."""
@@ -118,10 +121,10 @@ def open_csv(path: str | Path) -> csv.DictReader[str]:
         csv.Error: while the rows are read, if a cell is longer than 131,072 characters.
 
     """
-    content = read_bytes(path)
+    content = read_bytes(path, MAX_CSV_BYTES)
     if b"\0" in content:
         raise ValueError("not a text file")
-    first_line = content.partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    first_line = io.BytesIO(content).readline(4 * MAX_HEADER).decode("utf-8", "surrogateescape")
     if len(first_line) > MAX_HEADER:
         raise ValueError(f"its first line is longer than {MAX_HEADER:,} characters")
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="")

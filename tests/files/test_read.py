@@ -75,3 +75,16 @@ def test_csv_of_many_tools(tmp_path: Path) -> None:
 def _written(folder: Path, content: bytes) -> Path:
     (folder / "a.csv").write_bytes(content)
     return folder / "a.csv"
+
+
+def test_a_split_csv_of_a_million_images_is_read(tmp_path: Path) -> None:
+    row = f"class name/IMG_20260101_123456.jpg,class name,{'0' * 64},train,seed=0 test=0.15\n"
+    path = _written(tmp_path, f"name,class,sha256,split,rule\n{row}".encode())
+    with path.open("r+b") as file:  # a sparse file: the size of a million rows, and no rows
+        file.truncate(1_000_000 * len(row))
+    with pytest.raises(ValueError, match="not a text file"):  # and not "larger than"
+        open_csv(path)
+    with path.open("r+b") as file:
+        file.truncate(300 << 20)
+    with pytest.raises(OSError, match="larger than 201 MB"):
+        open_csv(path)
