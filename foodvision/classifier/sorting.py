@@ -33,7 +33,8 @@ class Sorter:
     """Puts images into one folder per class.
 
     Args:
-        folder: created if missing; running again on the same images changes nothing.
+        folder: created if missing; running again with the same answers changes nothing. With other
+            answers (another model or threshold), an image is in the folders of both.
         copy: copy the images instead of linking them. Where links are impossible, images are
             copied in any case.
 

@@ -62,7 +62,7 @@ class Dataset:
     root: Path | None = None
 
     def all_images(self) -> LabelledImages:
-        """The images of all splits, one split after the other."""
+        """The images of train, validation and test, or of a flat dataset, one after the other."""
         if FLAT in self.splits:
             return self.splits[FLAT]
         parts = [self.splits[split] for split in SPLITS if split in self.splits]
