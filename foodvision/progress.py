@@ -99,9 +99,11 @@ class ProgressLines:
         info: str = "",
     ) -> None:
         """Note how much is done; log it if that has taken long."""
+        now = time.monotonic()
+        if not self.completed:  # the first images wait for what loads, and come by the batch
+            self.entered = now
         self.completed = self.completed + advance if completed is None else completed
         self.total = total or self.total
-        now = time.monotonic()
         seconds, finished = now - self.started, self.completed == self.total
         if finished and self.said:
             log.info("%s: %s in %s", self.description, self._count(), duration(seconds))

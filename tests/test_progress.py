@@ -35,12 +35,24 @@ def test_without_a_terminal_long_work_says_a_few_lines(
             clock.now += 0.5
             bar.advance(task)
     assert caplog.messages == [
-        "reading: 21 of 200 images, about 90 s for the rest",
-        "reading: 43 of 200 images, about 78 s for the rest",
-        "reading: 87 of 200 images, about 56 s for the rest",
-        "reading: 175 of 200 images, about 12 s for the rest",
+        "reading: 22 of 200 images, about 89 s for the rest",
+        "reading: 44 of 200 images, about 78 s for the rest",
+        "reading: 88 of 200 images, about 56 s for the rest",
+        "reading: 176 of 200 images, about 12 s for the rest",
         "reading: 200 images in 2 minutes",
     ]
+
+
+def test_the_first_image_alone_is_no_base_for_an_estimate(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=100, unit="images", info="")
+        clock.now += 30  # the network is loaded
+        for _ in range(12):
+            bar.advance(task)
+            clock.now += 1
+    assert caplog.messages == ["evaluating: 12 of 100 images, about 5 minutes for the rest"]
 
 
 def test_short_work_says_nothing(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -55,6 +67,7 @@ def test_short_work_says_nothing(clock: Clock, caplog: pytest.LogCaptureFixture)
 def test_bytes_are_shown_as_megabytes(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     with progress_bar("bytes") as bar:
         task = bar.add_task("model.safetensors", total=None, info="")
+        bar.update(task, completed=1e6)
         clock.now += 11
         bar.update(task, completed=3e6)
         clock.now += 12
