@@ -7,6 +7,7 @@ again whenever its time has doubled. `log_to_stderr` and `show_log` decide who s
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def progress_bar(unit: str = "images") -> Progress | ProgressLines:
 
     For ``bytes`` it shows MB and MB/s, and its tasks need no unit.
     """
-    if not (sys.stderr and sys.stderr.isatty()):
+    if not (sys.stderr and sys.stderr.isatty() and is_first_process()):
         return ProgressLines(unit)
     from rich import progress  # a fifth of the time that importing foodvision.data takes
     from rich.console import Console
@@ -74,12 +75,18 @@ class ProgressLines:
         """There is nothing to take off the screen."""
 
     def add_task(
-        self, description: str, total: float | None = None, unit: str | None = None, info: str = ""
+        self,
+        description: str,
+        total: float | None = None,
+        completed: float = 0,
+        unit: str | None = None,
+        info: str = "",
     ) -> TaskID:
-        """Begin the one task."""
+        """Begin the one task; what is completed already took no time."""
         self.unit = unit or self.unit
         self.description, self.total = description, total
-        self.completed, self.started, self.said = 0.0, time.monotonic(), False
+        self.completed, self.begun = completed, completed
+        self.started, self.said = time.monotonic(), False
         return 0  # type: ignore[return-value]
 
     def reset(self, task: TaskID, description: str, info: str = "") -> None:
@@ -108,12 +115,12 @@ class ProgressLines:
         if finished and self.said:
             log.info("%s: %s in %s", self.description, self._count(), duration(seconds))
             self.said = False
-        elif not finished and now - self.entered > self.due and self.completed:
+        elif not finished and now - self.entered > self.due and self.completed > self.begun:
             self.due, self.said = 2 * (now - self.entered), True
             rest = ""
             if self.total:
-                left = duration(seconds * (self.total / self.completed - 1))
-                rest = f", about {left} for the rest"
+                rate = (self.total - self.completed) / (self.completed - self.begun)
+                rest = f", about {duration(seconds * rate)} for the rest"
             log.info("%s: %s%s", self.description, self._count(), rest)
 
     def _count(self) -> str:
@@ -131,10 +138,13 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Within `with`, print foodvision's log lines of level INFO and above."""
+    """Within `with`, print foodvision's log lines of level INFO and above.
+
+    Of several processes that train together, only the first prints INFO.
+    """
     logger, handler = logging.getLogger("foodvision"), _ToStderr()
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if is_first_process() else logging.WARNING)
     logger.addHandler(handler)
     try:
         yield
@@ -161,6 +171,11 @@ def show_log() -> Iterator[None]:
     else:
         with log_to_stderr():
             yield
+
+
+def is_first_process() -> bool:
+    """Whether this is the one process that reports, of all that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _ToStderr(logging.Handler):

@@ -7,7 +7,13 @@ import sys
 import pytest
 
 from foodvision import progress
-from foodvision.progress import ProgressLines, duration, progress_bar, show_log
+from foodvision.progress import (
+    ProgressLines,
+    duration,
+    log_to_stderr,
+    progress_bar,
+    show_log,
+)
 
 
 class Clock:
@@ -116,3 +122,24 @@ def test_the_log_is_shown_unless_its_level_is_set(
     finally:
         logger.setLevel(logging.NOTSET)
     assert capsys.readouterr().err == "an epoch\\x1b[2J\n"
+
+
+def test_what_was_done_before_an_interruption_took_no_time(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("epoch 1/2", total=200, completed=150, unit="images", info="")
+        clock.now += 11
+        bar.update(task, completed=161)
+    assert caplog.messages == ["epoch 1/2: 161 of 200 images, about 39 s for the rest"]
+
+
+def test_of_several_processes_the_first_alone_reports(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with log_to_stderr():
+            logging.getLogger("foodvision.x").info("from %s", rank)
+            logging.getLogger("foodvision.x").warning("warning of %s", rank)
+    assert capsys.readouterr().err.splitlines() == ["from 0", "warning of 0", "warning of 1"]

@@ -14,6 +14,9 @@ from foodvision.text import printable
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""
 
+# An underscore between two letters or digits is text; www. begins a link.
+_MARKUP = re.compile(r"[\\`*\[\]<>&#|~!$:@]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.IGNORECASE)
+
 _CODE = """\
 ```python
 import foodvision as fv
@@ -68,7 +71,7 @@ def model_card(
 
 def _plain(text: str) -> str:
     """A name that others chose, as text that Markdown and HTML leave alone."""
-    return re.sub(r"([\\`*\[\]<>&#|~!$:@]|\b_|_\b)", r"\\\1", printable(text))
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def _measured(metrics: Measured | None) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from foodvision.cli.arguments import Data, Device
 from foodvision.files.read import read_text
+from foodvision.progress import is_first_process
 from foodvision.text import printable
 
 
@@ -76,8 +77,10 @@ def train(
     from foodvision.training.run import run_plan  # imports torch, which takes seconds
 
     result = run_plan(plan)
-    print(f"{result.metrics} (validation)")
-    print(printable(f"Next: {shlex.join(['foodvision', 'evaluate', str(result.folder), data])}"))
+    if is_first_process():
+        evaluate = shlex.join(["foodvision", "evaluate", str(result.folder), data])
+        print(f"{result.metrics} (validation)")
+        print(printable(f"Next: {evaluate}"))
 
 
 def demo(

@@ -34,12 +34,13 @@ def extension_of(finished: RunFolder, epochs: int) -> RunFolder:
         RecipeError: if the run stopped early, and would do so again.
 
     """
-    recipe, losses = finished.recipe(), _log_losses(finished)
-    if recipe.patience and len(losses) - 1 - losses.index(min(losses)) >= recipe.patience:
-        raise RecipeError(
-            f"{finished.path}: stopped after epoch {len(losses)}, because patience = "
-            f"{recipe.patience} epochs brought no better model; start a new run with another --out"
-        )
+    if patience := finished.recipe().patience:
+        losses = _log_losses(finished)
+        if len(losses) - 1 - losses.index(min(losses)) >= patience:
+            raise RecipeError(
+                f"{finished.path}: stopped after epoch {len(losses)}, because patience = "
+                f"{patience} epochs brought no better model; start a new run with another --out"
+            )
     path = finished.path.resolve() if finished.path.name in ("", "..") else finished.path
     name = re.sub(r"-\d+-epochs$", "", path.name)
     return RunFolder(path.with_name(f"{name}-{epochs}-epochs"))
@@ -61,6 +62,9 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
     begun, last = finished.begun(), finished.checkpoints.newest()
     if last is None:
         raise FoodvisionError(f"{finished.path}: has no checkpoint to continue from")
+    for name in (*MODEL, SPLITS):
+        if not (finished.path / name).is_file():
+            raise FoodvisionError(f"{finished.path}: has no {name}, and cannot be extended")
     try:
         with check_regular(last).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -82,10 +86,12 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
 
 
 def _log_losses(run: RunFolder) -> list[float]:
-    """The validation log loss of each epoch; infinite where it was not a number."""
+    """The validation log loss of each epoch, at least one; infinite where it was not a number."""
     path = run.path / HISTORY
     try:
         losses = [parse_json(line)["log_loss"] for line in read_text(path).splitlines()]
+        if not losses:
+            raise ValueError("it has no epoch")
         return [math.inf if loss is None else float(loss) for loss in losses]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FoodvisionError(f"{path}: is damaged ({error})") from error

@@ -183,7 +183,8 @@ def _shown(training: Training, history: list[Epoch]) -> Generator[Epoch | None, 
     begun = len(history) + bool(training.batch)  # a part of an epoch tells no time
     with progress_bar() as bar:
         name = f"epoch {training.epoch + 1}/{n}, training"
-        task = bar.add_task(name, total=images, unit="images", info="")
+        done = training.batch * recipe.batch_size  # before the run was interrupted
+        task = bar.add_task(name, total=images, completed=done, unit="images", info="")
         if bar.console:
             bar.console.print(_HEADER)
         for epoch in training.steps():
@@ -274,9 +275,11 @@ def _beginning(run: Run, training: Training) -> str:
 def _plan(run: Run, training: Training) -> str:
     """What is about to be done, in one line."""
     train, validation = run.splits.train.images, run.splits.validation.images
+    epochs = run.recipe.epochs
     return (
         f"{len(train):,} training and {len(validation):,} validation images of "
-        f"{len(train.classes)} classes; {run.recipe.epochs} epochs, {training.total_steps:,} steps "
+        f"{len(train.classes)} classes; {epochs} epoch{'s' * (epochs > 1)}, "
+        f"{training.total_steps:,} steps "
         f"of {run.recipe.batch_size * run.recipe.accumulate} images on "
         f"{run.accelerator.device.type} ({run.recipe.precision})"
     )

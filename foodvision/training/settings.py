@@ -107,6 +107,8 @@ def resumed_recipe(
                     "the learning rate depends on it; resume without it, and extend the finished "
                     f"run with --resume --set epochs={now}"
                 )
+            elif name == "epochs" and now > before:
+                advice = f"to extend the finished run, add --set epochs={now}; or {advice}"
             elif name == "epochs":
                 advice = f"a finished run is extended by more than {before}; or {advice}"
             raise RecipeError(f"{name} is {before!r} in the run to resume, not {now!r}: {advice}")

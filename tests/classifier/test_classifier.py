@@ -232,7 +232,10 @@ def test_weights_have_the_permissions_of_their_siblings(
 
 
 def test_names_are_text_in_the_model_card(tmp_path: Path) -> None:
-    classes = ("---\ntags: [x]", '<img src="http://x">', "*b* _c_ [d](e)", "apple_pie", "\x1b[2J")
+    classes = (
+        *("---\ntags: [x]", '<img src="http://x">', "*b* _c_ [d](e)", "apple_pie", "\x1b[2J"),
+        *("__e__", "www.f.org"),
+    )
     data = TrainingData(
         name="![x](http://y)", train=1, validation=1, unreadable=0, fingerprint="ab"
     )
@@ -243,6 +246,7 @@ def test_names_are_text_in_the_model_card(tmp_path: Path) -> None:
     assert yaml.safe_load(front_matter)["pipeline_tag"] == "image-classification"
     assert "\x1b" not in text
     assert "apple_pie" in text
+    assert r"www\.f.org" in text  # GitHub makes links of addresses
     html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(text)
     assert not re.search(r"<img|<a |<em>|<strong>b|---\n", html)
 

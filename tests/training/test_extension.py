@@ -13,7 +13,9 @@ import pytest
 from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.training.loop import Training
+from foodvision.training.recipe import Recipe
 from foodvision.training.run import TrainingResult, train
+from foodvision.training.settings import resumed_recipe
 from tests.training.test_resume import log_losses, sha256
 from tests.training.test_run_folder import CPU, SHORT
 
@@ -111,3 +113,26 @@ def test_what_cannot_be_extended_says_why(finished: Path, patterns: Path, tmp_pa
     probe = train(patterns, "probe", tmp_path / "probe", **CPU, **weights).folder
     with pytest.raises(RecipeError, match="a probe has no epochs to add"):
         extend(patterns, probe)
+
+
+def test_a_finished_run_that_lacks_a_file_is_named(
+    finished: Path, patterns: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "r")
+    (run / "README.md").unlink()
+    with pytest.raises(FoodvisionError, match=r"/r: has no README.md, and cannot be extended"):
+        extend(patterns, run)
+    assert not (tmp_path / "r-4-epochs").exists()
+    record = json.loads((run / "recipe.json").read_text())
+    record["recipe"]["patience"] = 1
+    (run / "recipe.json").write_text(json.dumps(record))
+    (run / "history.jsonl").write_text("")
+    with pytest.raises(FoodvisionError, match=r"history.jsonl: is damaged \(it has no epoch\)"):
+        extend(patterns, run)
+
+
+def test_epochs_in_a_recipe_file_do_not_extend_a_run(tmp_path: Path) -> None:
+    recipe = tmp_path / "longer.toml"
+    recipe.write_text("epochs = 4\n")
+    with pytest.raises(RecipeError, match="not 4: to extend the finished run, add --set epochs=4"):
+        resumed_recipe(Recipe(epochs=2), recipe, {}, finished=True)
