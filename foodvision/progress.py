@@ -107,7 +107,7 @@ class ProgressLines:
     ) -> None:
         """Note how much is done; log it if that has taken long."""
         now = time.monotonic()
-        if not self.completed:  # the first images wait for what loads, and come by the batch
+        if self.completed == self.begun:  # the first images wait for what loads
             self.entered = now
         self.completed = self.completed + advance if completed is None else completed
         self.total = total or self.total
@@ -117,11 +117,11 @@ class ProgressLines:
             self.said = False
         elif not finished and now - self.entered > self.due and self.completed > self.begun:
             self.due, self.said = 2 * (now - self.entered), True
-            rest = ""
-            if self.total:
-                rate = (self.total - self.completed) / (self.completed - self.begun)
-                rest = f", about {duration(seconds * rate)} for the rest"
-            log.info("%s: %s%s", self.description, self._count(), rest)
+            rate = (self.completed - self.begun) / seconds
+            left = (self.total - self.completed) / rate if self.total else PATIENCE
+            if left >= PATIENCE:  # or its end says enough
+                rest = f", about {duration(left)} for the rest" if self.total else ""
+                log.info("%s: %s%s", self.description, self._count(), rest)
 
     def _count(self) -> str:
         scale, unit = (1e6, "MB") if self.unit == "bytes" else (1, self.unit)

@@ -12,7 +12,11 @@ import unicodedata
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that are escaped: control characters, surrogates, separators of lines."""
 
-_BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+_BIDIRECTIONAL = {
+    *("\u061c", "\u200e", "\u200f"),
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+}
 """They reverse the text that follows them."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -129,6 +129,7 @@ def test_what_was_done_before_an_interruption_took_no_time(
 ) -> None:
     with progress_bar() as bar:
         task = bar.add_task("epoch 1/2", total=200, completed=150, unit="images", info="")
+        bar.update(task, completed=151)
         clock.now += 11
         bar.update(task, completed=161)
     assert caplog.messages == ["epoch 1/2: 161 of 200 images, about 39 s for the rest"]

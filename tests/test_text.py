@@ -15,6 +15,7 @@ from foodvision.text import from_cell, printable, to_cell, to_json
         ("two\nlines\u2028", "two\\nlines\\u2028"),
         ("caf\udce9.jpg", "caf\\udce9.jpg"),
         ("gpj.\u202e", "gpj.\\u202e"),
+        ("a\u200fb", "a\\u200fb"),
         ("👩\u200d🍳", "👩\u200d🍳"),  # a joined emoji stays one
     ],
 )

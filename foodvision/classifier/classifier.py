@@ -34,7 +34,14 @@ from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.network import Network
 from foodvision.text import printable
 from foodvision.weights.from_repository import read_repository, repository_content
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS, find_repository, read_json
+from foodvision.weights.repository import (
+    CONFIG,
+    PREPROCESSOR,
+    WEIGHTS,
+    check_distinct,
+    find_repository,
+    read_json,
+)
 
 CARD = "README.md"
 
@@ -69,13 +76,7 @@ class Classifier:
             raise ModelError(f"{len(self.classes)} class names for {config.num_classes} logits")
         if config.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
-        numbers: dict[str, int] = {}
-        for i, name in enumerate(self.classes):
-            if (first := numbers.setdefault(name, i)) != i:
-                raise ModelError(
-                    f"classes {first} and {i} are both called {name!r}; give each its own name "
-                    f"(id2label in {CONFIG})"
-                )
+        check_distinct(self.classes)
 
     def __repr__(self) -> str:
         """One line: the network, its input, its classes and its device."""

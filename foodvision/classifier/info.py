@@ -17,6 +17,7 @@ from foodvision.weights.repository import (
     CONFIG,
     DAMAGES,
     WEIGHTS,
+    check_distinct,
     check_safetensors,
     class_names,
     explain,
@@ -125,6 +126,7 @@ def describe(model: str | Path) -> str:
         else:
             spec, classes = image_spec(folder, config), class_names(config) or ()
             network = network_config(config, len(classes)).description
+        check_distinct(classes)
         parameters = info.parameters or _count_parameters(folder / WEIGHTS)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error

@@ -62,10 +62,17 @@ class Dataset:
     root: Path | None = None
 
     def all_images(self) -> LabelledImages:
-        """The images of train, validation and test, or of a flat dataset, one after the other."""
+        """The images of train, validation and test, or of a flat dataset, one after the other.
+
+        Raises:
+            DataError: if it has only splits of other names.
+
+        """
         if FLAT in self.splits:
             return self.splits[FLAT]
         parts = [self.splits[split] for split in SPLITS if split in self.splits]
+        if not parts:
+            raise DataError(f"{self.name}: has none of the splits {', '.join(SPLITS)}")
         labels = np.concatenate([part.labels for part in parts])
         store = JoinedStore([(part.store, part.indices) for part in parts])
         return LabelledImages(store, self.classes, labels)

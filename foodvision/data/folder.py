@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
+from foodvision.data.dataset import FLAT, Dataset, LabelledImages, list_names, split_of
 from foodvision.data.stores import FolderStore
 from foodvision.errors import DataError
 from foodvision.images.decode import SUFFIXES
@@ -44,6 +44,8 @@ def from_folder(given: Path) -> Dataset:
         ignored = [path.name for path in _folders_in(root) if path not in split_folders.values()]
         if ignored:
             log.warning("%s: not a split, ignored: %s", root, ", ".join(ignored))
+    elif all(any(split_of(inner.name) for inner in _folders_in(c)) for c in _folders_in(root)):
+        log.warning("%s: splits inside the class folders are read as one", root)
     for split, folder in split_folders.items():
         found[split] = []
         for class_folder in _folders_in(folder):
@@ -123,6 +125,12 @@ def _split_folders(root: Path) -> dict[str, Path]:
     certain = {split_of(folder.name) for folder in named if _holds_classes(folder)}
     if not named or ("train" not in certain and any(map(_has_images, others))):
         return {FLAT: root}
+    if len(named) == 1 and sum(map(_has_images, others)) > 1:
+        raise DataError(
+            f"{root}: {named[0].name} holds folders of images, as a split does, and "
+            f"{list_names([folder.name for folder in others])} hold images as well; if it is a "
+            "class, put its images directly into it, else move the others away"
+        )
     splits: dict[str, Path] = {}
     for folder in named:
         split = split_of(folder.name) or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from foodvision.data import Dataset, LabelledImages, load_dataset, training_spli
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
 from foodvision.evaluation.report import Report, ScoredImage
-from foodvision.evaluation.seen import HashedFile, read_seen
+from foodvision.evaluation.seen import HashedFile, copies_in, read_seen
 from foodvision.metrics import RunningMetrics, log_loss_of_each
 from foodvision.progress import progress_bar
 
@@ -94,6 +94,8 @@ def evaluate(
     if not scored:
         raise DataError(f"{dataset.name}: none of its {len(images)} images can be opened")
     _warn_of_two_classes(scored, sha256)
+    if seen is None and name == "test" and "train" in dataset.splits:
+        _warn_of_copies(dataset.splits["train"], images, sha256.values())
     splits = Counter(image.seen for image in scored)
     report = Report(
         **vars(running.result()),
@@ -155,6 +157,17 @@ def _scored(
     best = logits[None].argmax(axis=1)
     top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
     return ScoredImage(name, classes[label], classes[best[0]], top, loss, seen)
+
+
+def _warn_of_copies(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> None:
+    """Log how many test images are among the dataset's training images as well."""
+    if copies := copies_in(train, test, sha256):
+        log.warning(
+            "identical images in test and in train: %d of %d; the result is too good if the model "
+            "was trained on them",
+            copies,
+            len(test),
+        )
 
 
 def _warn_of_two_classes(scored: Iterable[ScoredImage], sha256: Mapping[str, bytes]) -> None:

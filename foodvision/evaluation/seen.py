@@ -1,7 +1,8 @@
 """Which of the scored images a model has seen before: by content, whatever their names are.
 
 The split.csv of a run's folder comes in, and each image's bytes as they are read; out goes the
-split that the image was in when the model was trained.
+split that the image was in when the model was trained. A model without a run has no such record:
+then the test images are looked for among the dataset's own training images.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import csv
 import hashlib
 import io
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
-from foodvision.data.dataset import Example
+from foodvision.data.dataset import Example, LabelledImages
+from foodvision.data.inventory import take_inventory
+from foodvision.errors import ImageError
 from foodvision.files.read import open_regular
 
 log = logging.getLogger(__name__)
@@ -49,6 +53,31 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
             reason,
         )
         return None
+
+
+def copies_in(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> int:
+    """How many test images are among the training images as well, byte for byte.
+
+    Reads only training files of the same size as a test file.
+
+    Args:
+        train: the training images.
+        test: the test images.
+        sha256: of each of the test images.
+
+    """
+    sizes = {_size(example) for example in test}
+    train = train.subset([i for i, example in enumerate(train) if _size(example) in sizes])
+    digests = set(take_inventory(train, opened=False).sha256)
+    return sum(digest.hex() in digests for digest in sha256)
+
+
+def _size(example: Example) -> int:
+    source = example.source
+    try:
+        return source.stat().st_size if isinstance(source, Path) else len(example.read())
+    except (OSError, ImageError):
+        return -1
 
 
 class HashedFile:

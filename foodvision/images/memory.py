@@ -20,8 +20,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 MAX_BYTES = 392 << 20
 """Memory that one image may take: 48 megapixels as PNG, 24 (6000 × 4000) as WebP or AVIF."""
 
-BUDGET = max(MAX_BYTES, (96 << 20) * (os.cpu_count() or 1))
-"""Memory that all images being opened at once may take: 12 megapixels for each core."""
+BUDGET = min(1 << 30, max(MAX_BYTES, (96 << 20) * (os.cpu_count() or 1)))
+"""Memory that all images being opened at once may take: 12 megapixels for each core, up to 1 GiB.
+"""
 
 MAX_FILE_BYTES = 200_000_000
 """A larger file is not read: its metadata alone could fill the memory."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,25 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
         if not isinstance(name, str):
             raise ModelError(f"{CONFIG}: id2label names class {i} {reprlib.repr(name)}, not a text")
     return ordered
+
+
+def check_distinct(classes: Sequence[str]) -> None:
+    """Check the class names of a classifier, whose answers are by name.
+
+    Published models are not all free of this: ImageNet has two kinds of crane. As pretrained
+    weights they can be used nevertheless.
+
+    Raises:
+        ModelError: if two classes have the same name.
+
+    """
+    numbers: dict[str, int] = {}
+    for i, name in enumerate(classes):
+        if (first := numbers.setdefault(name, i)) != i:
+            raise ModelError(
+                f"classes {first} and {i} are both called {name!r}; give each its own name "
+                f"(id2label in {CONFIG})"
+            )
 
 
 def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:

@@ -117,6 +117,17 @@ def test_classes_that_are_named_as_splits_are(names: str, deep: bool, tmp_path: 
         assert list(dataset.splits) == ["all"]
 
 
+def test_two_meanings_of_a_folder_are_not_guessed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path / "t", "train/red/1.png", "train/blue/1.png", "plane/1.png", "car/1.png")
+    with pytest.raises(DataError, match=r"train holds folders of images, .* car, plane hold"):
+        load_dataset(tmp_path / "t")
+    make(tmp_path / "i", *(f"{c}/{s}/1.png" for c in ("a", "b") for s in ("train", "test")))
+    assert list(load_dataset(tmp_path / "i").splits) == ["all"]
+    assert "splits inside the class folders are read as one" in caplog.text
+
+
 def test_one_folder_too_deep(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make(tmp_path, "one/two/train/a/1.png", "one/two/train/b/1.png", "one/__MACOSX/x.png")
     make(tmp_path, "one/two/test/a/1.png", "one/two/test/b/1.png", "@eaDir/x.png")

@@ -172,6 +172,18 @@ def test_nothing_is_claimed_without_a_record_of_the_run(
         assert report.overlap() == ""
 
 
+def test_test_images_that_are_in_train_are_a_warning_if_nothing_else_is_known(
+    classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = shutil.copytree(patterns, tmp_path / "d")
+    evaluate(classifier, root)
+    assert "identical images" not in caplog.text
+    for number in (1001, 1002):
+        shutil.copy(root / f"test/dots/{number}.png", root / f"train/dots/{number}.png")
+    evaluate(classifier, root)
+    assert "identical images in test and in train: 2 of 30; the result is too good" in caplog.text
+
+
 def test_one_image_under_two_classes_is_a_warning(
     classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
