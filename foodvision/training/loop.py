@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from foodvision.backends.device import autocast
 from foodvision.data import LabelledImages
@@ -223,11 +223,18 @@ class Training:
             yield epoch
 
     def _train_mode(self) -> None:
-        """Dropout and updates of batch statistics, except in frozen layers."""
+        """Dropout, except in frozen layers.
+
+        Batch normalisation keeps the statistics of the pretrained weights: those of a few hundred
+        augmented images are so much worse that the first epoch undoes a probe.
+        """
         self.model.train()
         if self.recipe.trains_head_alone:
             for stage in self.network.stages():
                 stage.eval()
+        for module in self.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
     def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
         recipe, accelerator = self.recipe, self.accelerator

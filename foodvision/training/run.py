@@ -110,7 +110,7 @@ def run_plan(plan: Plan) -> TrainingResult:
         with run_accelerator(target, plan.recipe, folder.path) as accelerator:
             recipe, main = _decided(plan.recipe, target), accelerator.is_main_process
             with accelerator.main_process_first():  # the others find what it has downloaded
-                start = starting_point(recipe, plan.dataset.classes, accelerator.num_processes)
+                start = starting_point(recipe, plan.dataset.classes)
             if plan.extends and main:
                 plan.extends.check_start(start.sha256)
                 extend(plan.extends, folder, recipe)

@@ -6,8 +6,6 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
-from torch import nn
-
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
@@ -30,7 +28,7 @@ class Start(NamedTuple):
     """Of the pretrained weights and their description; None when trained from scratch."""
 
 
-def starting_point(recipe: Recipe, classes: tuple[str, ...], num_processes: int = 1) -> Start:
+def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     """The network of the recipe's weights, or a new one with seeded random weights.
 
     Pretrained weights keep their head if it has exactly these classes (LP-FT, arXiv 2202.10054)
@@ -57,7 +55,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...], num_processes: int 
     spec = pretrained.spec
     if recipe.reduced_decode is not None:
         spec = replace(spec, reduced_decode=recipe.reduced_decode)
-    _check(pretrained.network, recipe, recipe.batch_size // num_processes)
+    _check(pretrained.network, recipe)
     network = _regularised(pretrained.network, recipe)
     if recipe.trains_head_alone:
         for stage in network.stages():
@@ -66,7 +64,7 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...], num_processes: int 
     return Start(network, spec, sha256_of(checkpoint.tensors, description))
 
 
-def _check(network: Network, recipe: Recipe, images_per_device: int) -> None:
+def _check(network: Network, recipe: Recipe) -> None:
     """Raise RecipeError if the network is not the one the recipe names, or cannot be trained so."""
     if recipe.network and not network.config.is_named(recipe.network):
         raise RecipeError(
@@ -76,12 +74,6 @@ def _check(network: Network, recipe: Recipe, images_per_device: int) -> None:
     if recipe.optimizer == "muon" and network.config.family != "vit":
         raise RecipeError(
             "optimizer = 'muon' is for the matrices of a ViT's blocks: choose 'adamw'"
-        )
-    norms = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    if norms and not recipe.trains_head_alone and images_per_device == 1:
-        raise RecipeError(
-            f"batch_size = {recipe.batch_size}: batch normalisation needs two images "
-            "or more on each device"
         )
 
 
