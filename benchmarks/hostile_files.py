@@ -154,7 +154,9 @@ def write_models(root: Path) -> None:
     change("labels-list", id2label=["pizza", "steak", "sushi"])
     change("llama", model_type="llama")
     change("meta-text", foodvision="all of it")
-    change("timm", architecture="os.system", model_args={"command": "id"})
+    published = {"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bicubic"}
+    published |= {"mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 3}
+    change("timm", architecture="os.system", pretrained_cfg=published)
     without_spec("resize", size={"height": 10**7, "width": 10**7}, do_center_crop=False)
     without_spec("std", image_std=[0, 0, 0])
     os.mkfifo(replace("fifo", "config.json"))

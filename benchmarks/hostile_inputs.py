@@ -231,7 +231,7 @@ def uploads(root: Path) -> list[tuple[str, str, object, str, float, int]]:
                 )
             )
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(timeout=SECONDS)
     if "Traceback" in (log := (root / "app.log").read_text()):
         rows.append(("upload", "the app's log", 0, "Traceback: " + log.splitlines()[-1], 0.0, 0))

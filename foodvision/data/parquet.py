@@ -74,11 +74,14 @@ def from_hub(text: str) -> Dataset:
     """List the images of ``OWNER/NAME[:CONFIG]`` on the Hub, downloaded into its own cache.
 
     Raises:
-        DataError: as `from_parquet` does, or if it cannot be fetched.
+        DataError: as `from_parquet` does, or if it is no such name or cannot be fetched.
         MissingExtraError: if `datasets` is not installed.
 
     """
     repository, _, config = text.partition(":")
+    # `datasets` would read a local folder of this name.
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) or Path(repository).exists():
+        raise DataError(f"hub:{text}: is not OWNER/NAME on the Hub; a folder is given without hub:")
     name = repository.split("/")[-1]
     return _from_rows(f"hub:{text}", name, {"path": repository, "name": config or None})
 

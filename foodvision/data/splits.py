@@ -133,7 +133,8 @@ def training_splits(
         train, validation = take_inventory(train.images), take_inventory(validation.images)
         unreadable += [*train.unreadable, *validation.unreadable]
     if not len(train.images) or not len(validation.images):
-        raise DataError(f"{dataset.name}: too few images to train and to validate on")
+        why = f"; {len(unreadable)} cannot be opened, such as {unreadable[0]}" if unreadable else ""
+        raise DataError(f"{dataset.name}: too few images to train and to validate on{why}")
     return TrainingSplits(train, validation, unreadable)
 
 

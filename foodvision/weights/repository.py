@@ -37,7 +37,7 @@ def find_repository(model: str) -> Path:
         ModelError: giving the files, their address and what to do with them.
 
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or Path(model).exists():
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) or Path(model).exists():
         raise ModelError("no such model folder; train one, or give a Hub id OWNER/NAME")
     from huggingface_hub import constants, snapshot_download
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foodvision.data import load_dataset, take_inventory
+from foodvision.data.splits import training_splits
 from foodvision.errors import DataError, ImageError
 from foodvision.images import open_image
 from tests.data.folders import counts, warnings
@@ -141,6 +142,16 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, datasets.Dataset]:
     splits: dict[str, datasets.Dataset] = {}
     monkeypatch.setattr(datasets, "load_dataset", lambda **_: datasets.DatasetDict(splits))
     return splits
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "one", "x/y/z", "./y", "here/data"])
+def test_hub_names_are_no_paths(
+    name: str, hub: dict[str, datasets.Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"hub:{name}: is not OWNER/NAME on the Hub"):
+        load_dataset(f"hub:{name}")
 
 
 def test_splits_of_unknown_names_are_read_as_one(
@@ -284,6 +295,10 @@ def test_a_path_in_a_row_is_not_opened(tmp_path: Path) -> None:
     ]
     with pytest.raises(ImageError, match="its row has no bytes, only a path"):
         open_image(images[0].source)
+    with pytest.raises(
+        DataError, match=r"too few images .*; 2 cannot be opened, such as all\[0\]: its"
+    ):
+        training_splits(load_dataset(tmp_path), 0, 0.5)
 
 
 def test_a_path_that_datasets_has_downloaded_is_opened(
