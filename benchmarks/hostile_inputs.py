@@ -263,6 +263,8 @@ def upload(pid: int, path: Path) -> tuple[object, str, float, int]:
     except urllib.error.HTTPError as error:
         said = error.read().decode()[:200]
         return error.code, said, time.monotonic() - started, peak(pid)
+    except urllib.error.URLError as error:  # refused while it is still being sent
+        return "-", str(error.reason), time.monotonic() - started, peak(pid)
     return ask(pid, stored)
 
 
