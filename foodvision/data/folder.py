@@ -44,7 +44,9 @@ def from_folder(given: Path) -> Dataset:
         ignored = [path.name for path in _folders_in(root) if path not in split_folders.values()]
         if ignored:
             log.warning("%s: not a split, ignored: %s", root, ", ".join(ignored))
-    elif all(any(split_of(inner.name) for inner in _folders_in(c)) for c in _folders_in(root)):
+    elif (classes := _folders_in(root)) and all(
+        any(split_of(inner.name) for inner in _folders_in(folder)) for folder in classes
+    ):
         log.warning("%s: splits inside the class folders are read as one", root)
     for split, folder in split_folders.items():
         found[split] = []
