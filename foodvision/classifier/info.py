@@ -58,6 +58,23 @@ class Measured(_Part):
     """What the same images chose, so that the figures are a little too good."""
 
 
+class Calibration(_Part):
+    """Temperature scaling (Guo et al., 1706.04599), folded into the head: W/T and b/T.
+
+    Multiplied by the temperature, the model's logits are those from before.
+    """
+
+    temperature: Annotated[float, Field(gt=0)]
+    """T; above 1, the network was too sure of itself."""
+    n: Count
+    """Validation images that T was fitted on."""
+    log_loss_before: Annotated[float, Field(ge=0)]
+    """Of these images, in nats."""
+    log_loss_after: Annotated[float, Field(ge=0)]
+    ece_before: Share
+    ece_after: Share
+
+
 class TrainingData(_Part):
     """The images a model was trained on."""
 
@@ -87,8 +104,8 @@ class ModelInfo(_Part):
     """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
     versions: dict[str, str] = {}
     """Of the libraries that trained it."""
-    calibration: dict[str, float] | None = None
-    """Temperature and validation figures; None until it is calibrated."""
+    calibration: Calibration | None = None
+    """None until it is calibrated."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ModelInfo:
