@@ -72,14 +72,17 @@ class LibraryNetwork(nn.Module):
         self._check_size()
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
-        """Logits, in float32 under autocast too: their differences are what log loss sees."""
-        y = self.features(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(self.dropout(y.to(self.head.weight.dtype)))
+        """Logits."""
+        return self.classify(self.features(x))
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """The image's representation y, which the head classifies."""
         return self.body(x)
+
+    def classify(self, y: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
+        """Logits of y, in float32 under autocast too: their differences are what log loss sees."""
+        with torch.autocast(y.device.type, enabled=False):
+            return self.head(self.dropout(y.to(self.head.weight.dtype)))
 
     def stages(self) -> list[nn.Module]:
         """The modules between image and features in their order.

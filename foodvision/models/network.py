@@ -39,10 +39,13 @@ class Network(Protocol):
         def head(self) -> nn.Linear: ...
 
     def __call__(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Logits, in float32 under autocast too."""
+        """Logits: `classify` of `features`."""
 
     def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         """The image's representation, which the head classifies."""
+
+    def classify(self, y: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
+        """The logits of features, in float32 under autocast too."""
 
     def stages(self) -> list[nn.Module]:
         """The modules between image and features in their order."""

@@ -45,10 +45,8 @@ class ViT(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Logits, in float32 under autocast too: their differences are what log loss sees."""
-        y = self.features(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(y.to(self.head.weight.dtype))
+        """Logits."""
+        return self.classify(self.features(x))
 
     def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         """The image's representation y, which the head classifies."""
@@ -61,6 +59,11 @@ class ViT(nn.Module):
         if self.config.pooling == "average":
             return self.norm(z).mean(dim=1)
         return self.norm(z[:, 0])  # Eq. 4: y = LN(z_L⁰)
+
+    def classify(self, y: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
+        """Logits of y, in float32 under autocast too: their differences are what log loss sees."""
+        with torch.autocast(y.device.type, enabled=False):
+            return self.head(y.to(self.head.weight.dtype))
 
     def stages(self) -> list[nn.Module]:
         """The modules between image and features in their order.

@@ -44,8 +44,16 @@ class ViTBuiltin(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Logits, equal to those of a `ViT` with the same weights."""
+        return self.classify(self.features(x))
+
+    def features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+        """The image's representation y, which the head classifies."""
         z = self.encoder(self.embedding(x))
-        return self.head(z.mean(dim=1) if self.config.pooling == "average" else z[:, 0])
+        return z.mean(dim=1) if self.config.pooling == "average" else z[:, 0]
+
+    def classify(self, y: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
+        """Logits of y."""
+        return self.head(y)
 
     @torch.no_grad()
     def copy_from(self, vit: ViT) -> None:
