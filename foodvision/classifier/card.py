@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import Measured, ModelInfo
+from foodvision.classifier.info import Calibration, Measured, ModelInfo
 from foodvision.data.dataset import list_names
 from foodvision.text import printable
 
@@ -37,7 +37,12 @@ transformers cannot express this network, so the weights have foodvision's own n
 
 
 def model_card(
-    info: ModelInfo, classes: Sequence[str], description: str, family: str, in_transformers: bool
+    info: ModelInfo,
+    classes: Sequence[str],
+    description: str,
+    family: str,
+    in_transformers: bool,
+    says_unsure: bool,
 ) -> str:
     """The model card's text.
 
@@ -47,6 +52,7 @@ def model_card(
         description: of the network, as a noun phrase without an article.
         family: of the network: vit, torchvision or timm.
         in_transformers: whether transformers reads the folder as well.
+        says_unsure: whether foodvision says when an answer is not sure.
 
     """
     front_matter = ModelCardData(
@@ -62,6 +68,7 @@ def model_card(
             f"An image classifier for {len(names)} classes: {list_names(names)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{_measured(info.metrics)}",
+            f"## How sure it is\n\n{_certainty(info.calibration, says_unsure)}",
             f"## Trained on\n\n{_trained_on(info)}",
             f"## Use\n\n{_CODE}",
             _PIPELINE if in_transformers else _NO_PIPELINE,
@@ -86,6 +93,26 @@ def _measured(metrics: Measured | None) -> str:
         f"- accuracy {metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})\n"
         f"- expected calibration error {metrics.ece:.3f}\n"
     )
+
+
+def _certainty(calibration: Calibration | None, says_unsure: bool) -> str:
+    if calibration is None:
+        text = "Its probabilities are not calibrated.\n"
+    else:
+        text = (
+            f"Its probabilities are calibrated by temperature scaling (T = "
+            f"{calibration.temperature:.3f}, fitted on {calibration.n:,} validation images). On "
+            f"these, the log loss was {calibration.log_loss_before:.4f} before and is "
+            f"{calibration.log_loss_after:.4f}; the expected calibration error was "
+            f"{calibration.ece_before:.3f} and is {calibration.ece_after:.3f}.\n"
+        )
+    if says_unsure:
+        text += (
+            "\nfoodvision says when an answer is not sure (`sure` is false): when its probability "
+            "is low, or when the image is unlike the training images. An image of something else "
+            "can still get a sure answer.\n"
+        )
+    return text
 
 
 def _trained_on(info: ModelInfo) -> str:

@@ -1,14 +1,14 @@
 """The thing users hold: a network, its `ImageSpec` and the names of its classes.
 
 On disk it is a folder that is a Hugging Face model repository at the same time: config.json,
-model.safetensors, preprocessor_config.json and README.md (the model card). Nothing in it is
-pickled, and loading it runs no code from a file.
+model.safetensors, preprocessor_config.json, README.md (the model card) and, once it is calibrated,
+unsure.safetensors. Nothing in it is pickled, and loading it runs no code from a file.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from foodvision.backends.device import autocast, choose_device, decide_precision
 from foodvision.backends.torch import in_batches
 from foodvision.bounds import check_whole
 from foodvision.classifier.card import model_card
-from foodvision.classifier.info import KEY, ModelInfo
+from foodvision.classifier.info import KEY, ModelInfo, recorded_calibration
 from foodvision.classifier.predict import Prediction, answer, name_of
+from foodvision.classifier.unsure import Unsure
 from foodvision.data.dataset import list_names
 from foodvision.errors import ImageError, ModelError
 from foodvision.files.atomic import replacing, write_json
@@ -37,6 +38,7 @@ from foodvision.weights.from_repository import read_repository, repository_conte
 from foodvision.weights.repository import (
     CONFIG,
     PREPROCESSOR,
+    UNSURE,
     WEIGHTS,
     check_distinct,
     find_repository,
@@ -54,6 +56,7 @@ class Classifier:
         spec: how an image is prepared for it.
         classes: K names, in the order of the logits.
         info: how it was trained and what was measured.
+        unsure: decides when an answer is not sure; None until it is calibrated.
         folder: where it was loaded from or first saved to; None until then.
 
     """
@@ -64,8 +67,10 @@ class Classifier:
         spec: ImageSpec,
         classes: Iterable[str],
         info: ModelInfo | None = None,
+        unsure: Unsure | None = None,
     ) -> None:
         self.folder: Path | None = None
+        self.unsure = unsure
         self.network = network.eval()
         self.spec = spec
         self.classes = tuple(classes)
@@ -94,6 +99,8 @@ class Classifier:
     def to(self, device: str) -> Classifier:
         """Move the network to ``auto``, ``cpu``, ``cuda`` or ``mps``; returns itself."""
         self.network.to(choose_device(device))
+        if self.unsure:
+            self.unsure.to(choose_device(device))
         return self
 
     @torch.inference_mode()
@@ -109,26 +116,22 @@ class Classifier:
 
         """
         pixels = prepare(open_pixels(source, self.spec), self.spec)
-        logits = self._compute(pixels[None].to(self.device), "float32")[0]
-        return answer(name_of(source), logits.float().cpu().numpy(), self.classes)
-
-    def _compute(
-        self, pixels: Float[Tensor, "B C H W"], precision: Precision
-    ) -> Float[Tensor, "B K"]:
-        with autocast(precision, self.device):  # whatever the caller's is
-            logits = self.network(pixels)
-        if not logits.isfinite().all():
-            raise ModelError("the network's logits are not finite numbers: its weights are damaged")
-        return logits
+        row = self._judge(pixels[None].to(self.device))[0]
+        return self._answer(name_of(source), row.float().cpu().numpy())
 
     def predict_many(
-        self, sources: Iterable[ImageSource], batch_size: int = 32
+        self,
+        sources: Iterable[ImageSource],
+        batch_size: int = 32,
+        threshold: float | None = None,
     ) -> Iterator[Prediction]:
         """Classify images as they come, in their order; a bad one has its `error` set.
 
         Args:
             sources: see `logits`.
             batch_size: images at a time.
+            threshold: an answer below this probability, in 0-1, is not sure; None for the
+                classifier's own, if it has one.
 
         Raises:
             ValueError: if `batch_size` is not a positive integer.
@@ -146,9 +149,9 @@ class Classifier:
             name = names.popleft()
             if isinstance(result, ImageError):
                 return Prediction(name, error=result.reason)
-            return answer(name, result, self.classes)
+            return self._answer(name, result, threshold)
 
-        return map(answered, self.logits(remembered(), batch_size))
+        return map(answered, self._rows(self._judge, remembered(), batch_size))
 
     def logits(
         self,
@@ -168,17 +171,53 @@ class Classifier:
             ModelError: if the logits of an image are not finite numbers.
 
         """
+        decided = decide_precision(precision, self.device)
+        return self._rows(lambda x: self._compute(x, decided)[0], sources, batch_size)
+
+    def features(
+        self, sources: Iterable[ImageSource], batch_size: int = 32
+    ) -> Iterator[Float[np.ndarray, " D"] | ImageError]:
+        """What the head reads of each image, in float32; see `logits`."""
+        return self._rows(lambda x: self._compute(x, "float32")[1], sources, batch_size)
+
+    def _rows(
+        self,
+        compute: Callable[[Tensor], Tensor],
+        sources: Iterable[ImageSource],
+        batch_size: int,
+    ) -> Iterator[np.ndarray | ImageError]:
         check_whole("batch_size", batch_size, 1, 1_000_000)
-
-        def compute(pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-            return self._compute(pixels, decide_precision(precision, self.device))
-
         return in_batches(compute, sources, self.spec, self.device, batch_size)
 
-    def save(self, folder: str | Path) -> None:
-        """Write the four files of the model repository.
+    def _compute(
+        self, pixels: Float[Tensor, "B C H W"], precision: Precision
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B D"]]:
+        """Logits and features, in one pass of the network."""
+        with autocast(precision, self.device):  # whatever the caller's is
+            features = self.network.features(pixels)
+            logits = self.network.classify(features)
+        if not logits.isfinite().all():
+            raise ModelError("the network's logits are not finite numbers: its weights are damaged")
+        return logits, features
 
-        A network that transformers can express is saved in its format; any other one with
+    def _judge(self, pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K1"]:
+        """Logits and, in the last column, how unfamiliar the image is (0 if that is unknown)."""
+        logits, features = self._compute(pixels, "float32")
+        distance = self.unsure(features) if self.unsure else torch.zeros_like(logits[:, 0])
+        return torch.cat([logits, distance[:, None]], dim=1)
+
+    def _answer(
+        self, name: str, row: Float[np.ndarray, " K1"], threshold: float | None = None
+    ) -> Prediction:
+        if threshold is None and self.unsure:
+            threshold = self.unsure.min_probability
+        familiar = not self.unsure or bool(row[-1] <= self.unsure.max_distance)
+        return answer(name, row[:-1], self.classes, threshold, familiar)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the files of the model repository.
+
+        What an earlier model left in ``unsure.safetensors`` is replaced or removed. A network that transformers can express is saved in its format; any other one with
         ``model_type: "foodvision"`` and foodvision's own names, and the model card says so.
         """
         folder = Path(folder)
@@ -190,10 +229,18 @@ class Classifier:
             "label2id": {name: i for i, name in enumerate(self.classes)},
             KEY: {"image_spec": self.spec.to_dict(), **self.info.model_dump(mode="json")},
         }
+        if self.unsure:
+            self.unsure.save(folder / UNSURE)
+        else:
+            (folder / UNSURE).unlink(missing_ok=True)
+        metadata = {"format": "pt"}
+        if calibration := self.info.calibration:
+            # Beside the weights, because kill -9 may leave the config.json of before with them.
+            metadata["calibration"] = calibration.model_dump_json()
         with replacing(folder / WEIGHTS) as path:
             path.touch()  # with the permissions of its siblings; save_file allows the owner alone
             mode = path.stat().st_mode
-            save_file(tensors, path, metadata={"format": "pt"})
+            save_file(tensors, path, metadata=metadata)
             path.chmod(mode)
         write_json(folder / CONFIG, config)
         write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
@@ -203,6 +250,7 @@ class Classifier:
             self.network.config.description,
             self.network.config.family,
             in_transformers=config["model_type"] != KEY,
+            says_unsure=self.unsure is not None,
         )
         with replacing(folder / CARD) as path:
             path.write_text(card, encoding="utf-8")
@@ -228,7 +276,13 @@ class Classifier:
             if loaded.classes is None:
                 raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
             info = ModelInfo.from_config(read_json(folder / CONFIG))
-            classifier = cls(loaded.network, loaded.spec, loaded.classes, info).to(device)
+            if calibration := recorded_calibration(folder / WEIGHTS):
+                info = info.model_copy(update={"calibration": calibration})
+            unsure = None
+            if (folder / UNSURE).exists():
+                head = loaded.network.head
+                unsure = Unsure.load(folder / UNSURE, head.in_features, head.out_features)
+            classifier = cls(loaded.network, loaded.spec, loaded.classes, info, unsure).to(device)
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
         classifier.folder = folder

@@ -16,6 +16,7 @@ from foodvision.weights import from_timm
 from foodvision.weights.repository import (
     CONFIG,
     DAMAGES,
+    UNSURE,
     WEIGHTS,
     check_distinct,
     check_safetensors,
@@ -118,9 +119,27 @@ class ModelInfo(_Part):
         try:
             return cls.model_validate_json(to_json(config.get(KEY) or {}))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, (KEY, *first["loc"])))
-            raise ModelError(f"{CONFIG}: {field}: {first['msg']}") from error
+            raise ModelError(_first_of(error, CONFIG, KEY)) from error
+
+
+def recorded_calibration(path: Path) -> Calibration | None:
+    """The calibration of the weights in a .safetensors file, as `Classifier.save` recorded it.
+
+    Raises:
+        ModelError: naming the field that is damaged.
+
+    """
+    with safe_open(path, framework="numpy") as tensors:
+        recorded = (tensors.metadata() or {}).get("calibration")
+    try:
+        return recorded and Calibration.model_validate_json(recorded)
+    except ValidationError as error:
+        raise ModelError(_first_of(error, path.name, "calibration")) from error
+
+
+def _first_of(error: ValidationError, file: str, key: str) -> str:
+    first = error.errors()[0]
+    return f"{file}: {'.'.join(map(str, (key, *first['loc'])))}: {first['msg']}"
 
 
 def describe(model: str | Path) -> str:
@@ -162,6 +181,16 @@ def describe(model: str | Path) -> str:
             f"measured   on {measured.n:,} validation images: log loss {measured.log_loss:.4f}, "
             f"accuracy {measured.accuracy:.1%} ({low:.1%} to {high:.1%})"
         )
+    if scaled := info.calibration:
+        lines.append(
+            f"calibrated temperature {scaled.temperature:.3f}; before, the log loss was "
+            f"{scaled.log_loss_before:.4f} and the ECE {scaled.ece_before:.3f}, now "
+            f"{scaled.log_loss_after:.4f} and {scaled.ece_after:.3f}"
+        )
+    else:
+        lines.append("calibrated no")
+    says_unsure = (folder / UNSURE).is_file()
+    lines.append(f"unsure     {'says when' if says_unsure else 'does not say when'} it is not sure")
     return "\n".join(map(printable, lines))
 
 

@@ -7,7 +7,7 @@ import glob
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,7 +33,8 @@ class Prediction:
         label: the most probable class; None if the image could not be opened.
         probability: of that class, in 0-1.
         probabilities: of every class, summing to 1, the most probable first.
-        sure: whether the probability reaches the threshold; None if there is no threshold.
+        sure: False if the probability is below the threshold, or if the image is unlike those the
+            classifier knows; None if it has not been calibrated and there is no threshold.
         error: why the image could not be opened; None if it was.
 
     """
@@ -50,15 +51,22 @@ class Prediction:
         return asdict(self)
 
 
-def answer(path: str, logits: np.ndarray, classes: Sequence[str]) -> Prediction:
-    """The prediction that K logits are, for K classes."""
+def answer(
+    path: str,
+    logits: np.ndarray,
+    classes: Sequence[str],
+    threshold: float | None = None,
+    familiar: bool = True,
+) -> Prediction:
+    """The prediction that K logits are, for K classes; see `Prediction.sure` for the last two."""
     # Not scipy.special.softmax, whose import takes a quarter of a second.
     odds = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = odds / odds.sum()
     order = np.argsort(-probabilities, kind="stable")
     ranked = {classes[i]: float(probabilities[i]) for i in order}
     label = next(iter(ranked))
-    return Prediction(path, label, ranked[label], ranked)
+    sure = None if threshold is None else ranked[label] >= threshold and familiar
+    return Prediction(path, label, ranked[label], ranked, sure)
 
 
 def name_of(source: ImageSource) -> str:
@@ -125,12 +133,6 @@ def _images_of(text: str) -> list[ImageSource]:
         raise DataError("no images in this folder")
     warn_of_left_out(text, files.keys() - set(images))
     return [str(image) for image in images]
-
-
-def with_threshold(predictions: Iterable[Prediction], threshold: float) -> Iterator[Prediction]:
-    """The predictions, sure where the probability is at least `threshold`, in 0-1."""
-    for row in predictions:
-        yield row if row.probability is None else replace(row, sure=row.probability >= threshold)
 
 
 def check_out(out: Path | None) -> None:

@@ -24,7 +24,11 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes in a printed line, best first.")] = 1,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="An answer below this probability is marked unsure."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="An answer below this probability is marked unsure.  [default: the model's own]",
+        ),
     ] = None,
     sort_into: Annotated[
         str | None,
@@ -41,7 +45,6 @@ def predict(
     from foodvision.classifier.predict import (
         check_out,
         find_inputs,
-        with_threshold,
         write_predictions,
     )
     from foodvision.classifier.sorting import Sorter
@@ -56,9 +59,7 @@ def predict(
     from foodvision.classifier.classifier import Classifier
 
     classifier = Classifier.load(model, device)
-    predictions = classifier.predict_many(sources, batch_size)
-    if threshold is not None:
-        predictions = with_threshold(predictions, threshold)
+    predictions = classifier.predict_many(sources, batch_size, threshold)
     if sorter:
         predictions = sorter.sort(predictions)
     total = len(missing) + len(sources)

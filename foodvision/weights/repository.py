@@ -23,6 +23,9 @@ from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
+UNSURE = "unsure.safetensors"
+"""What tells when a classifier is not sure; only a calibrated one has it."""
+
 DAMAGES = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError)
 """What reading a damaged description can raise."""
 
@@ -42,7 +45,7 @@ def find_repository(model: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     try:
-        folder = Path(snapshot_download(model, allow_patterns=[CONFIG, WEIGHTS, PREPROCESSOR]))
+        folder = Path(snapshot_download(model, allow_patterns=[CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]))
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
@@ -50,7 +53,8 @@ def find_repository(model: str) -> Path:
             f"a network, download {CONFIG}, {WEIGHTS} and, if there is one, {PREPROCESSOR} from "
             f"{constants.ENDPOINT}/{model} into a folder, and give that folder"
         ) from error
-    _verify(folder / WEIGHTS)
+    for name in (WEIGHTS, UNSURE):
+        _verify(folder / name)
     return folder
 
 
