@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Report, evaluate
+    from foodvision.evaluation import Comparison, Report, compare, evaluate
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Classifier": "classifier.classifier",
+    "Comparison": "evaluation",
     "Dataset": "data",
     "FoodvisionError": "errors",
     "ImageError": "errors",
@@ -40,6 +41,7 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "compare": "evaluation",
     "evaluate": "evaluation",
     "load_dataset": "data",
     "load_recipe": "training.settings",
@@ -49,6 +51,7 @@ _MODULES = {
 
 __all__ = [
     "Classifier",
+    "Comparison",
     "Dataset",
     "FoodvisionError",
     "ImageError",
@@ -60,6 +63,7 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "compare",
     "evaluate",
     "load_dataset",
     "load_recipe",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _RED, _BLUE, _GREY = "#c8402f", "#2b5b84", "#8a8a8a"
+_COLOURS = (_BLUE, _RED, "#2e7d4f", "#b07d12", "#7a4a9e", "#3a8f9c")
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -41,6 +42,56 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     accuracies.set(title="Validation accuracy", xlabel="epoch", ylim=(0, 1))
     accuracies.yaxis.set_major_formatter("{x:.0%}")
     for axes in (losses, accuracies):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+class SpeedPanel(NamedTuple):
+    """The classifiers on one device, a value for each in every list."""
+
+    title: str
+    names: Sequence[str]
+    milliseconds: Sequence[float]
+    """For one image."""
+    accuracies: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    """Of the accuracies, in 0-1."""
+    mb: Sequence[float]
+    """Size, which the area of the bubble shows."""
+
+
+def plot_speed_and_quality(
+    panels: Sequence[SpeedPanel], path: Path, goals: Mapping[str, float]
+) -> None:
+    """Plot accuracy against the time for one image, with bubbles by size.
+
+    Args:
+        panels: one for each device.
+        path: PNG file to write.
+        goals: ``accuracy`` and ``fps`` are drawn as dashed lines, if they are there.
+
+    """
+    figure = _figure(7.5 * len(panels), 5)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        largest = max(panel.mb)
+        for i, name in enumerate(panel.names):
+            x, y, (low, high) = panel.milliseconds[i], panel.accuracies[i], panel.intervals[i]
+            colour = _COLOURS[i % len(_COLOURS)]
+            # matplotlib's s is an area, in square points.
+            axes.scatter(x, y, s=max(20, 2500 * panel.mb[i] / largest), color=colour, alpha=0.35)
+            axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", ms=3, color=colour, capsize=3)
+            text = f"{printable(name)}, {panel.mb[i]:.3g} MB".replace("$", r"\$")
+            axes.annotate(text, (x, high), (0, 5), textcoords="offset points", ha="center")
+        if "accuracy" in goals:
+            axes.axhline(goals["accuracy"], color=_GREY, linestyle="--", zorder=0)
+        if goals.get("fps"):
+            axes.axvline(1000 / goals["fps"], color=_GREY, linestyle="--", zorder=0)
+        axes.set(
+            title=panel.title, xlabel="milliseconds per image", ylabel="accuracy", xscale="log"
+        )
+        axes.margins(x=0.3, y=0.15)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:.0%}")
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 

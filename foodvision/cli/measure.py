@@ -1,4 +1,4 @@
-"""`foodvision evaluate` and `foodvision info`."""
+"""`foodvision evaluate`, `compare` and `info`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,48 @@ def evaluate(
     print(to_json(report.to_dict()) if as_json else report.summary())
     if out and not as_json:
         print(f"report in {out}")
+
+
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="Model folders, or Hub ids OWNER/NAME.")
+    ],
+    data: Annotated[str, typer.Option(metavar="DATA", help="Test data; see 'evaluate'.")],
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="accuracy or fps at least; log_loss, mb or parameters at most. May be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables and the chart.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Compare classifiers: quality, size, speed, and what is established."""
+    from foodvision.classifier.info import describe
+    from foodvision.data import load_dataset
+    from foodvision.goals import parse_goals
+    from foodvision.text import to_json
+
+    try:
+        goals = parse_goals(goal or [])
+    except ValueError as error:
+        raise typer.BadParameter(f"--goal: {error}") from error
+    for model in models:
+        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data)
+
+    from foodvision.evaluation import compare, make_report_folder
+
+    if out:
+        make_report_folder(out)
+    comparison = compare(models, dataset, goals, device)
+    if out:
+        comparison.save(out)
+    print(to_json(comparison.to_dict()) if as_json else comparison.summary())
+    if out and not as_json:
+        print(f"comparison in {out}")
 
 
 def info(model: Model) -> None:
