@@ -84,11 +84,13 @@ def compare(
     return Comparison(
         data=dataset.name,
         split=split,
+        classes=len(dataset.classes),
         n=len(scored),
         unreadable=sorted({line for report in reports for line in report.unreadable}),
         models=[
             ComparedModel(
                 name=name,
+                classes=len(classifiers[i].classes),
                 log_loss=float(losses[i].mean()),
                 log_loss_ci95=intervals[i],
                 accuracy=float(right[i].mean()),

@@ -15,7 +15,8 @@ class ComparedModel:
 
     Attributes:
         name: short, and different for each.
-        log_loss: in nats, over the classes of this model.
+        classes: number of classes it chooses from, which may be more than the images have.
+        log_loss: in nats, over all of these classes.
         log_loss_ci95: percentile interval of the bootstrap over images.
         accuracy: in 0-1.
         accuracy_ci95: Wilson's interval.
@@ -28,6 +29,7 @@ class ComparedModel:
     """
 
     name: str
+    classes: int
     log_loss: float
     log_loss_ci95: tuple[float, float]
     accuracy: float

@@ -30,6 +30,7 @@ class Comparison:
     Attributes:
         data: name of the dataset.
         split: name of the split.
+        classes: number of classes of the dataset.
         n: images that every model could open.
         unreadable: the others, with the reason.
         models: in the order they were given; the first is the reference of `ratios`.
@@ -41,6 +42,7 @@ class Comparison:
 
     data: str
     split: str
+    classes: int
     n: int
     unreadable: Sequence[str]
     models: Sequence[ComparedModel]
@@ -162,6 +164,11 @@ class Comparison:
             for model in self.models
             if model.overlap
         ]
+        notes += [
+            f"{model.name} chooses from {model.classes} classes, its log loss is over all of them."
+            for model in self.models
+            if model.classes > self.classes
+        ]
         if self.unreadable:
             notes.append(f"{len(self.unreadable)} images cannot be opened and are not scored.")
         interval = "95 % interval"
@@ -228,7 +235,16 @@ class Comparison:
             ]
             for pair in self.pairs
         ]
-        header = ["difference", "accuracy", "right alone", "p", "", "log loss", "interval", ""]
+        header = [
+            "difference",
+            "accuracy",
+            "right alone",
+            "p (Holm)",
+            "",
+            "log loss",
+            "interval",
+            "",
+        ]
         count = f"{len(self.pairs)} pair" + ("s" if len(self.pairs) > 1 else "")
         return Table(
             "Is the difference established?",

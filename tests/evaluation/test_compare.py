@@ -93,6 +93,8 @@ def test_a_model_with_more_classes_is_compared(classifier: Classifier, patterns:
     more = build_classifier(classes=(*CLASSES, "more"))
     result = compare([classifier, more], patterns)
     assert result.models[1].log_loss == pytest.approx(evaluate(more, patterns).log_loss, abs=1e-12)
+    (note,) = [line for line in result.summary().splitlines() if "chooses from" in line]
+    assert note == "model (2) chooses from 4 classes, its log loss is over all of them."
 
 
 def test_an_image_that_one_model_cannot_open_counts_for_none(

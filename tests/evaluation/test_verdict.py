@@ -8,6 +8,7 @@ from foodvision.evaluation.verdict import judge
 
 MODEL = ComparedModel(
     name="m",
+    classes=3,
     log_loss=0.25,
     log_loss_ci95=(0.2, 0.3),
     accuracy=145 / 150,
