@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Comparison, Report, compare, evaluate
+    from foodvision.evaluation import Choice, Comparison, Report, choose, compare, evaluate
+    from foodvision.explanation import Explanation, explain
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from foodvision.training.settings import load_recipe
 
 _MODULES = {
+    "Choice": "evaluation",
     "Classifier": "classifier.classifier",
     "Comparison": "evaluation",
     "Dataset": "data",
+    "Explanation": "explanation",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
@@ -41,8 +44,10 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "choose": "evaluation",
     "compare": "evaluation",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "load_dataset": "data",
     "load_recipe": "training.settings",
     "open_image": "images",
@@ -50,9 +55,11 @@ _MODULES = {
 }
 
 __all__ = [
+    "Choice",
     "Classifier",
     "Comparison",
     "Dataset",
+    "Explanation",
     "FoodvisionError",
     "ImageError",
     "ImageSpec",
@@ -63,8 +70,10 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "choose",
     "compare",
     "evaluate",
+    "explain",
     "load_dataset",
     "load_recipe",
     "open_image",

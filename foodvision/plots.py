@@ -124,6 +124,43 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
     figure.savefig(path, dpi=120)
 
 
+def plot_explanation(
+    image: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    heads: np.ndarray | None,
+    title: str,
+    path: Path,
+) -> None:
+    """Draw an image, maps laid over it, and the maps of a layer's heads.
+
+    Args:
+        image: uint8 RGB of shape (H, W, 3).
+        maps: float of shape (H, W) in 0-1 by their titles.
+        heads: float of shape (k, H, W) in 0-1, or None.
+        title: above the image.
+        path: PNG file to write.
+
+    """
+    named = {title: None, **maps}
+    named |= (
+        {f"last layer, head {i}": head for i, head in enumerate(heads, 1)}
+        if heads is not None
+        else {}
+    )
+    columns = min(4, len(named))
+    rows = -(-len(named) // columns)
+    figure = _figure(2.6 * columns, 2.8 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, (name, place) in zip(grid, named.items(), strict=False):
+        axes.imshow(image)
+        if place is not None:
+            axes.imshow(place, cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+        axes.set_title(printable(name).replace("$", r"\$"), fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
 def _figure(width: float, height: float) -> Figure:
     """A blank figure, in inches; matplotlib is imported here because most commands draw nothing."""
     from matplotlib.figure import Figure  # not pyplot: no window, no global state

@@ -1,4 +1,4 @@
-"""`foodvision evaluate`, `compare` and `info`."""
+"""`foodvision evaluate`, `compare`, `explain` and `info`."""
 
 from __future__ import annotations
 
@@ -88,8 +88,48 @@ def compare(
         print(f"comparison in {out}")
 
 
-def info(model: Model) -> None:
+def explain(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="File or URL.")],
+    model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
+    out: Annotated[
+        Path | None, typer.Option(help="PNG to write.  [default: explain-NAME.png, here]")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Show what the network looked at: attention of a ViT, Grad-CAM of a CNN."""
+    from foodvision.classifier.info import describe
+
+    if out and out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--out {out}: must end in .png")
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+
+    from foodvision.classifier.classifier import Classifier
+    from foodvision.explanation import explain
+    from foodvision.plots import plot_explanation
+    from foodvision.text import printable
+
+    explanation = explain(Classifier.load(model, device), image)
+    out = out or Path(f"explain-{Path(image).stem or 'image'}.png")
+    plot_explanation(
+        explanation.image,
+        {explanation.method: explanation.map},
+        explanation.heads,
+        f"{explanation.label}, {explanation.probability:.1%}",
+        out,
+    )
+    print(printable(f"{explanation.label}  {explanation.probability:.1%}"))
+    print(printable(f"{explanation.method} in {out}"))
+
+
+def info(
+    model: Model,
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer as well.")] = False,
+) -> None:
     """Describe a model: network, input, classes, training, metrics."""
     from foodvision.classifier.info import describe
 
     print(describe(model))
+    if layers:
+        from foodvision.classifier.layers import layer_table
+
+        print(layer_table(model))
