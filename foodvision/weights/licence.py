@@ -35,7 +35,7 @@ def find_licence(source: str) -> str | None:
 
 def _of_card(path: Path) -> str | None:
     try:
-        licence = ModelCard(read_text(path)).data.to_dict().get("license")
+        licence = getattr(ModelCard(read_text(path)).data, "license", None)
     except Exception:  # no card, or a damaged header: the YAML parser has errors of its own
         return None
     return licence if isinstance(licence, str) else None
