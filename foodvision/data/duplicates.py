@@ -1,0 +1,80 @@
+"""Images that are the same photograph: identical files and near-duplicates.
+
+Hashes and sketches (see `take_inventory`) come in; `Duplicates` goes out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from foodvision.data.sketch import SIDE
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Which of n images are the same photograph, by their positions.
+
+    Attributes:
+        n: number of images that were compared.
+        identical: positions of images with the same bytes: groups of two or more, ascending.
+        near: int64 of shape (m, 2), each row i < j: images that differ in bytes, and show the same
+            photograph re-encoded, resized, slightly cropped, brightened or mirrored. Of identical
+            images only the first is compared.
+        similarity: of each of these pairs, in 0-1.
+
+    """
+
+    n: int
+    identical: Sequence[Sequence[int]]
+    near: np.ndarray
+    similarity: np.ndarray
+
+    def groups(self) -> list[list[int]]:
+        """The images that belong together, directly or through others: two or more, ascending."""
+        from scipy.sparse import coo_array  # a third of a second, which few commands need
+        from scipy.sparse.csgraph import connected_components
+
+        chains = [pair for group in self.identical for pair in pairwise(group)]
+        pairs = np.concatenate([self.near, np.array(chains, np.int64).reshape(-1, 2)])
+        graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (self.n, self.n))
+        members = defaultdict(list)
+        for i, group in enumerate(connected_components(graph, directed=False)[1].tolist()):
+            members[group].append(i)
+        return [group for group in members.values() if len(group) > 1]
+
+
+def find_duplicates(sha256: Sequence[str], sketches: np.ndarray) -> Duplicates:
+    """Find identical and near-duplicate images.
+
+    Args:
+        sha256: of the bytes of each image.
+        sketches: of each image, uint8 of shape (n, LENGTH).
+
+    """
+    positions = defaultdict(list)
+    for i, digest in enumerate(sha256):
+        positions[digest].append(i)
+    first = np.array([group[0] for group in positions.values()], np.int64)
+    pairs, similarity = _near(sketches[first])
+    identical = [group for group in positions.values() if len(group) > 1]
+    return Duplicates(len(sha256), identical, first[pairs], similarity)
+
+
+def _near(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    grey = sketches[:, : SIDE**2].astype(np.float32)
+    grey -= grey.mean(1, keepdims=True)
+    norm = np.linalg.norm(grey, axis=1, keepdims=True)
+    grey = np.where(norm > 2 * SIDE, grey / np.maximum(norm, 1), 0)
+    found = [np.zeros((0, 2), np.int64)]
+    values = [np.zeros(0, np.float32)]
+    for start in range(0, len(grey), 256):
+        similar = grey[start : start + 256] @ grey.T
+        i, j = np.nonzero(similar > 0.97)
+        values.append(similar[i, j][i + start < j])
+        found.append(np.stack([i + start, j], 1)[i + start < j])
+    return np.concatenate(found), np.concatenate(values)
