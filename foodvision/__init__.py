@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Report, evaluate
+    from foodvision.evaluation import Findings, Report
+    from foodvision.evaluation.check import check
+    from foodvision.evaluation.evaluate import evaluate
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Classifier": "classifier.classifier",
     "Dataset": "data",
+    "Findings": "evaluation",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
@@ -40,6 +43,7 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "check": "evaluation",
     "evaluate": "evaluation",
     "load_dataset": "data",
     "load_recipe": "training.settings",
@@ -50,6 +54,7 @@ _MODULES = {
 __all__ = [
     "Classifier",
     "Dataset",
+    "Findings",
     "FoodvisionError",
     "ImageError",
     "ImageSpec",
@@ -60,6 +65,7 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "check",
     "evaluate",
     "load_dataset",
     "load_recipe",

@@ -1,6 +1,8 @@
-"""Measure a classifier on labelled images, and write the result as numbers and charts."""
+"""Measure a classifier, or check a dataset, and write the result as numbers, charts and pages."""
 
+from foodvision.evaluation.check import check
 from foodvision.evaluation.evaluate import evaluate
+from foodvision.evaluation.findings import Findings
 from foodvision.evaluation.report import Report, make_report_folder
 
-__all__ = ["Report", "evaluate", "make_report_folder"]
+__all__ = ["Findings", "Report", "check", "evaluate", "make_report_folder"]
