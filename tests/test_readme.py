@@ -35,7 +35,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     served = []
     monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
     build_classifier().save("weights")
-    assert len(commands()) == 9
+    assert len(commands()) == 10
     for arguments in commands():
         # Only the epochs and the weights are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -56,3 +57,19 @@ def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Pat
     impossible = run("data", "split", root, "--test", "0.9", "--force")
     assert impossible.code == 1
     assert "shares must be above 0, and their sum below 1" in impossible.err
+
+
+def test_check_command(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(patterns, tmp_path / "d")
+    shutil.copy(root / "train/dots/000.png", root / "test/dots/leak.png")
+    (root / "train/dots/bad.png").write_text("text")
+    page, fixes = tmp_path / "page.html", tmp_path / "fixes.csv"
+    result = run("data", "check", root, "--json", "--html", page, "--fix-list", fixes)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["n"], found["counts"]["unreadable"]) == (122, 1)
+    assert found["leaks"]["test"] >= 1
+    assert page.read_text().startswith("<!doctype html>")
+    assert "train/dots/bad.png" in fixes.read_text()
+    text = run("data", "check", root)
+    assert (text.code, text.out.splitlines()[1]) == (0, "errors")
