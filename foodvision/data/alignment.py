@@ -66,12 +66,6 @@ def alignment(whole: np.ndarray, larger: np.ndarray, boxes: np.ndarray) -> np.nd
     return found
 
 
-def mirrored(sketches: np.ndarray) -> np.ndarray:
-    """The sketches of the mirror images."""
-    flipped = (luma(sketches)[..., ::-1], chroma(sketches)[..., ::-1] + 128)
-    return np.concatenate([part.reshape(len(sketches), -1) for part in flipped], 1).astype(np.uint8)
-
-
 def _step(source: np.ndarray, target: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Boxes that make the parts of the source more like the target, in the least-squares sense."""
     side = target.shape[1]

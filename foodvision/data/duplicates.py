@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from foodvision.data.candidates import CROPS, find_candidates
+from foodvision.data.sketch import mirrored
 from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
 
@@ -74,7 +75,7 @@ def find_duplicates(sha256: Sequence[str], sketches: np.ndarray) -> Duplicates:
 
 def _near(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pairs of sketches that show the same photograph, and their similarity."""
-    from foodvision.data.alignment import alignment, mirrored  # imports scipy
+    from foodvision.data.alignment import alignment  # imports scipy
 
     found = find_candidates(sketches)
     batches = [slice(start, start + _BATCH) for start in range(0, len(found.whole), _BATCH)]

@@ -48,3 +48,10 @@ def chroma(sketches: np.ndarray) -> np.ndarray:
     """Their chroma: float32 of shape (n, 2, CHROMA_SIDE, CHROMA_SIDE), 0 for grey."""
     colours = sketches[:, SIDE**2 :].astype(np.float32) - 128
     return colours.reshape(-1, 2, CHROMA_SIDE, CHROMA_SIDE)
+
+
+def mirrored(sketches: np.ndarray) -> np.ndarray:
+    """The sketches of the mirror images; both of shape (n, LENGTH)."""
+    places = np.arange(LENGTH)
+    parts = places[: SIDE**2].reshape(SIDE, SIDE), places[SIDE**2 :].reshape(-1, CHROMA_SIDE)
+    return sketches[:, np.concatenate([part[:, ::-1].ravel() for part in parts])]
