@@ -12,7 +12,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from foodvision.data.sketch import SIDE
+from foodvision.data.candidates import CROPS, find_candidates
+from foodvision.data.sketch import mirrored
+from foodvision.prefetch import prefetch
+from foodvision.progress import progress_bar
+
+_BATCH = 256  # pairs that are aligned together: they fit into the processor's cache
+_AHEAD = 8  # batches
 
 
 @dataclass(frozen=True)
@@ -62,19 +68,29 @@ def find_duplicates(sha256: Sequence[str], sketches: np.ndarray) -> Duplicates:
     first = np.array([group[0] for group in positions.values()], np.int64)
     pairs, similarity = _near(sketches[first])
     identical = [group for group in positions.values() if len(group) > 1]
-    return Duplicates(len(sha256), identical, first[pairs], similarity)
+    near = first[pairs]
+    order = np.lexsort((near[:, 1], near[:, 0]))
+    return Duplicates(len(sha256), identical, near[order], similarity[order])
 
 
 def _near(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    grey = sketches[:, : SIDE**2].astype(np.float32)
-    grey -= grey.mean(1, keepdims=True)
-    norm = np.linalg.norm(grey, axis=1, keepdims=True)
-    grey = np.where(norm > 2 * SIDE, grey / np.maximum(norm, 1), 0)
-    found = [np.zeros((0, 2), np.int64)]
-    values = [np.zeros(0, np.float32)]
-    for start in range(0, len(grey), 256):
-        similar = grey[start : start + 256] @ grey.T
-        i, j = np.nonzero(similar > 0.97)
-        values.append(similar[i, j][i + start < j])
-        found.append(np.stack([i + start, j], 1)[i + start < j])
-    return np.concatenate(found), np.concatenate(values)
+    """The pairs of sketches that show the same photograph, and their similarity."""
+    from foodvision.data.alignment import alignment  # imports scipy
+
+    found = find_candidates(sketches)
+    batches = [slice(start, start + _BATCH) for start in range(0, len(found.whole), _BATCH)]
+
+    def compare(batch: slice) -> np.ndarray:
+        whole, mirror = sketches[found.whole[batch]], found.mirrored[batch]
+        whole[mirror] = mirrored(whole[mirror])
+        return alignment(whole, sketches[found.larger[batch]], CROPS[found.crop[batch]])
+
+    similarity = np.zeros(len(found.whole))
+    with progress_bar() as bar:
+        task = bar.add_task("aligning", total=len(found.whole), unit="pairs", info="")
+        for batch, values in zip(batches, prefetch(compare, batches, _AHEAD), strict=True):
+            similarity[batch] = values
+            bar.advance(task, len(values))
+    same = similarity > 0
+    pairs = np.stack([found.whole[same], found.larger[same]], 1).astype(np.int64)
+    return np.sort(pairs, 1), similarity[same]
