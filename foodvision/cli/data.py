@@ -47,15 +47,27 @@ def split(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a split.csv, and keep it as split.csv.bak.")
     ] = False,
+    copies_only: Annotated[
+        bool,
+        typer.Option(
+            "--copies-only",
+            help="Look for identical files only: a million images take minutes, not hours.",
+        ),
+    ] = False,
 ) -> None:
-    """Split a flat folder; writes split.csv and copies nothing."""
-    from foodvision.data import load_dataset, split_folder
+    """Split a flat folder; writes split.csv and copies nothing.
+
+    Near-duplicates, such as a photograph and a cropped copy of it, get the same split. Run it again
+    to record images that were added: they follow their near-duplicates, and no other image moves.
+    """
+    from foodvision.data import SPLIT_CSV, load_dataset, split_folder
 
     dataset = load_dataset(data, follow_split_csv=False)
     fractions = {"test": test, "validation": validation}
-    for name, images in split_folder(dataset, seed, fractions, force).splits.items():
+    divided = split_folder(dataset, seed, fractions, force, near=not copies_only)
+    for name, images in divided.splits.items():
         print(f"{name:<11}{len(images):>7,} images")
-    print(dataset.root and dataset.root / "split.csv")
+    print(f"{dataset.root}/{SPLIT_CSV}")
 
 
 @app.command()

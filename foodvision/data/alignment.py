@@ -80,7 +80,7 @@ def _step(source: np.ndarray, target: np.ndarray, boxes: np.ndarray) -> np.ndarr
     jacobian = np.stack(parts, 1).reshape(len(part), 6, side**2)
     normal = (jacobian @ jacobian.transpose(0, 2, 1)).astype(float)
     normal += np.eye(6) * (1e-3 * normal + 1e-3)  # images without structure have no solution
-    wanted = jacobian @ target.reshape(len(target), -1, 1)
+    wanted = jacobian @ target.reshape(len(target), side**2, 1)
     *edges, gain, _ = np.moveaxis(np.linalg.solve(normal, wanted.astype(float))[..., 0], 1, 0)
     moves = np.stack(edges, 1) / np.maximum(gain, 0.2)[:, None]
     low, high = np.tile([-_FARTHEST, 1 - _FARTHEST], 2), np.tile([_FARTHEST, 1 + _FARTHEST], 2)

@@ -54,20 +54,22 @@ class Duplicates:
         return [group for group in members.values() if len(group) > 1]
 
 
-def find_duplicates(sha256: Sequence[str], sketches: np.ndarray) -> Duplicates:
+def find_duplicates(sha256: Sequence[str], sketches: np.ndarray | None) -> Duplicates:
     """Find identical and near-duplicate images.
 
     Args:
         sha256: of the bytes of each image.
-        sketches: of each image, uint8 of shape (n, LENGTH).
+        sketches: of each image, uint8 of shape (n, LENGTH); None finds identical images only.
 
     """
     positions = defaultdict(list)
     for i, digest in enumerate(sha256):
         positions[digest].append(i)
     first = np.array([group[0] for group in positions.values()], np.int64)
-    pairs, similarity = _near(sketches[first])
     identical = [group for group in positions.values() if len(group) > 1]
+    if sketches is None:
+        return Duplicates(len(sha256), identical, np.zeros((0, 2), np.int64), np.zeros(0))
+    pairs, similarity = _near(sketches[first])
     near = first[pairs]
     order = np.lexsort((near[:, 1], near[:, 0]))
     return Duplicates(len(sha256), identical, near[order], similarity[order])

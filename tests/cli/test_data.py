@@ -52,7 +52,13 @@ def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Pat
     assert (again.code, again.out) == (1, "")
     assert "split.csv: exists already; --force replaces it" in again.err.splitlines()[-1]
     assert (root / "split.csv").read_bytes() == content
-    forced = run("data", "split", root, "--seed", "1", "--force")
+    shutil.copy(root / "dots" / "000.png", root / "waves" / "added.png")
+    extended = run("data", "split", root, "--seed", "1")
+    rows = content.decode().splitlines()
+    assert (extended.code, set(rows) < set((root / "split.csv").read_text().splitlines())) == (0, 1)
+    (root / "waves" / "added.png").unlink()
+    (root / "split.csv.bak").replace(root / "split.csv")
+    forced = run("data", "split", root, "--seed", "1", "--force", "--copies-only")
     assert (forced.code, (root / "split.csv.bak").read_bytes()) == (0, content)
     impossible = run("data", "split", root, "--test", "0.9", "--force")
     assert impossible.code == 1
