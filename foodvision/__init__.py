@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Comparison, Report, compare, evaluate
+    from foodvision.evaluation import Comparison, Findings, Report
+    from foodvision.evaluation.check import check
+    from foodvision.evaluation.compare import compare
+    from foodvision.evaluation.evaluate import evaluate
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
@@ -31,6 +34,7 @@ _MODULES = {
     "Classifier": "classifier.classifier",
     "Comparison": "evaluation",
     "Dataset": "data",
+    "Findings": "evaluation",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
@@ -41,6 +45,7 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "check": "evaluation",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load_dataset": "data",
@@ -53,6 +58,7 @@ __all__ = [
     "Classifier",
     "Comparison",
     "Dataset",
+    "Findings",
     "FoodvisionError",
     "ImageError",
     "ImageSpec",
@@ -63,6 +69,7 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "check",
     "compare",
     "evaluate",
     "load_dataset",
