@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Choice, Comparison, Report, choose, compare, evaluate
+    from foodvision.evaluation import Choice, Comparison, Findings, Report
+    from foodvision.evaluation.check import check
+    from foodvision.evaluation.choose import choose
+    from foodvision.evaluation.compare import compare
+    from foodvision.evaluation.evaluate import evaluate
     from foodvision.explanation import Explanation, explain
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
@@ -34,6 +38,7 @@ _MODULES = {
     "Comparison": "evaluation",
     "Dataset": "data",
     "Explanation": "explanation",
+    "Findings": "evaluation",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
@@ -44,6 +49,7 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "check": "evaluation",
     "choose": "evaluation",
     "compare": "evaluation",
     "evaluate": "evaluation",
@@ -60,6 +66,7 @@ __all__ = [
     "Comparison",
     "Dataset",
     "Explanation",
+    "Findings",
     "FoodvisionError",
     "ImageError",
     "ImageSpec",
@@ -70,6 +77,7 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "check",
     "choose",
     "compare",
     "evaluate",

@@ -13,6 +13,7 @@ import math
 import re
 import shutil
 
+from foodvision.data import SPLIT_CSV
 from foodvision.errors import FoodvisionError, RecipeError
 from foodvision.files.atomic import cannot_write, new_folder, write_json
 from foodvision.files.read import check_regular, parse_json, read_text
@@ -22,7 +23,6 @@ from foodvision.training.run_folder import (
     HISTORY,
     MODEL,
     RECIPE,
-    SPLITS,
     RunFolder,
 )
 
@@ -62,7 +62,7 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
     begun, last = finished.begun(), finished.checkpoints.newest()
     if last is None:
         raise FoodvisionError(f"{finished.path}: has no checkpoint to continue from")
-    for name in (*MODEL, SPLITS):
+    for name in (*MODEL, SPLIT_CSV):
         if not (finished.path / name).is_file():
             raise FoodvisionError(f"{finished.path}: has no {name}, and cannot be extended")
     try:
@@ -71,7 +71,7 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
         with new_folder(folder.path) as path:
             (path / CHECKPOINTS).mkdir()
             shutil.copyfile(last, path / CHECKPOINTS / last.name)
-            for name in (*MODEL, SPLITS):
+            for name in (*MODEL, SPLIT_CSV):
                 shutil.copyfile(finished.path / name, path / name)
             before = {
                 "run": finished.path.resolve().name,
