@@ -226,33 +226,24 @@ class Comparison:
             [
                 f"{pair.second} minus {pair.first}",
                 f"{pair.accuracy_difference:+.1%}",
-                f"{pair.second_only} : {pair.first_only}",
-                f"{pair.accuracy_p_holm:.2g}",
                 said(pair.accuracy_established),
                 f"{pair.log_loss_difference:+.4f}",
-                f"{_range(pair.log_loss_interval, '+.4f')} ({pair.log_loss_level:.1%})",
                 said(pair.log_loss_established),
+                f"{pair.second_only} : {pair.first_only}",
+                f"{pair.accuracy_p_holm:.2g}",
+                f"{_range(pair.log_loss_interval, '+.4f')} ({pair.log_loss_level:.1%})",
             ]
             for pair in self.pairs
         ]
-        header = [
-            "difference",
-            "accuracy",
-            "right alone",
-            "p (Holm)",
-            "",
-            "log loss",
-            "interval",
-            "",
-        ]
+        header = ["difference", "accuracy", "", "log loss", ""]
         count = f"{len(self.pairs)} pair" + ("s" if len(self.pairs) > 1 else "")
         return Table(
             "Is the difference established?",
-            header,
+            [*header, "right alone", "p (Holm)", "interval of log loss"],
             rows,
             "Accuracy: McNemar's exact test. Log loss: paired bootstrap interval. Both at 5 % over "
             f"{count} (Holm).",
-            words=(0, 4, 7),
+            words=(0, 2, 4),
         )
 
     def _goals(self) -> Table:
