@@ -101,6 +101,11 @@ def test_leaks_and_two_labels_come_first(root: Path) -> None:
     )
 
 
+def test_copies_within_test_are_no_leak(root: Path) -> None:
+    shutil.copy(root / "test/dots/100.png", root / "test/dots/again.png")
+    assert check(root).leaks() == {}
+
+
 def test_of_copies_in_several_splits_only_that_in_test_is_kept(root: Path) -> None:
     for copy in ("train/dots/a.png", "train/dots/b.png", "test/dots/c.png"):
         shutil.copy(root / "train/dots/0.png", root / copy)
