@@ -38,7 +38,8 @@ def report_page(scores: Scores, charts: Mapping[str, Path]) -> str:
 
     Args:
         scores: of one split.
-        charts: PNG files by name: ``confusion``, ``reliability`` and perhaps ``curves``.
+        charts: PNG files by name: ``confusion``, ``reliability``, and perhaps ``curves`` of a run
+            or ``penalties`` of a probe.
 
     Raises:
         OSError: if a chart cannot be read.

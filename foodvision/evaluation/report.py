@@ -62,16 +62,15 @@ class Report(Scores):
                 writer.writerow([*names, *numbers, image.seen, *image.probabilities])
 
     def _draw(self, folder: Path) -> dict[str, Path]:
-        """The charts: names and PNG files."""
-        charts = {name: folder / f"{name}.png" for name in ("confusion", "reliability", "curves")}
+        """The charts: PNG files, by the names that `report_page` has for them."""
+        charts = {name: folder / f"{name}.png" for name in ("confusion", "reliability")}
         plot_confusion(self.confusion, self.classes, charts["confusion"])
         before = self.uncalibrated.reliability if self.uncalibrated else None
         plot_reliability(self.reliability, charts["reliability"], before)
-        history = read_history(self.source.folder)
-        if not history:
-            del charts["curves"]
-        else:
-            plot_history(history, charts["curves"])
+        if history := read_history(self.source.folder):
+            name = "penalties" if "l2" in history[0] else "curves"
+            charts[name] = folder / "curves.png"
+            plot_history(history, charts[name])
         return charts
 
 
