@@ -19,7 +19,12 @@ def evaluate(
         typer.Option(help="train, validation, test or all.  [default: test if there is one]"),
     ] = None,
     as_json: Json = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the report: report.html, and its parts as PNG, JSON and CSV."
+        ),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="bf16 is faster on some devices and slightly less exact.")
     ] = "float32",
@@ -39,11 +44,10 @@ def evaluate(
     if out:
         make_report_folder(out)
     report = evaluate(Classifier.load(model, device), dataset, split, precision=precision)
-    if out:
-        report.save(out)
+    page = report.save(out) if out else None
     print(to_json(report.to_dict()) if as_json else report.summary())
-    if out and not as_json:
-        print(f"report in {out}")
+    if page and not as_json:
+        print(f"report: {page}")
 
 
 def compare(

@@ -21,7 +21,7 @@ from foodvision.data import Dataset
 from foodvision.errors import FoodvisionError, ImageError, RunInterruptedError
 from foodvision.files.atomic import write_json
 from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.plots import plot_curves
+from foodvision.plots import plot_history
 from foodvision.probing.head import PenaltyFit
 from foodvision.progress import progress_bar, show_log
 from foodvision.training.accelerator import run_accelerator
@@ -170,8 +170,7 @@ def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
             write_json(folder.path / METRICS, metrics.to_dict())
             rows = [past.to_dict() for past in fitted.history]
             folder.write_history(rows)
-            if not probe:
-                plot_curves(rows, folder.path / "curves.png")
+            plot_history(rows, folder.path / "curves.png")
     best = best_of(fitted.history)
     log.info("best of %d: %s; on validation: %s", len(fitted.history), best.name, metrics)
     return TrainingResult(classifier, fitted.history, metrics, folder.path)
