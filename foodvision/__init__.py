@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from foodvision.classifier.predict import Prediction
     from foodvision.data import Dataset, load_dataset
     from foodvision.errors import FoodvisionError, ImageError
-    from foodvision.evaluation import Report, evaluate
+    from foodvision.evaluation import Choice, Comparison, Findings, Report
+    from foodvision.evaluation.check import check
+    from foodvision.evaluation.choose import choose
+    from foodvision.evaluation.compare import compare
+    from foodvision.evaluation.evaluate import evaluate
+    from foodvision.explanation import Explanation, explain
     from foodvision.images import ImageSpec, open_image
     from foodvision.models.config import ViTConfig
     from foodvision.models.vit import ViT
@@ -28,8 +33,12 @@ if TYPE_CHECKING:
     from foodvision.training.settings import load_recipe
 
 _MODULES = {
+    "Choice": "evaluation",
     "Classifier": "classifier.classifier",
+    "Comparison": "evaluation",
     "Dataset": "data",
+    "Explanation": "explanation",
+    "Findings": "evaluation",
     "FoodvisionError": "errors",
     "ImageError": "errors",
     "ImageSpec": "images",
@@ -40,7 +49,11 @@ _MODULES = {
     "ViT": "models.vit",
     "ViTBuiltin": "models.vit_builtin",
     "ViTConfig": "models.config",
+    "check": "evaluation",
+    "choose": "evaluation",
+    "compare": "evaluation",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "load_dataset": "data",
     "load_recipe": "training.settings",
     "open_image": "images",
@@ -48,8 +61,12 @@ _MODULES = {
 }
 
 __all__ = [
+    "Choice",
     "Classifier",
+    "Comparison",
     "Dataset",
+    "Explanation",
+    "Findings",
     "FoodvisionError",
     "ImageError",
     "ImageSpec",
@@ -60,7 +77,11 @@ __all__ = [
     "ViT",
     "ViTBuiltin",
     "ViTConfig",
+    "check",
+    "choose",
+    "compare",
     "evaluate",
+    "explain",
     "load_dataset",
     "load_recipe",
     "open_image",

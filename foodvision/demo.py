@@ -39,11 +39,11 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
     result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
     dataset = load_dataset("drawn")
     report = evaluate(result.classifier, dataset)
-    report.save(result.folder / "report", [epoch.to_dict() for epoch in result.history])
+    page = report.save(result.folder / "report")
     print(report.summary())
     for name, accuracy, log_loss in baselines(dataset):
         print(f"{name}: log loss {log_loss:.4f}, accuracy {accuracy:.1%}")
-    print(f"report in {result.folder / 'report'}")
+    print(f"report: {page}")
     print(f"Open the app: foodvision app {result.folder}")
     if open_app:
         from foodvision.apps.classify import launch_app

@@ -15,6 +15,8 @@ from scipy.stats import binomtest
 
 ECE_BINS = 15
 
+_EDGES = np.linspace(0, 1, ECE_BINS + 1, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -26,10 +28,13 @@ class Metrics:
         accuracy: share of images whose most probable class is the true one, in 0-1.
         accuracy_ci95: Wilson's 95 % interval of the accuracy.
         ece: expected calibration error (Guo et al., 1706.04599) over 15 equal-width bins of the top
-            probability, in 0-1.
+            probability, in 0-1; torchmetrics' definition.
         classes: K names, in the order of the logits.
         per_class: for each class n, precision, recall and f1 (0 where undefined).
         confusion: number of images by true class (row) and predicted class (column).
+        reliability: the bins of the ECE that hold images: ``low`` and ``high`` of the top
+            probability, n, mean ``probability``, ``accuracy``. The ECE is the mean of
+            |accuracy − probability| over them, weighted by n.
 
     """
 
@@ -41,6 +46,7 @@ class Metrics:
     classes: tuple[str, ...]
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
+    reliability: list[dict[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -72,8 +78,10 @@ class RunningMetrics:
         self._log_loss += log_loss_of_each(logits, labels).sum()
         np.add.at(self._confusion, (labels, predicted), 1)
         confidence = np.exp(log_probabilities.max(axis=1))
-        # Bins (0, 1/15], (1/15, 2/15], ...: a probability of 1 falls into the last.
-        bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+        # Bins [0, 1/15), [1/15, 2/15), ..., found in float32 as torchmetrics does. A probability of
+        # 1 falls into the last of them, not into a sixteenth.
+        bins = np.searchsorted(_EDGES, confidence.astype(np.float32), side="right") - 1
+        bins = np.minimum(bins, ECE_BINS - 1)
         np.add.at(self._bins[0], bins, 1)
         np.add.at(self._bins[1], bins, confidence)
         np.add.at(self._bins[2], bins, predicted == labels)
@@ -110,7 +118,24 @@ class RunningMetrics:
                 for i, name in enumerate(self.classes)
             },
             confusion=self._confusion.tolist(),
+            reliability=[
+                {
+                    "low": i / ECE_BINS,
+                    "high": (i + 1) / ECE_BINS,
+                    "n": int(count),
+                    "probability": float(confidence / count),
+                    "accuracy": float(right / count),
+                }
+                for i, (count, confidence, right) in enumerate(self._bins.T)
+                if count
+            ],
         )
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax in float64 of logits of shape (b, K); rows sum to 1."""
+    shares: np.ndarray = np.exp(log_softmax(np.asarray(logits, dtype=np.float64), axis=1))
+    return shares
 
 
 def log_loss_of_each(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

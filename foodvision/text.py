@@ -1,4 +1,4 @@
-"""Names that other people chose, as plain text: on a terminal, in a CSV cell, in JSON.
+"""Names that other people chose, as plain text: on a terminal, in a CSV cell, Markdown or JSON.
 
 A class or a file can be named anything: an escape sequence, a spreadsheet formula, bytes that are
 not UTF-8 (which Python keeps as lone surrogates).
@@ -7,6 +7,7 @@ not UTF-8 (which Python keeps as lone surrogates).
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
@@ -21,6 +22,9 @@ _BIDIRECTIONAL = {
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """First characters that a spreadsheet does not take for text, and the quote that marks text."""
+
+# An underscore between two letters or digits is text; www. begins a link.
+_MARKUP = re.compile(r"[\\`*\[\]<>&#|~!$:@]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -44,6 +48,11 @@ def to_json(content: object, indent: int | None = None) -> str:
     """
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode()  # \udc80 is JSON's own escape
+
+
+def to_markdown(text: str) -> str:
+    """A name as text that Markdown and HTML leave alone, in a table's cell too."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def to_cell(text: str) -> str:

@@ -25,9 +25,10 @@ def test_demo_trains_reports_and_ends_with_the_apps_command(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Open the app: foodvision app runs/demo"
     assert sum("logistic regression" in line for line in lines) == 2
-    report = Path("runs/demo/report")
-    assert {"metrics.json", "confusion.png", "curves.png", "predictions.csv"} <= {
-        path.name for path in report.iterdir()
+    assert "report: runs/demo/report/report.html" in lines
+    charts = {"confusion.png", "reliability.png", "curves.png"}
+    assert {path.name for path in Path("runs/demo/report").iterdir()} == charts | {
+        *("report.html", "metrics.json", "predictions.csv")
     }
     demo.run_demo(device="cpu")
     assert Path("runs/demo-2/model.safetensors").exists()

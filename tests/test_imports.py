@@ -12,6 +12,7 @@ import pytest
     "module",
     [
         "data",
+        "classifier.output",
         "classifier.predict",
         "classifier.info",
         "drawings",

@@ -5,9 +5,17 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics as reference
+import torch
 from scipy.special import softmax
+from torchmetrics.functional.classification import multiclass_calibration_error
 
-from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each, wilson_interval
+from foodvision.metrics import (
+    Metrics,
+    RunningMetrics,
+    log_loss_of_each,
+    probabilities,
+    wilson_interval,
+)
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -28,31 +36,87 @@ def stored() -> tuple[np.ndarray, np.ndarray]:
     return logits, labels
 
 
-def test_equals_scikit_learn(stored: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = stored
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    assert probabilities.min() > 1e-12
-    predicted = probabilities.argmax(axis=1)
+def case(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels of four classes."""
+    random = np.random.default_rng(3)
+    if name == "a class absent":
+        return random.normal(0, 3, (200, 4)), random.integers(0, 3, 200)
+    if name == "a class never predicted":
+        return random.normal(0, 1, (200, 4)) - [0, 0, 50, 0], random.integers(0, 4, 200)
+    if name == "one class alone":
+        return random.normal(0, 1, (50, 4)), np.full(50, 2)
+    if name.startswith("one sample"):
+        return np.array([[0.3, 2.0, -1.0, 0.1]]), np.array([1 if name.endswith("right") else 3])
+    if name == "uniform":
+        return np.zeros((20, 4)), random.integers(0, 4, 20)
+    if name == "on the edges of bins":
+        top = random.integers(5, 15, 300) / 15
+        shares = np.column_stack([top, *[(1 - top) / 3] * 3])
+        return np.log(shares), random.integers(0, 2, 300)
+    if name == "very sure":
+        logits = random.normal(0, 1, (300, 4)) * 20
+        return logits, np.where(random.random(300) < 0.8, logits.argmax(1), 0)
+    seed = int(name.split()[-1])
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, random.uniform(0.5, 4), (500, 4)).astype(np.float32)
+    labels = random.integers(0, 4, 500)
+    logits[np.arange(500), labels] += 1
+    return logits, labels
+
+
+CASES = (
+    *(f"random {seed}" for seed in range(5)),
+    *("a class absent", "a class never predicted", "one class alone"),
+    *("one sample, right", "one sample, wrong"),
+    *("uniform", "on the edges of bins", "very sure"),
+)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_scikit_learn_and_torchmetrics(name: str) -> None:
+    logits, labels = case(name)
+    shares = softmax(logits.astype(np.float64), axis=1)
+    predicted = shares.argmax(axis=1)
     metrics = measure(logits, labels)
-    assert metrics.n == 500
+    assert metrics.n == len(labels)
     assert metrics.log_loss == pytest.approx(
-        reference.log_loss(labels, probabilities, labels=range(4)), abs=1e-9
+        -np.log(shares[np.arange(len(labels)), labels]).mean(), abs=1e-9
     )
-    assert metrics.accuracy == pytest.approx(reference.accuracy_score(labels, predicted), abs=1e-9)
-    assert metrics.confusion == reference.confusion_matrix(labels, predicted).tolist()
-    expected = reference.precision_recall_fscore_support(labels, predicted, zero_division=0)
-    for i, name in enumerate(CLASSES):
-        row = metrics.per_class[name]
+    if shares.min() > 1e-12:  # scikit-learn clips
+        assert metrics.log_loss == pytest.approx(
+            reference.log_loss(labels, shares, labels=range(4)), abs=1e-9
+        )
+    # Exactly: these are quotients of the same integers.
+    assert metrics.accuracy == reference.accuracy_score(labels, predicted)
+    options = {"labels": range(4)}
+    assert metrics.confusion == reference.confusion_matrix(labels, predicted, **options).tolist()
+    expected = reference.precision_recall_fscore_support(
+        labels, predicted, zero_division=0, **options
+    )
+    for i, of_class in enumerate(CLASSES):
+        row = metrics.per_class[of_class]
         got = [row["precision"], row["recall"], row["f1"], row["n"]]
-        assert got == pytest.approx([column[i] for column in expected], abs=1e-9)
+        assert got == [column[i] for column in expected]
+    ece = multiclass_calibration_error(
+        torch.from_numpy(shares), torch.from_numpy(labels), num_classes=4, n_bins=15
+    )
+    assert metrics.ece == pytest.approx(float(ece), abs=1e-6)
 
 
-def test_classes_never_seen_or_never_predicted_score_zero_as_in_scikit_learn() -> None:
-    logits = np.array([[5.0, 0, 0, 0], [5.0, 0, 0, 0], [0, 0, 5.0, 0]])
-    metrics = measure(logits, np.array([0, 1, 1]))
-    assert metrics.per_class["b"] == {"n": 2, "precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert metrics.per_class["d"] == {"n": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert metrics.per_class["c"]["precision"] == 0.0
+def test_reliability_bins_hold_every_image_and_add_up_to_the_ece(
+    stored: tuple[np.ndarray, np.ndarray],
+) -> None:
+    logits, labels = stored
+    metrics, shares = measure(logits, labels), probabilities(logits)
+    assert sum(row["n"] for row in metrics.reliability) == 500
+    gaps = [row["n"] * abs(row["accuracy"] - row["probability"]) for row in metrics.reliability]
+    assert metrics.ece == pytest.approx(sum(gaps) / 500, abs=1e-12)
+    top, right = shares.max(axis=1), shares.argmax(axis=1) == labels
+    for row in metrics.reliability:
+        inside = (top >= row["low"]) & (top < row["high"])
+        assert row["n"] == inside.sum()
+        assert row["probability"] == pytest.approx(top[inside].mean())
+        assert row["accuracy"] == pytest.approx(right[inside].mean())
 
 
 def test_log_loss_is_exact_where_the_probability_underflows() -> None:

@@ -35,7 +35,8 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     served = []
     monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
     build_classifier().save("weights")
-    assert len(commands()) == 9
+    shutil.copy("photos/dots/000.png", "photo.jpg")
+    assert len(commands()) == 12
     for arguments in commands():
         # Only the epochs and the weights are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]
@@ -47,6 +48,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     assert len(served) == 1
     assert len(Path("answers.csv").read_text().splitlines()) == 91
     assert Path("runs/photos/report/confusion.png").exists()
+    assert Path("explain-photo.png").exists()
 
 
 def test_the_python_example(photos: None) -> None:

@@ -35,6 +35,9 @@ KEEP_SECONDS = 900
 """How long an upload is kept: the page shows it, and it may be submitted again."""
 
 
+NOT_SURE = "The model is **not sure**: this may be something else than the classes it knows."
+
+
 def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
     """Build the app of a classifier; its API has one endpoint, ``/predict``.
 
@@ -51,7 +54,9 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
     except ImportError as error:
         raise MissingExtraError("the app", "app") from error
 
-    def predict(image: str | None) -> tuple[dict[str, float], float]:
+    def predict(
+        image: str | None,
+    ) -> tuple[Any, ...]:
         if image is None:
             raise gr.Error("Choose an image first.", print_exception=False)
         started = time.perf_counter()
@@ -64,7 +69,10 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
             sentence = "The model failed on this image. The log of the app has the reason."
             raise gr.Error(sentence) from error
         shown = {printable(name): value for name, value in prediction.probabilities.items()}
-        return shown, round(time.perf_counter() - started, 3)
+        seconds = round(time.perf_counter() - started, 3)
+        if not classifier.unsure:
+            return shown, seconds
+        return shown, seconds, "" if prediction.sure else NOT_SURE
 
     # The file itself: Gradio's own conversion drops alpha and the colour profile, and training and
     # app must open an image alike.
@@ -97,6 +105,7 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
         [
             gr.Label(num_top_classes=min(5, len(classifier.classes)), label="It is"),
             gr.Number(label="Prediction time (s)"),
+            *([gr.Markdown()] if classifier.unsure else []),
         ],
         title=_title([_as_text(name) for name in classifier.classes]),
         description=_description(classifier),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
 from foodvision.classifier.info import Calibration, Measured, ModelInfo
 from foodvision.data.dataset import list_names
-from foodvision.text import printable
+from foodvision.text import to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""
-
-# An underscore between two letters or digits is text; www. begins a link.
-_MARKUP = re.compile(r"[\\`*\[\]<>&#|~!$:@]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.IGNORECASE)
 
 _CODE = """\
 ```python
@@ -60,7 +56,7 @@ def model_card(
         pipeline_tag="image-classification",
         tags=[FAMILIES[family], "image-classification", "foodvision"],
     )
-    names = [_plain(name) for name in classes]
+    names = [to_markdown(name) for name in classes]
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
@@ -76,19 +72,14 @@ def model_card(
     )
 
 
-def _plain(text: str) -> str:
-    """A name that others chose, as text that Markdown and HTML leave alone."""
-    return _MARKUP.sub(r"\\\g<0>", printable(text))
-
-
 def _measured(metrics: Measured | None) -> str:
     if metrics is None:
         return "Nothing has been measured yet.\n"
     low, high = metrics.accuracy_ci95
     return (
-        f"On {metrics.n:,} **validation** images in {_plain(metrics.precision)}. They also chose "
-        f"{_plain(metrics.chosen)}, so expect slightly worse figures on a test set, which "
-        "`foodvision evaluate` measures:\n\n"
+        f"On {metrics.n:,} **validation** images in {to_markdown(metrics.precision)}. They also "
+        f"chose {to_markdown(metrics.chosen)}, so expect slightly worse figures on a test set, "
+        "which `foodvision evaluate` measures:\n\n"
         f"- log loss {metrics.log_loss:.4f}\n"
         f"- accuracy {metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})\n"
         f"- expected calibration error {metrics.ece:.3f}\n"
@@ -120,8 +111,9 @@ def _trained_on(info: ModelInfo) -> str:
         return "Not known.\n"
     data = info.data
     text = (
-        f"{data.train:,} images of {_plain(data.name)} ({data.validation:,} more for validation), "
-        f"{_plain(info.training or 'in an unknown way')}. The whole recipe is in config.json.\n"
+        f"{data.train:,} images of {to_markdown(data.name)} ({data.validation:,} more for "
+        f"validation), {to_markdown(info.training or 'in an unknown way')}. The whole recipe is in "
+        "config.json.\n"
     )
     if data.unreadable:
         text += f"\n{data.unreadable:,} images could not be opened and were left out.\n"

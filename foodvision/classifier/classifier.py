@@ -203,7 +203,7 @@ class Classifier:
     def _judge(self, pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K1"]:
         """Logits and, in the last column, how unfamiliar the image is (0 if that is unknown)."""
         logits, features = self._compute(pixels, "float32")
-        distance = self.unsure(features) if self.unsure else torch.zeros_like(logits[:, 0])
+        distance = self.unsure(features, logits) if self.unsure else logits.new_zeros(len(logits))
         return torch.cat([logits, distance[:, None]], dim=1)
 
     def _answer(
@@ -217,8 +217,9 @@ class Classifier:
     def save(self, folder: str | Path) -> None:
         """Write the files of the model repository.
 
-        What an earlier model left in ``unsure.safetensors`` is replaced or removed. A network that transformers can express is saved in its format; any other one with
-        ``model_type: "foodvision"`` and foodvision's own names, and the model card says so.
+        What an earlier model left in ``unsure.safetensors`` is replaced or removed. A network that
+        transformers can express is saved in its format; any other one with ``model_type:
+        "foodvision"`` and foodvision's own names, and the model card says so.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

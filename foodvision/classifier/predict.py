@@ -1,27 +1,19 @@
-"""Many images in, one row for each out: on the screen, as JSON, CSV or JSON lines."""
+"""The prediction for one image, and the images that a user names to be predicted."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from foodvision.data.folder import files_below, is_image, warn_of_left_out
-from foodvision.errors import DataError, FoodvisionError
-from foodvision.files.atomic import cannot_write
+from foodvision.errors import DataError
 from foodvision.images.decode import MAX_DOWNLOAD_BYTES, ImageSource, is_url
-from foodvision.progress import progress_bar
-from foodvision.text import printable, to_cell, to_json
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,11 +89,12 @@ def find_inputs(inputs: Iterable[str]) -> tuple[list[ImageSource], list[Predicti
         except DataError as error:
             missing.append(Prediction(text, error=str(error)))
     if not sources and missing:
-        raise DataError("; ".join(f"{_shown(row.path)}: {row.error}" for row in missing[:3]))
+        raise DataError("; ".join(f"{shown(row.path)}: {row.error}" for row in missing[:3]))
     return sources, missing
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
+    """A path as it is printed: an empty one in quotes."""
     return path if path.strip() else repr(path)
 
 
@@ -133,95 +126,3 @@ def _images_of(text: str) -> list[ImageSource]:
         raise DataError("no images in this folder")
     warn_of_left_out(text, files.keys() - set(images))
     return [str(image) for image in images]
-
-
-def check_out(out: Path | None) -> None:
-    """Make sure that `write_predictions` knows the format of a file.
-
-    Raises:
-        FoodvisionError: if its name does not end in .csv or .jsonl.
-
-    """
-    if out and out.suffix not in (".csv", ".jsonl"):
-        raise FoodvisionError(f"--out {out}: must end in .csv or .jsonl")
-
-
-def write_predictions(
-    predictions: Iterable[Prediction],
-    total: int,
-    out: Path | None = None,
-    as_json: bool = False,
-    top: int = 1,
-    classes: Sequence[str] = (),
-) -> None:
-    """Write each prediction as it comes.
-
-    Args:
-        predictions: of any number of images.
-        total: their number, for the progress bar.
-        out: the file to write, .csv or .jsonl; None for stdout.
-        as_json: one JSON document on stdout.
-        top: how many classes a line on stdout shows; files and JSON have all.
-        classes: names in the order of the columns ``p_CLASS`` of a CSV file.
-
-    Raises:
-        FoodvisionError: if `out` cannot be written, or if no image at all could be opened.
-
-    """
-    failed: list[Prediction] = []
-
-    def watched() -> Iterator[Prediction]:
-        with progress_bar() as bar:
-            task = bar.add_task("predicting", total=total, unit="images", info="")
-            for prediction in predictions:
-                bar.advance(task)
-                if prediction.error:
-                    failed.append(prediction)
-                yield prediction
-
-    if out:
-        try:
-            with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                if out.suffix == ".csv":
-                    _write_csv(watched(), classes, file)
-                else:
-                    _write_jsonl(watched(), file)
-        except OSError as error:
-            raise FoodvisionError(cannot_write(out, error)) from error
-    elif as_json:
-        print(to_json([prediction.to_dict() for prediction in watched()]))
-    else:
-        _write_lines(watched(), total, top)
-    if failed and len(failed) == total:
-        first = f"{_shown(failed[0].path)}: {failed[0].error}"
-        raise FoodvisionError(first if total == 1 else f"no image can be opened; {first}")
-    if failed:
-        log.warning("%d of %d images cannot be opened", len(failed), total)
-
-
-def _write_lines(predictions: Iterator[Prediction], total: int, top: int) -> None:
-    for row in predictions:
-        best = [
-            f"{probability:6.1%}  {printable(name):<16}"
-            for name, probability in islice(row.probabilities.items(), top)
-        ]
-        if best:
-            unsure = "unsure  " if row.sure is False else ""
-            print(*best, f"{unsure}{printable(row.path)}", sep="  ")
-        elif total > 1:  # a single one ends the command with this line
-            log.warning("%s: %s", _shown(row.path), row.error)
-
-
-def _write_jsonl(predictions: Iterator[Prediction], file: TextIO) -> None:
-    for row in predictions:
-        file.write(to_json(row.to_dict()) + "\n")
-
-
-def _write_csv(predictions: Iterator[Prediction], classes: Sequence[str], file: TextIO) -> None:
-    writer = csv.writer(file)
-    columns = [f"p_{name}" for name in classes]
-    writer.writerow(["path", "label", "probability", "sure", "error", *columns])
-    for row in predictions:
-        path, label, error = (to_cell(text or "") for text in (row.path, row.label, row.error))
-        of_classes = map(row.probabilities.get, classes)
-        writer.writerow([path, label, row.probability, row.sure, error, *of_classes])

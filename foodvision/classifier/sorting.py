@@ -23,7 +23,7 @@ from foodvision.text import printable
 log = logging.getLogger(__name__)
 
 UNSURE = "unsure"
-"""The folder of images whose probability is below the threshold."""
+"""The folder of images whose answer is not sure."""
 
 MAX_NAME_BYTES = 200
 """Of a folder or file, with room for a number; file systems allow 255."""

@@ -1,6 +1,6 @@
 """When an answer should not be trusted: it is not probable enough, or the image is unfamiliar.
 
-What decides it lies in ``unsure.safetensors`` beside the weights: at most (D + 1) × (D + K) numbers.
+What decides it lies in ``unsure.safetensors`` beside the weights: D × (m + 1) + 3 numbers, m ≤ D.
 `foodvision.evaluation.unsure` fits it, `Classifier` applies it.
 """
 
@@ -19,43 +19,44 @@ from foodvision.weights.tensors import read_tensors
 
 
 class Unsure(nn.Module):
-    """The distance of an image's features from those of the training images, and two limits.
+    """How unfamiliar an image is (ViM, Wang et al., 2203.10807), and two limits.
 
-    The squared Mahalanobis distance to the nearest class mean (Lee et al., 1807.03888):
-    min_c (y − μ_c)ᵀ Σ⁻¹ (y − μ_c), where all classes share the covariance Σ.
+    ViM weighs what the head does not see against what it says: the length of the features outside
+    the subspace in which training images vary, minus the energy of the logits. They are centred
+    first, because softmax does not see what is added to all of them.
 
     Attributes:
-        mean: of the features, (D,); subtracted first, which keeps float32 exact.
-        whitening: (D, D), a matrix A with A Aᵀ = Σ⁻¹.
-        centres: (μ_c − mean) A of each class, (C, D) with C ≤ K.
+        origin: the features for which all logits are equal, (D,).
+        principal: orthonormal columns that span the subspace, (D, m).
+        scale: of the length, so that it is comparable to logits.
         min_probability: an answer below it is not sure, in 0-1.
         max_distance: an image beyond it is unfamiliar.
 
     """
 
-    mean: Tensor
-    whitening: Tensor
-    centres: Tensor
+    origin: Tensor
+    principal: Tensor
 
     def __init__(
         self,
-        mean: Float[Tensor, " D"],
-        whitening: Float[Tensor, "D D"],
-        centres: Float[Tensor, "C D"],
-        min_probability: float,
-        max_distance: float,
+        origin: Float[Tensor, " D"],
+        principal: Float[Tensor, "D m"],
+        scale: float,
+        min_probability: float = 0.0,
+        max_distance: float = float("inf"),
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("whitening", whitening)
-        self.register_buffer("centres", centres)
+        self.register_buffer("origin", origin)
+        self.register_buffer("principal", principal)
+        self.scale = scale
         self.min_probability, self.max_distance = min_probability, max_distance
 
-    def forward(self, y: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
-        """How unfamiliar each image is, from its features: the squared distance."""
-        z = (y - self.mean) @ self.whitening
-        squares = (z**2).sum(1, keepdim=True) + (self.centres**2).sum(1) - 2 * z @ self.centres.T
-        return squares.min(dim=1).values
+    def forward(self, y: Float[Tensor, "B D"], logits: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+        """How unfamiliar each image is, from its features and logits in float32."""
+        z = y - self.origin
+        outside = z - z @ self.principal @ self.principal.T
+        energy = (logits - logits.mean(dim=1, keepdim=True)).logsumexp(dim=1)
+        return self.scale * outside.norm(dim=1) - energy
 
     def save(self, path: Path) -> None:
         """Write the file.
@@ -64,12 +65,12 @@ class Unsure(nn.Module):
             OSError: if it cannot be written.
 
         """
-        limits = torch.tensor([self.min_probability, self.max_distance])
+        numbers = torch.tensor([self.scale, self.min_probability, self.max_distance])
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.named_buffers()}
         with replacing(path) as temporary:
-            temporary.touch()  # with the permissions of its siblings
+            temporary.touch()  # with the permissions of its siblings; save_file allows the owner
             mode = temporary.stat().st_mode
-            save_file(tensors | {"limits": limits}, temporary)
+            save_file(tensors | {"numbers": numbers}, temporary)
             temporary.chmod(mode)
 
     @classmethod
@@ -85,31 +86,26 @@ class Unsure(nn.Module):
             ModelError: if it is damaged, or belongs to another network.
 
         """
-        most = 4 * (num_features + 1) * (num_features + num_classes) + MAX_HEADER
-        if path.is_file() and path.stat().st_size > most:
-            raise ModelError(f"{path.name} is larger than {most:,} bytes; {_ADVICE}")
+        D, most = num_features, (num_features + 1) * (num_features + num_classes)
+        if path.is_file() and path.stat().st_size > 4 * most + _MAX_HEADER:
+            raise ModelError(f"{path.name} is larger than {most:,} numbers; {_ADVICE}")
         tensors = read_tensors(path)
-        shapes = {name: (*tensor.shape,) for name, tensor in tensors.items()}
-        classes = shapes.get("centres", (0,))[0]
-        expected = {
-            "mean": (num_features,),
-            "whitening": (num_features, num_features),
-            "centres": (classes, num_features),
-            "limits": (2,),
-        }
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        m = shapes.get("principal", (0, 0))[-1:]
+        expected = {"origin": (D,), "principal": (D, *m), "numbers": (3,)}
         floats = all(tensor.dtype == torch.float32 for tensor in tensors.values())
-        if shapes != expected or not 0 < classes <= num_classes or not floats:
+        if shapes != expected or not 1 <= m[0] <= D or not floats:
             raise ModelError(f"{path.name} does not belong to this network; {_ADVICE}")
-        min_probability, max_distance = tensors.pop("limits").tolist()
-        if not 0 <= min_probability <= 1 or max_distance < 0:
+        scale, min_probability, max_distance = tensors.pop("numbers").tolist()
+        if scale < 0 or not 0 <= min_probability <= 1:
             raise ModelError(
-                f"{path.name}: the limits {min_probability:g} and {max_distance:g} must be a "
-                f"probability and a squared distance; {_ADVICE}"
+                f"{path.name}: the scale {scale:g} must not be negative, and the probability "
+                f"{min_probability:g} must be in 0-1; {_ADVICE}"
             )
-        return cls(**tensors, min_probability=min_probability, max_distance=max_distance)
+        return cls(tensors["origin"], tensors["principal"], scale, min_probability, max_distance)
 
 
-MAX_HEADER = 10_000
+_MAX_HEADER = 10_000
 """Bytes of the file that describe its tensors."""
 
-_ADVICE = "without this file the model works, and does not say when it is not sure"
+_ADVICE = "without this file the model works, but does not say when it is not sure"

@@ -1,4 +1,4 @@
-"""`foodvision data get` and `data split`."""
+"""`foodvision data get`, `data split` and `data check`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from foodvision.cli.arguments import Data
+from foodvision.cli.arguments import Data, Device, Json
 
-app = typer.Typer(help="Fetch and split datasets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, split and check datasets.", no_args_is_help=True)
 
 
 @app.command()
@@ -47,12 +47,64 @@ def split(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a split.csv, and keep it as split.csv.bak.")
     ] = False,
+    copies_only: Annotated[
+        bool,
+        typer.Option(
+            "--copies-only",
+            help="Look for identical files only: a million images take minutes, not hours.",
+        ),
+    ] = False,
 ) -> None:
-    """Split a flat folder; writes split.csv and copies nothing."""
-    from foodvision.data import load_dataset, split_folder
+    """Split a flat folder; writes split.csv and copies nothing.
+
+    Near-duplicates, such as a photograph and a cropped copy of it, get the same split. Run it again
+    to record images that were added: they follow their near-duplicates, and no other image moves.
+    """
+    from foodvision.data import SPLIT_CSV, load_dataset, split_folder
 
     dataset = load_dataset(data, follow_split_csv=False)
     fractions = {"test": test, "validation": validation}
-    for name, images in split_folder(dataset, seed, fractions, force).splits.items():
+    divided = split_folder(dataset, seed, fractions, force, near=not copies_only)
+    for name, images in divided.splits.items():
         print(f"{name:<11}{len(images):>7,} images")
-    print(dataset.root and dataset.root / "split.csv")
+    print(f"{dataset.root}/{SPLIT_CSV}")
+
+
+@app.command()
+def check(
+    data: Data,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Look for wrong labels with this network's features: weights as 'train --weights' "
+            "takes them, not trained on these images.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails.")] = None,
+    fix_list: Annotated[
+        Path | None, typer.Option(help="Write a CSV file of images to remove or relabel.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Look for faulty images, duplicates, leaks between splits and wrong labels."""
+    from foodvision.data import load_dataset
+    from foodvision.files.atomic import check_writable
+    from foodvision.text import to_json
+
+    for file in (html, fix_list):
+        if file:
+            check_writable(file)
+    dataset = load_dataset(data, strict=False)
+
+    from foodvision.evaluation import check
+    from foodvision.evaluation.check_page import save_page
+    from foodvision.evaluation.fix_list import save_fix_list
+
+    findings = check(dataset, features, device)
+    if fix_list:
+        save_fix_list(findings, fix_list)
+    if html:
+        save_page(findings, html)
+    print(to_json(findings.to_dict()) if as_json else findings.summary())

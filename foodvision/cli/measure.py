@@ -1,4 +1,4 @@
-"""`foodvision evaluate` and `foodvision info`."""
+"""`foodvision evaluate`, `compare`, `explain` and `info`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def evaluate(
         typer.Option(help="train, validation, test or all.  [default: test if there is one]"),
     ] = None,
     as_json: Json = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the report: report.html, and its parts as PNG, JSON and CSV."
+        ),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="bf16 is faster on some devices and slightly less exact.")
     ] = "float32",
@@ -39,15 +44,96 @@ def evaluate(
     if out:
         make_report_folder(out)
     report = evaluate(Classifier.load(model, device), dataset, split, precision=precision)
-    if out:
-        report.save(out)
+    page = report.save(out) if out else None
     print(to_json(report.to_dict()) if as_json else report.summary())
+    if page and not as_json:
+        print(f"report: {page}")
+
+
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="Model folders, or Hub ids OWNER/NAME.")
+    ],
+    data: Annotated[str, typer.Option(metavar="DATA", help="Test data; see 'evaluate'.")],
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="accuracy or fps at least; log_loss, mb or parameters at most. May be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables and the chart.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Compare classifiers: quality, size, speed, and what is established."""
+    from foodvision.classifier.info import describe
+    from foodvision.data import load_dataset
+    from foodvision.goals import parse_goals
+    from foodvision.text import to_json
+
+    try:
+        goals = parse_goals(goal or [])
+    except ValueError as error:
+        raise typer.BadParameter(f"--goal: {error}") from error
+    for model in models:
+        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data)
+
+    from foodvision.evaluation import compare, make_report_folder
+
+    if out:
+        make_report_folder(out)
+    comparison = compare(models, dataset, goals, device)
+    if out:
+        comparison.save(out)
+    print(to_json(comparison.to_dict()) if as_json else comparison.summary())
     if out and not as_json:
-        print(f"report in {out}")
+        print(f"comparison in {out}")
 
 
-def info(model: Model) -> None:
+def explain(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="File or URL.")],
+    model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
+    out: Annotated[
+        Path | None, typer.Option(help="PNG to write.  [default: explain-NAME.png, here]")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Show what the network looked at: attention of a ViT, Grad-CAM of a CNN."""
+    from foodvision.classifier.info import describe
+
+    if out and out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--out {out}: must end in .png")
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+
+    from foodvision.classifier.classifier import Classifier
+    from foodvision.explanation import explain
+    from foodvision.plots import plot_explanation
+    from foodvision.text import printable
+
+    explanation = explain(Classifier.load(model, device), image)
+    out = out or Path(f"explain-{Path(image).stem or 'image'}.png")
+    plot_explanation(
+        explanation.image,
+        {explanation.method: explanation.map},
+        explanation.heads,
+        f"{explanation.label}, {explanation.probability:.1%}",
+        out,
+    )
+    print(printable(f"{explanation.label}  {explanation.probability:.1%}"))
+    print(printable(f"{explanation.method} in {out}"))
+
+
+def info(
+    model: Model,
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer as well.")] = False,
+) -> None:
     """Describe a model: network, input, classes, training, metrics."""
     from foodvision.classifier.info import describe
 
     print(describe(model))
+    if layers:
+        from foodvision.classifier.layers import layer_table
+
+        print(layer_table(model))

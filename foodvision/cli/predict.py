@@ -19,7 +19,11 @@ def predict(
     model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
     as_json: Json = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write F.csv or F.jsonl instead of printing.")
+        Path | None,
+        typer.Option(
+            metavar="F.csv|F.jsonl|DIR",
+            help="Write a file, or a folder of Parquet files, instead of printing.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes in a printed line, best first.")] = 1,
     threshold: Annotated[
@@ -42,11 +46,8 @@ def predict(
 ) -> None:
     """Classify images; a bad image does not stop the others."""
     from foodvision.classifier.info import describe
-    from foodvision.classifier.predict import (
-        check_out,
-        find_inputs,
-        write_predictions,
-    )
+    from foodvision.classifier.output import check_out, write_predictions
+    from foodvision.classifier.predict import find_inputs
     from foodvision.classifier.sorting import Sorter
 
     if sort_into == "" or (copy and sort_into is None):

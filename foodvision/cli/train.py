@@ -1,4 +1,4 @@
-"""`foodvision train` and `foodvision demo`."""
+"""`foodvision choose`, `foodvision train` and `foodvision demo`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
-from foodvision.cli.arguments import Data, Device
+from foodvision.cli.arguments import Data, Device, Json
 from foodvision.files.read import read_text
 from foodvision.progress import is_first_process
 from foodvision.text import printable
+
+
+def choose(
+    data: Data,
+    weights: Annotated[
+        list[str],
+        typer.Option(metavar="SRC", help="A candidate, as 'train --weights' takes it; repeat."),
+    ],
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Find pretrained weights that suit these images; only training images are opened."""
+    from foodvision.data import load_dataset
+    from foodvision.text import to_json
+
+    load_dataset(data)  # whatever is wrong with it is said now: importing torch takes seconds
+
+    from foodvision.evaluation import choose
+
+    choice = choose(data, weights, device)
+    print(to_json(choice.to_dict()) if as_json else choice.summary())
+    if not as_json:
+        print(printable(f"Next: {choice.command()}"))
 
 
 def train(

@@ -53,6 +53,7 @@ class Dataset:
         splits: those of ``train``, ``validation`` and ``test`` that exist, or only ``all``. Splits
             of other names on the Hub are kept beside them.
         root: the folder, if the images are files in a folder.
+        left_out: the files in class folders whose suffix is not that of an image.
 
     """
 
@@ -60,6 +61,7 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, LabelledImages]
     root: Path | None = None
+    left_out: Sequence[Path] = ()
 
     def all_images(self) -> LabelledImages:
         """The images of train, validation and test, or of a flat dataset, one after the other.

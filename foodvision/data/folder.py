@@ -10,6 +10,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ _SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"}
 """Folders added by macOS, Synology and Windows, which hold no images of the dataset."""
 
 
-def from_folder(given: Path) -> Dataset:
+def from_folder(given: Path, strict: bool = True) -> Dataset:
     """List the images of a folder of class folders.
 
     Args:
         given: holds class folders, or split folders (see `split_of`) with class folders in them,
             or a single folder that holds either.
+        strict: False keeps an empty class folder among the training images as a class.
 
     Raises:
         DataError: if there are no class folders, or one of them is empty.
@@ -39,6 +41,7 @@ def from_folder(given: Path) -> Dataset:
     root = _unwrapped(given)
     found: dict[str, list[tuple[str, str]]] = {}  # split -> (class, name)
     left_out: list[Path] = []
+    empty: set[str] = set()
     split_folders = _split_folders(root)
     if FLAT not in split_folders:
         ignored = [path.name for path in _folders_in(root) if path not in split_folders.values()]
@@ -56,7 +59,9 @@ def from_folder(given: Path) -> Dataset:
             left_out += [path for path in files if not is_image(path)]
             # An empty class folder among the training images is a mistake.
             if not images and split in ("train", FLAT):
-                raise DataError(f"{class_folder}: no images; remove the folder or fill it")
+                if strict:
+                    raise DataError(f"{class_folder}: no images; remove the folder or fill it")
+                empty.add(class_folder.name)
             names = [path.relative_to(root).as_posix() for path in images]
             found[split] += [(class_folder.name, name) for name in names]
         loose = _count_loose(folder)
@@ -71,26 +76,33 @@ def from_folder(given: Path) -> Dataset:
         if loose:
             log.warning("%s: images outside the class folders, left out: %d", folder, loose)
     warn_of_left_out(str(root), left_out)
-    return dataset_of_files(given.resolve().name, root, found)
+    dataset = dataset_of_files(given.resolve().name, root, found, empty)
+    return replace(dataset, left_out=left_out)
 
 
-def dataset_of_files(name: str, root: Path, found: dict[str, list[tuple[str, str]]]) -> Dataset:
+def dataset_of_files(
+    name: str,
+    root: Path,
+    found: dict[str, list[tuple[str, str]]],
+    empty: Collection[str] = (),
+) -> Dataset:
     """Build a dataset from image files.
 
     Args:
         name: of the dataset.
         root: the folder that contains the files.
         found: for each split, the class of each image and its path below `root`.
+        empty: classes that have no training image.
 
     """
     # The classes of the training images, then those that only other splits have (an error).
-    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []}
+    reference = {label for label, _ in found.get("train") or found.get(FLAT) or []} | {*empty}
     every = {label for rows in found.values() for label, _ in rows}
     classes = (*sorted(reference), *sorted(every - reference))
     number = {label: i for i, label in enumerate(classes)}
     splits = {}
     for split, rows in found.items():
-        labels = np.array([number[label] for label, _ in rows])
+        labels = np.array([number[label] for label, _ in rows], dtype=np.int64)
         splits[split] = LabelledImages(
             FolderStore(root, [name for _, name in rows]), classes, labels
         )

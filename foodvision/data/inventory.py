@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from foodvision.data.dataset import Example, LabelledImages
+from foodvision.data.sketch import LENGTH, MIN_SIDE, sketch
 from foodvision.errors import ImageError
 from foodvision.images.decode import open_image
 from foodvision.prefetch import prefetch
@@ -33,16 +36,20 @@ class Inventory:
         images: those that open.
         sha256: of the bytes of each of these, in hexadecimal.
         unreadable: one error for each of the others.
+        sketches: uint8 of shape (n, LENGTH) for `find_duplicates`, if they were asked for.
 
     """
 
     images: LabelledImages
     sha256: Sequence[str]
     unreadable: Sequence[ImageError]
+    sketches: np.ndarray | None = None
 
     def subset(self, chosen: Sequence[int]) -> Inventory:
         """The readable images at these positions."""
-        return Inventory(self.images.subset(chosen), [self.sha256[i] for i in chosen], ())
+        sketches = None if self.sketches is None else self.sketches[np.asarray(chosen, int)]
+        sha256 = [self.sha256[i] for i in chosen]
+        return Inventory(self.images.subset(chosen), sha256, (), sketches)
 
     def fingerprint(self) -> str:
         """SHA-256 over the bytes and the class of every image, in any order."""
@@ -53,26 +60,36 @@ class Inventory:
         return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def take_inventory(images: LabelledImages, opened: bool = True) -> Inventory:
-    """Read, hash and open every image, in threads and with a progress bar.
+def take_inventory(
+    images: LabelledImages, opened: bool = True, sketched: bool = False
+) -> Inventory:
+    """Read, hash and open every image once, in threads and with a progress bar.
 
     Args:
         images: the images to read.
         opened: False only reads and hashes them, so damaged images are not found.
+        sketched: also make the sketches that `find_duplicates` compares.
 
     """
-    results = []
+    good: list[int] = []
+    sha256: list[str] = []
+    unreadable: list[ImageError] = []
+    sketches = np.empty((len(images) if sketched else 0, LENGTH), np.uint8)
     with progress_bar() as bar:
         task = bar.add_task("reading", total=len(images), unit="images", info="")
-        for result in prefetch(partial(_inspect, opened=opened), images, AHEAD):
-            results.append(result)
+        inspect = partial(_inspect, opened=opened, sketched=sketched)
+        for i, result in enumerate(prefetch(inspect, images, AHEAD)):
+            if isinstance(result, ImageError):
+                unreadable.append(result)
+            else:
+                digest, drawn = result
+                if drawn is not None:
+                    sketches[len(good)] = drawn
+                good.append(i)
+                sha256.append(digest)
             bar.advance(task)
-    good = [i for i, result in enumerate(results) if isinstance(result, str)]
-    return Inventory(
-        images.subset(good),
-        [result for result in results if isinstance(result, str)],
-        [result for result in results if isinstance(result, ImageError)],
-    )
+    kept = sketches[: len(good)] if sketched else None
+    return Inventory(images.subset(good), sha256, unreadable, kept)
 
 
 def warn_of_identical(name: str, inventories: Mapping[str, Inventory]) -> None:
@@ -101,12 +118,17 @@ def warn_of_identical(name: str, inventories: Mapping[str, Inventory]) -> None:
             )
 
 
-def _inspect(example: Example, opened: bool) -> str | ImageError:
+def _inspect(
+    example: Example, opened: bool, sketched: bool
+) -> tuple[str, np.ndarray | None] | ImageError:
+    drawn = None
     try:
         content = example.read()
-        if opened:
+        if sketched:
+            drawn = sketch(open_image(content, min_side=MIN_SIDE))
+        elif opened:
             # At the smallest scale, which reads all of the file and computes little.
             open_image(content, min_side=1)
     except ImageError as error:
         return ImageError(example.name, error.reason)
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content).hexdigest(), drawn

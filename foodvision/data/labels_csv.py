@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from foodvision.data.dataset import FLAT, LABEL_NAMES, SPLITS, Dataset, plain_name, split_of
 from foodvision.data.folder import dataset_of_files
-from foodvision.data.split_csv import SPLIT_CSV
+from foodvision.data.splits import SPLIT_CSV
 from foodvision.errors import DataError
 from foodvision.files.read import check_regular, open_csv
 

@@ -18,6 +18,9 @@ from foodvision.data.inventory import Inventory, take_inventory, warn_of_identic
 from foodvision.errors import DataError, ImageError
 from foodvision.text import to_cell
 
+SPLIT_CSV = "split.csv"
+"""The file of a flat folder, and of a run, that has the split of each image."""
+
 
 def carve(
     sha256: Sequence[str], labels: Sequence[int], seed: int, fractions: Mapping[str, float]
@@ -29,7 +32,8 @@ def carve(
     would get none of it, one image is moved there.
 
     Args:
-        sha256: of each image's bytes.
+        sha256: of each image's bytes, or of one image of its group: images that share it share a
+            split.
         labels: the class of each image.
         seed: another seed gives another assignment.
         fractions: the share of each split other than train, in 0-1; their sum is below 1.
@@ -89,13 +93,13 @@ class TrainingSplits:
     def to_csv(self) -> str:
         """The split of each image, as the text of split.csv."""
         rows = [
-            (name, int(label), digest, split)
+            (name, inventory.images.classes[label], digest, split)
             for split, inventory in (("train", self.train), ("validation", self.validation))
             for name, label, digest in zip(
                 inventory.images.names(), inventory.images.labels, inventory.sha256, strict=True
             )
         ]
-        return to_csv(rows, self.train.images.classes)
+        return to_csv(rows)
 
 
 def training_splits(
@@ -138,15 +142,12 @@ def training_splits(
     return TrainingSplits(train, validation, unreadable)
 
 
-def to_csv(
-    rows: Iterable[tuple[str, int, str, str]], classes: Sequence[str], rule: str = ""
-) -> str:
+def to_csv(rows: Iterable[tuple[str, str, str, str]], rule: str = "") -> str:
     """The text of split.csv.
 
     Args:
         rows: name, class, SHA-256 and split of each image.
-        classes: names in the order of the labels.
-        rule: seed and shares of the splits, repeated in each row; empty to leave the column out.
+        rule: how they were split, repeated in each row; empty to leave the column out.
 
     """
     text = io.StringIO(newline="")
@@ -154,7 +155,7 @@ def to_csv(
     header, last = (["rule"], [rule]) if rule else ([], [])
     writer.writerow(["name", "class", "sha256", "split", *header])
     for name, label, digest, split in rows:
-        writer.writerow([to_cell(name), to_cell(classes[label]), digest, split, *last])
+        writer.writerow([to_cell(name), to_cell(label), digest, split, *last])
     return text.getvalue()
 
 

@@ -15,9 +15,10 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError, ImageError
-from foodvision.evaluation.report import Report, ScoredImage
+from foodvision.evaluation.report import Report
+from foodvision.evaluation.scores import ScoredImage, Source, Uncalibrated
 from foodvision.evaluation.seen import HashedFile, copies_in, read_seen
-from foodvision.metrics import RunningMetrics, log_loss_of_each
+from foodvision.metrics import RunningMetrics, log_loss_of_each, probabilities
 from foodvision.progress import progress_bar
 
 log = logging.getLogger(__name__)
@@ -66,24 +67,32 @@ def evaluate(
         )
     log.info("evaluating on %s of %s: %d images", name, dataset.name, len(images))
 
-    running, unseen = RunningMetrics(classifier.classes), RunningMetrics(classifier.classes)
+    running, unseen, before = (RunningMetrics(classifier.classes) for _ in range(3))
+    calibration = classifier.info.calibration
     sha256: dict[str, bytes] = {}
     scored: list[ScoredImage] = []
+    positions: list[int] = []
     unreadable: list[str] = []
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=len(images), unit="images", info="")
         sources: Iterator[Any] = (HashedFile(example, sha256) for example in images)
         results = classifier.logits(sources, batch_size, precision)
-        for image, label, logits in zip(images.names(), images.labels, results, strict=True):
+        rows = zip(images.names(), images.labels, results, strict=True)
+        for position, (image, label, logits) in enumerate(rows):
             bar.advance(task)
             if isinstance(logits, ImageError):
                 unreadable.append(f"{image}: {logits.reason}")
                 continue
             running.update(logits[None], label[None])
+            if calibration:
+                before.update(
+                    logits[None].astype(np.float64) * calibration.temperature, label[None]
+                )
             was_in = seen.get(sha256[image], "") if seen else ""
             if not was_in:
                 unseen.update(logits[None], label[None])
             scored.append(_scored(image, int(label), logits, classifier.classes, was_in))
+            positions.append(position)
     if unreadable:
         log.warning(
             "%d of %d images cannot be opened and are not scored; the first is %s",
@@ -105,7 +114,15 @@ def evaluate(
         trained_on=None if seen is None else splits["train"],
         chosen_by=None if seen is None else splits["validation"],
         unseen=unseen.result() if seen is not None and splits[""] else None,
+        uncalibrated=_uncalibrated(calibration.temperature, before) if calibration else None,
         images=scored,
+        source=Source(
+            images.subset(positions),
+            classifier.folder,
+            classifier.network.config.description,
+            classifier.info,
+            precision,
+        ),
     )
     if overlap := report.overlap():
         log.warning(
@@ -154,9 +171,16 @@ def _scored(
     name: str, label: int, logits: np.ndarray, classes: tuple[str, ...], seen: str
 ) -> ScoredImage:
     loss = float(log_loss_of_each(logits[None], np.array([label]))[0])
-    best = logits[None].argmax(axis=1)
-    top = float(np.exp(-log_loss_of_each(logits[None], best)[0]))
-    return ScoredImage(name, classes[label], classes[best[0]], top, loss, seen)
+    shares = probabilities(logits[None])[0]
+    best = int(shares.argmax())
+    return ScoredImage(
+        name, classes[label], classes[best], float(shares[best]), loss, seen, tuple(shares.tolist())
+    )
+
+
+def _uncalibrated(temperature: float, before: RunningMetrics) -> Uncalibrated:
+    metrics = before.result()
+    return Uncalibrated(temperature, metrics.log_loss, metrics.ece, metrics.reliability)
 
 
 def _warn_of_copies(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> None:

@@ -1,98 +1,37 @@
-"""The result of an evaluation: metrics, one row per image, and the files they are written to."""
+"""The result of an evaluation, and the files that it is written to."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foodvision.errors import FoodvisionError
-from foodvision.files.atomic import cannot_write, write_json
-from foodvision.metrics import Metrics
-from foodvision.plots import plot_confusion, plot_curves
-from foodvision.text import printable, to_cell
+from foodvision.evaluation.history import read_history
+from foodvision.evaluation.page import report_page
+from foodvision.evaluation.scores import Scores
+from foodvision.files.atomic import cannot_write, replacing, write_json
+from foodvision.plots import plot_confusion, plot_history, plot_reliability
+from foodvision.text import to_cell
+
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
-class ScoredImage:
-    """One row of predictions.csv: class names, top probability in 0-1, log loss in nats.
+class Report(Scores):
+    """`Scores` that can be written: as a page, as numbers and as charts."""
 
-    `seen` is ``train`` or ``validation`` if the image was in that split of the model's run.
-    """
+    def save(self, folder: str | Path) -> Path:
+        """Write report.html, which holds everything, and its parts as files of their own.
 
-    name: str
-    true: str
-    predicted: str
-    probability: float
-    log_loss: float
-    seen: str
-
-
-@dataclass(frozen=True)
-class Report(Metrics):
-    """`Metrics` of one split, with the images behind them.
-
-    Attributes:
-        data: name of the dataset.
-        split: name of the split.
-        unreadable: images that could not be opened, with the reason; n does not count them.
-        trained_on: number of these images that the model was trained on; None if unknown.
-        chosen_by: number of these images that its run chose the best model by; None if unknown.
-        unseen: the metrics of all other images; None if there are none, or if unknown.
-        images: every scored image, in the order of the dataset.
-
-    """
-
-    data: str
-    split: str
-    unreadable: list[str]
-    trained_on: int | None
-    chosen_by: int | None
-    unseen: Metrics | None
-    images: list[ScoredImage]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types for JSON, without `images`."""
-        return {key: value for key, value in asdict(self).items() if key != "images"}
-
-    def overlap(self) -> str:
-        """Why the result is too good, as in "trained on 90 and chosen by 12"; empty if it is not.
-
-        Whoever evaluates the train or the validation split knows what these images were used for.
-        """
-        trained = 0 if self.split == "train" else self.trained_on
-        chosen = 0 if self.split in ("train", "validation") else self.chosen_by
-        counts = {"trained on": trained, "chosen by": chosen}
-        return " and ".join(f"{how} {n}" for how, n in counts.items() if n)
-
-    def summary(self) -> str:
-        """The metrics as text, a line for each class."""
-        classes = [printable(name) for name in self.classes]
-        width, (low, high) = max(map(len, classes)), self.accuracy_ci95
-        lines = [
-            f"{self.split} of {printable(self.data)}: n = {self.n}",
-            f"log loss   {self.log_loss:.4f}",
-            f"accuracy   {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
-            f"ECE        {self.ece:.3f}",
-            f"{'':<{width}}  precision  recall      F1      n",
-        ]
-        if overlap := self.overlap():
-            lines[0] += f", of which the model was {overlap}"
-            lines.insert(1, f"the others: {self.unseen or 'none'}")
-        for name, row in zip(classes, self.per_class.values(), strict=True):
-            lines.append(
-                f"{name:<{width}}  {row['precision']:>9.1%}  {row['recall']:>6.1%}  "
-                f"{row['f1']:>6.1%}  {row['n']:>5}"
-            )
-        return "\n".join(lines)
-
-    def save(self, folder: str | Path, history: list[dict[str, Any]] | None = None) -> None:
-        """Write metrics.json, predictions.csv, confusion.png and, given a history, curves.png.
+        They are metrics.json, predictions.csv, confusion.png, reliability.png and, if the model's
+        folder has a history.jsonl, curves.png.
 
         Args:
             folder: created if missing; files of an earlier report are replaced.
-            history: the lines of the run's history.jsonl.
+
+        Returns:
+            The path of report.html.
 
         Raises:
             FoodvisionError: if the folder cannot be written.
@@ -101,19 +40,38 @@ class Report(Metrics):
         folder = make_report_folder(folder)
         try:
             write_json(folder / "metrics.json", self.to_dict())
-            with (folder / "predictions.csv").open(
-                "w", newline="", encoding="utf-8", errors="surrogateescape"
-            ) as file:
-                writer = csv.writer(file)
-                writer.writerow(ScoredImage.__dataclass_fields__)
-                for image in self.images:
-                    names = map(to_cell, (image.name, image.true, image.predicted))
-                    writer.writerow([*names, image.probability, image.log_loss, image.seen])
-            plot_confusion(self.confusion, self.classes, folder / "confusion.png")
-            if history:
-                plot_curves(history, folder / "curves.png")
+            with replacing(folder / "predictions.csv") as path:
+                self._write_predictions(path)
+            charts = self._draw(folder)
+            page = report_page(self, charts)
+            with replacing(folder / PAGE) as path:
+                path.write_text(page, encoding="utf-8")
         except OSError as error:
             raise FoodvisionError(cannot_write(folder, error)) from error
+        return folder / PAGE
+
+    def _write_predictions(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            of_classes = (f"p_{name}" for name in self.classes)
+            of_image = ("path", "true", "predicted", "probability", "log_loss", "seen")
+            writer.writerow([*of_image, *of_classes])
+            for image in self.images:
+                names = map(to_cell, (image.name, image.true, image.predicted))
+                numbers = image.probability, image.log_loss
+                writer.writerow([*names, *numbers, image.seen, *image.probabilities])
+
+    def _draw(self, folder: Path) -> dict[str, Path]:
+        """The charts: PNG files, by the names that `report_page` has for them."""
+        charts = {name: folder / f"{name}.png" for name in ("confusion", "reliability")}
+        plot_confusion(self.confusion, self.classes, charts["confusion"])
+        before = self.uncalibrated.reliability if self.uncalibrated else None
+        plot_reliability(self.reliability, charts["reliability"], before)
+        if history := read_history(self.source.folder):
+            name = "penalties" if "l2" in history[0] else "curves"
+            charts[name] = folder / "curves.png"
+            plot_history(history, charts[name])
+        return charts
 
 
 def make_report_folder(folder: str | Path) -> Path:

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from foodvision.data.dataset import Example, LabelledImages
 from foodvision.data.inventory import take_inventory
+from foodvision.data.splits import SPLIT_CSV
 from foodvision.errors import ImageError
 from foodvision.files.read import open_regular
 
 log = logging.getLogger(__name__)
-
-SPLITS = "split.csv"
 
 
 def read_seen(folder: Path | None) -> dict[bytes, str] | None:
@@ -34,10 +33,10 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
         None if the folder has no record of them, as when the model comes from the Hub.
 
     """
-    if folder is None or not (folder / SPLITS).exists():
+    if folder is None or not (folder / SPLIT_CSV).exists():
         return None
     try:
-        with open_regular(folder / SPLITS) as file:
+        with open_regular(folder / SPLIT_CSV) as file:
             rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", "surrogateescape", newline=""))
             seen = {
                 bytes.fromhex(row["sha256"]): row["split"]
@@ -49,7 +48,7 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
         reason = getattr(error, "strerror", None) or "damaged"
         log.warning(
             "%s: cannot be read (%s); images that the model was trained on are not recognised",
-            folder / SPLITS,
+            folder / SPLIT_CSV,
             reason,
         )
         return None

@@ -5,6 +5,7 @@ A path comes in; a temporary one beside it goes out, which takes its place at th
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from foodvision.errors import FoodvisionError
 from foodvision.text import to_json
 
 
@@ -24,6 +26,22 @@ def cache_folder() -> Path:
 def cannot_write(path: Path, error: Exception) -> str:
     """The message of every error about a file or folder that cannot be written."""
     return f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"
+
+
+def check_writable(path: Path) -> None:
+    """Make sure, before long work, that a file could be written there.
+
+    Raises:
+        FoodvisionError: if its folder does not exist or cannot be written, or it is a folder.
+
+    """
+    try:
+        if path.is_dir():
+            raise OSError(errno.EISDIR, "is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise FoodvisionError(cannot_write(path, error)) from error
 
 
 @contextmanager

@@ -125,6 +125,18 @@ def _opened(source: ImageSource, name: str, min_side: int | None, held: ExitStac
         raise ImageError(name, f"truncated or damaged ({error})") from error
 
 
+@contextmanager
+def identifying(content: bytes, name: str) -> Iterator[Image.Image]:
+    """The image in a file before it is decoded: its format, mode, size and metadata, for `with`.
+
+    Raises:
+        ImageError: if it is no image that `open_image` takes.
+
+    """
+    with BoundedReader(io.BytesIO(content)) as file, _identify(file, name) as image:
+        yield image
+
+
 def source_name(source: ImageSource) -> str:
     """What messages call a source: its path or URL, or ``<bytes>`` and the like."""
     if isinstance(source, str | Path):

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from foodvision.errors import MissingExtraError
+from foodvision.errors import MissingExtraError, ModelError
 from foodvision.models.library_config import LibraryConfig
 
 _REFUSED = {
@@ -83,6 +83,42 @@ class LibraryNetwork(nn.Module):
         """Logits of y, in float32 under autocast too: their differences are what log loss sees."""
         with torch.autocast(y.device.type, enabled=False):
             return self.head(self.dropout(y.to(self.head.weight.dtype)))
+
+    def feature_map(
+        self, x: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B D"]]:
+        """The last feature map with more than one place, and the features computed from it.
+
+        Raises:
+            ModelError: if there is none, as in a network of tokens.
+
+        """
+        found: list[Tensor] = []
+        D = self.head.in_features
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+            if not isinstance(output, Tensor) or output.dim() not in (3, 4):
+                return None
+            if output.dim() == 3:  # a sequence of tokens: what came before is no longer the last
+                found.clear()
+                return None
+            last = output.shape[1] != D and output.shape[3] == D  # channels last, as in Swin
+            A = output.permute(0, 3, 1, 2) if last else output
+            if A.shape[2] * A.shape[3] == 1:
+                return None
+            found[:] = [A]
+            # The rest of the network gets a copy, because it may modify it in place.
+            return (A.permute(0, 2, 3, 1) if last else A).clone()
+
+        hooks = [module.register_forward_hook(keep) for module in self.body.modules()]
+        try:
+            y = self.features(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not found:
+            raise ModelError(f"{self.config.name} has no feature map that Grad-CAM could show")
+        return found[0], y
 
     def stages(self) -> list[nn.Module]:
         """The modules between image and features in their order.

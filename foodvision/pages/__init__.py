@@ -70,5 +70,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
+    environment.filters["count"] = lambda n: f"{n:,}"
     environment.filters["percent"] = lambda share, digits=1: f"{share:.{digits}%}"
     return environment

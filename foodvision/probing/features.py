@@ -22,14 +22,13 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from foodvision import images
 from foodvision.backends import Precision
 from foodvision.backends.device import autocast
 from foodvision.backends.torch import in_batches
 from foodvision.data.inventory import Inventory
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.files.atomic import cache_folder, replacing
-from foodvision.images import ImageSpec
+from foodvision.images import ImageSpec, decode
 from foodvision.models.network import Network
 from foodvision.progress import progress_bar
 from foodvision.weights.tensors import sha256_of
@@ -190,6 +189,6 @@ class Features:
 def _image_code() -> str:
     """SHA-256 of the code that opens and prepares images: when it changes, features may too."""
     digest = hashlib.sha256()
-    for file in sorted(Path(images.__file__).parent.glob("*.py")):
+    for file in sorted(Path(decode.__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

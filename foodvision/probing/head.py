@@ -34,6 +34,7 @@ class PenaltyFit:
         l2: λ in mean cross-entropy + λ/2 · ‖W‖², where W is for standardised features.
         iterations: of L-BFGS.
         train_loss: mean cross-entropy on the training images, without the penalty.
+        train_accuracy: on the training images, in 0-1.
         log_loss: on the validation images.
         accuracy: on the validation images, in 0-1.
 
@@ -42,6 +43,7 @@ class PenaltyFit:
     l2: float
     iterations: int
     train_loss: float
+    train_accuracy: float
     log_loss: float
     accuracy: float
 
@@ -98,6 +100,7 @@ def fit_head(
     # A feature that varies only by rounding carries no information.
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, np.inf)
     x, weights = (features - mean) / scale, class_weights.astype(np.float64)[labels]
+    shift = np.log(class_weights)
     theta = np.zeros(len(classes) * (x.shape[1] + 1))
     heads: list[Head] = []
     tried: list[PenaltyFit] = []
@@ -114,12 +117,19 @@ def fit_head(
             )
             theta = fit.x
             W, b = _split(theta, x.shape[1])
-            running = RunningMetrics(classes)
             weight, bias = W / scale, b - W @ (mean / scale)
-            running.update(validation[0] @ weight.T + bias - np.log(class_weights), validation[1])
-            metrics = running.result()
-            loss = float(log_loss_of_each(x @ W.T + b, labels).mean())
-            tried.append(PenaltyFit(l2, fit.nit, loss, metrics.log_loss, metrics.accuracy))
+            fitted, held_out = x @ W.T + b, validation[0] @ weight.T + bias
+            metrics = _metrics(held_out - shift, validation[1], classes)
+            tried.append(
+                PenaltyFit(
+                    l2=l2,
+                    iterations=fit.nit,
+                    train_loss=float(log_loss_of_each(fitted, labels).mean()),
+                    train_accuracy=_metrics(fitted - shift, labels, classes).accuracy,
+                    log_loss=metrics.log_loss,
+                    accuracy=metrics.accuracy,
+                )
+            )
             heads.append(Head(weight, bias, tried, metrics))
             bar.update(task, advance=1, info=f"validation log loss {metrics.log_loss:.3f}")
             losses = [past.log_loss for past in tried]
@@ -131,6 +141,12 @@ def fit_head(
             "the weakest L2 penalty validates best: fine-tuning may do better with this many images"
         )
     return heads[best]
+
+
+def _metrics(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Metrics:
+    running = RunningMetrics(classes)
+    running.update(logits, labels)
+    return running.result()
 
 
 def _split(theta: np.ndarray, D: int) -> tuple[np.ndarray, np.ndarray]:

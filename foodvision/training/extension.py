@@ -13,6 +13,7 @@ import math
 import re
 import shutil
 
+from foodvision.data import SPLIT_CSV
 from foodvision.errors import FoodvisionError, RecipeError
 from foodvision.files.atomic import cannot_write, new_folder, write_json
 from foodvision.files.read import check_regular, parse_json, read_text
@@ -22,9 +23,9 @@ from foodvision.training.run_folder import (
     HISTORY,
     MODEL,
     RECIPE,
-    SPLITS,
     RunFolder,
 )
+from foodvision.weights.repository import UNSURE
 
 
 def extension_of(finished: RunFolder, epochs: int) -> RunFolder:
@@ -62,7 +63,7 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
     begun, last = finished.begun(), finished.checkpoints.newest()
     if last is None:
         raise FoodvisionError(f"{finished.path}: has no checkpoint to continue from")
-    for name in (*MODEL, SPLITS):
+    for name in (*MODEL, SPLIT_CSV):
         if not (finished.path / name).is_file():
             raise FoodvisionError(f"{finished.path}: has no {name}, and cannot be extended")
     try:
@@ -71,8 +72,9 @@ def extend(finished: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
         with new_folder(folder.path) as path:
             (path / CHECKPOINTS).mkdir()
             shutil.copyfile(last, path / CHECKPOINTS / last.name)
-            for name in (*MODEL, SPLITS):
-                shutil.copyfile(finished.path / name, path / name)
+            for name in (*MODEL, SPLIT_CSV, UNSURE):
+                if (finished.path / name).exists():  # a run from before calibration has no UNSURE
+                    shutil.copyfile(finished.path / name, path / name)
             before = {
                 "run": finished.path.resolve().name,
                 "epochs": begun["recipe"]["epochs"],

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
+from foodvision.evaluation.calibrate import calibrate, calibrate_on, sample
 from foodvision.metrics import Metrics
 from foodvision.probing.features import Features
 from foodvision.probing.head import PenaltyFit, fit_head
@@ -44,13 +45,13 @@ class Fitted:
     Attributes:
         classifier: on the run's device.
         history: of every epoch; of every L2 penalty that a probe tried.
-        metrics: on the validation images; None if they have not been measured at full precision.
+        metrics: of the classifier, which is calibrated, on the validation images.
 
     """
 
     classifier: Classifier
     history: list[Epoch] | list[PenaltyFit]
-    metrics: Metrics | None
+    metrics: Metrics
 
 
 def fit_network(run: Run) -> Fitted:
@@ -125,7 +126,9 @@ def fit_network(run: Run) -> Fitted:
             "choose another --out"
         )
     classifier = Classifier.load(folder.path, accelerator.device.type)
-    return Fitted(classifier, history, metrics=None)
+    accelerator.wait_for_everyone()  # before one of them writes what the others read
+    metrics = calibrate(classifier, run.splits.train.images, run.splits.validation.images)
+    return Fitted(classifier, history, metrics)
 
 
 def fit_probe(run: Run) -> Fitted:
@@ -148,16 +151,20 @@ def fit_probe(run: Run) -> Fitted:
             features.compute(inventory.subset(mine))
         accelerator.wait_for_everyone()
     # Every process fits the same: waiting for one of them would have a time limit.
+    known, held_out = features.of(train), features.of(validation)
     head = fit_head(
-        (features.of(train), train.images.labels),
-        (features.of(validation), validation.images.labels),
+        (known, train.images.labels),
+        (held_out, validation.images.labels),
         train.images.classes,
         class_weights(train.images, recipe),
     )
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
-    return Fitted(run.export(network).to(accelerator.device.type), head.tried, head.metrics)
+    classifier = run.export(network).to(accelerator.device.type)
+    known = known[sample(len(known))]
+    metrics = calibrate_on(classifier, known, held_out, validation.images.labels)
+    return Fitted(classifier, head.tried, metrics)
 
 
 Past = TypeVar("Past", Epoch, PenaltyFit)

@@ -42,6 +42,9 @@ class Epoch:
         step: optimiser steps so far.
         train_loss: mean cross-entropy with the recipe's mixing, smoothing and class weights: not
             comparable to log loss.
+        train_accuracy: in 0-1, in training mode: share of the augmented training images, as each
+            step sees them, whose most probable class is their label; of a mixed image, the label
+            with the larger share. Lower than the accuracy on the images themselves.
         log_loss: on the validation images.
         accuracy: on the validation images, in 0-1.
         learning_rate: of the epoch's last step.
@@ -53,6 +56,7 @@ class Epoch:
     epoch: int
     step: int
     train_loss: float
+    train_accuracy: float
     log_loss: float
     accuracy: float
     learning_rate: float
@@ -115,6 +119,7 @@ class Training:
         self.class_weights = torch.tensor(class_weights(train, recipe), device=accelerator.device)
         self.epoch, self.batch, self.step = 0, 0, 0
         self.losses: list[Tensor] = []
+        self.accuracies: list[Tensor] = []
 
     @property
     def result(self) -> Network:
@@ -143,7 +148,8 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything that later steps depend on, as tensors and plain types.
 
-        The losses of the epoch so far are those of the main process, which alone writes.
+        Losses and accuracies of the epoch so far are those of the main process, which alone
+        writes.
         """
         return {
             "processes": self.accelerator.num_processes,
@@ -151,6 +157,7 @@ class Training:
             "batch": self.batch,
             "step": self.step,
             "losses": torch.tensor([float(loss) for loss in self.losses]),
+            "accuracies": torch.tensor([float(share) for share in self.accuracies]),
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -170,6 +177,7 @@ class Training:
             )
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.losses = list(state["losses"].to(self.accelerator.device))
+        self.accuracies = list(state["accuracies"].to(self.accelerator.device))
         self.network.load_state_dict(state["network"])
         if self.average:
             self.average.load_state_dict(state["average"])
@@ -196,30 +204,32 @@ class Training:
                 with self.accelerator.accumulate(self.model):
                     loss = self._learn(images, labels)
                 self.batch += 1
-                self.losses.append(loss.detach())
                 if not self.accelerator.sync_gradients:
                     continue
                 self.step += 1
                 # Reading the loss waits for the device; of several processes, all must stop.
                 if self.step % 5 == 0 and self.accelerator.num_processes == 1:
-                    self._check_finite(float(loss.detach()))
+                    self._check_finite(float(loss))
                 if self.batch < len(self.loader):
                     yield None
             trained = time.perf_counter()
-            train_loss = self._mean_loss()
+            train_loss, train_accuracy = map(self._mean, (self.losses, self.accuracies))
+            self._check_finite(train_loss)
             metrics = self._validate()
             seconds = trained - started
             epoch = Epoch(
                 epoch=self.epoch + 1,
                 step=self.step,
                 train_loss=train_loss,
+                train_accuracy=train_accuracy,
                 log_loss=metrics.log_loss,
                 accuracy=metrics.accuracy,
                 learning_rate=rate,
                 seconds=time.perf_counter() - started,
                 images_per_second=(self.batch - first) * batch_size / seconds,
             )
-            self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
+            self.epoch, self.batch = self.epoch + 1, 0
+            self.losses, self.accuracies = [], []
             yield epoch
 
     def _train_mode(self) -> None:
@@ -237,6 +247,7 @@ class Training:
                 module.eval()
 
     def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One batch: returns its loss, and keeps it and the accuracy for the mean of the epoch."""
         recipe, accelerator = self.recipe, self.accelerator
         # Mixing, dropout and stochastic depth draw from torch's generators, all seeded here.
         position = (self.epoch, self.batch, accelerator.process_index)
@@ -257,12 +268,16 @@ class Training:
             optimizer.zero_grad()
         if self.average and accelerator.sync_gradients:
             update_average(self.average, self.network, recipe.ema_decay, self.step)
-        return loss
+        # Of a network with class weights, the honest answer is without their shift.
+        answers = (logits.detach() - self.class_weights.log()).argmax(dim=1)
+        self.losses.append(loss.detach())
+        self.accuracies.append((answers == targets.argmax(dim=1)).float().mean())
+        return self.losses[-1]
 
-    def _mean_loss(self) -> float:
-        mean = float(self.accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean"))
-        self._check_finite(mean)
-        return mean
+    def _mean(self, of_batches: list[Tensor]) -> float:
+        """Over the epoch's batches, which have the same size, and over all processes."""
+        mean = torch.stack(of_batches).mean()
+        return float(self.accelerator.reduce(mean, reduction="mean"))
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

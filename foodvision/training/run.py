@@ -18,12 +18,12 @@ from foodvision.backends.device import choose_device, decide_precision, keep_fre
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Measured
 from foodvision.data import Dataset
-from foodvision.errors import FoodvisionError, ImageError, RunInterruptedError
+from foodvision.errors import FoodvisionError, RunInterruptedError
 from foodvision.files.atomic import write_json
-from foodvision.metrics import Metrics, RunningMetrics
-from foodvision.plots import plot_curves
+from foodvision.metrics import Metrics
+from foodvision.plots import plot_history
 from foodvision.probing.head import PenaltyFit
-from foodvision.progress import progress_bar, show_log
+from foodvision.progress import show_log
 from foodvision.training.accelerator import run_accelerator
 from foodvision.training.extension import extend
 from foodvision.training.fit import Fitted, best_of, fit_network, fit_probe
@@ -44,8 +44,8 @@ class TrainingResult:
     Attributes:
         classifier: of the epoch, or the L2 penalty, with the lowest validation log loss.
         history: of every epoch; of every L2 penalty that a probe tried.
-        metrics: of the classifier on the validation images: in float32, or for a probe in the
-            precision of its features.
+        metrics: of the calibrated classifier on the validation images: in float32, or for a probe
+            in the precision of its features.
         folder: where all of it is written.
 
     """
@@ -124,33 +124,16 @@ def run_plan(plan: Plan) -> TrainingResult:
                     accelerator.wait_for_everyone()
                     run = prepare(plan, recipe, start, accelerator)
                     fitted = fit_probe(run) if recipe.method == "probe" else fit_network(run)
-                    metrics = measure(fitted, run)
-                    return save(fitted, metrics, run)
+                    return save(fitted, run)
     except KeyboardInterrupt as error:  # before the first step or after the last
         if not folder.exists():
             raise
         raise RunInterruptedError(f"interrupted; {plan.resume_command}") from error
 
 
-def measure(fitted: Fitted, run: Run) -> Metrics:
-    """How good the best model is on the validation images, in float32 if it is not known yet."""
-    if fitted.metrics:
-        return fitted.metrics
-    images, running = run.splits.validation.images, RunningMetrics(fitted.classifier.classes)
-    sources = (example.source for example in images)
-    with progress_bar() as bar:
-        task = bar.add_task("measuring", total=len(images), unit="images", info="")
-        for label, logits in zip(images.labels, fitted.classifier.logits(sources), strict=True):
-            if isinstance(logits, ImageError):  # it opened when the run began
-                raise logits
-            running.update(logits[None], label[None])
-            bar.advance(task)
-    return running.result()
-
-
-def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
+def save(fitted: Fitted, run: Run) -> TrainingResult:
     """Write the model with its figures, the history and the curves into the run's folder."""
-    probe = run.recipe.method == "probe"
+    probe, metrics = run.recipe.method == "probe", fitted.metrics
     measured = Measured(
         n=metrics.n,
         log_loss=metrics.log_loss,
@@ -170,8 +153,7 @@ def save(fitted: Fitted, metrics: Metrics, run: Run) -> TrainingResult:
             write_json(folder.path / METRICS, metrics.to_dict())
             rows = [past.to_dict() for past in fitted.history]
             folder.write_history(rows)
-            if not probe:
-                plot_curves(rows, folder.path / "curves.png")
+            plot_history(rows, folder.path / "curves.png")
     best = best_of(fitted.history)
     log.info("best of %d: %s; on validation: %s", len(fitted.history), best.name, metrics)
     return TrainingResult(classifier, fitted.history, metrics, folder.path)

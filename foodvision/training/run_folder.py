@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from foodvision.data import TrainingSplits
+from foodvision.data import SPLIT_CSV, TrainingSplits
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.files.read import check_regular, read_json
 from foodvision.text import to_cell, to_json
 from foodvision.training.recipe import Recipe
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, WEIGHTS
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS
 
 if TYPE_CHECKING:
     from foodvision.training.checkpoint import Checkpoints
 
-RECIPE, SPLITS, HISTORY, METRICS = "recipe.json", "split.csv", "history.jsonl", "metrics.json"
+RECIPE, HISTORY, METRICS = "recipe.json", "history.jsonl", "metrics.json"
 UNREADABLE, CHECKPOINTS = "unreadable.csv", "checkpoints"
 MODEL = (CONFIG, WEIGHTS, PREPROCESSOR, "README.md")
-OWN = (RECIPE, SPLITS, HISTORY, METRICS, UNREADABLE, CHECKPOINTS, *MODEL, "foodvision", "wandb")
+RECORDS = (RECIPE, SPLIT_CSV, HISTORY, METRICS, UNREADABLE)
+OWN = (*RECORDS, *MODEL, UNSURE, CHECKPOINTS, "foodvision", "wandb")
 """What a run writes; the last two are the trackers'."""
 
 
@@ -220,7 +221,7 @@ class RunFolder:
             DataError: if the run began with other images.
 
         """
-        path, content = self.path / SPLITS, splits.to_csv().encode("utf-8", "surrogateescape")
+        path, content = self.path / SPLIT_CSV, splits.to_csv().encode("utf-8", "surrogateescape")
         if path.exists() and check_regular(path).read_bytes() != content:
             raise DataError(
                 f"{path}: the dataset has changed since this run began; restore it, or start "

@@ -45,7 +45,8 @@ def find_repository(model: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     try:
-        folder = Path(snapshot_download(model, allow_patterns=[CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]))
+        wanted = [CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]
+        folder = Path(snapshot_download(model, allow_patterns=wanted))
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

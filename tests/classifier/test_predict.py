@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.predict import Prediction, find_inputs, write_predictions
+from foodvision.classifier.output import write_predictions
+from foodvision.classifier.predict import Prediction, find_inputs
 from foodvision.errors import DataError, FoodvisionError
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
@@ -95,7 +96,7 @@ def test_names_are_text_wherever_they_are_written(
     ]
     write_predictions(rows, 2, as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["path"] == path
-    write_predictions(rows, 2, out=tmp_path / "rows.jsonl")
+    write_predictions(rows, 2, out=tmp_path / "rows.jsonl", classes=["b", label])
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in lines] == [path, "-1.png"]
     write_predictions(rows, 2, out=tmp_path / "rows.csv", classes=["b", label])

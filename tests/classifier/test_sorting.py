@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.predict import Prediction, with_threshold
+from foodvision.classifier.predict import Prediction
 from foodvision.classifier.sorting import Sorter, folder_name
 from foodvision.errors import FoodvisionError
 
@@ -58,11 +59,8 @@ def test_nothing_is_overwritten(photos: list[Path], tmp_path: Path) -> None:
     assert (tmp_path / "sorted" / "cat" / "1.jpg").read_text() == "mine"
 
 
-def test_images_below_the_threshold_are_apart(photos: list[Path], tmp_path: Path) -> None:
-    rows = [predicted(photos[0]), Prediction("bad.jpg", error="empty")]
-    unsure, bad = with_threshold(rows, 0.7)
-    assert (unsure.label, unsure.sure, bad.sure) == ("cat", False, None)
-    assert [row.sure for row in with_threshold(rows, 0.6)] == [True, None]
+def test_images_with_unsure_answers_are_apart(photos: list[Path], tmp_path: Path) -> None:
+    unsure, bad = replace(predicted(photos[0]), sure=False), Prediction("bad.jpg", error="empty")
     assert sort(tmp_path / "sorted", unsure, bad) == ["unsure/1.jpg"]
 
 
@@ -88,7 +86,7 @@ def test_a_class_is_one_folder_whatever_its_name(label: str, name: str) -> None:
 def test_different_classes_have_different_folders(photos: list[Path], tmp_path: Path) -> None:
     classes = ("a/b", "a_b", "A_B", "unsure")
     rows = [predicted(photos[0], label, classes) for label in classes]
-    names = sort(tmp_path / "sorted", *rows, *with_threshold(rows[:1], 0.9))
+    names = sort(tmp_path / "sorted", *rows, replace(rows[0], sure=False))
     assert len({name.partition("/")[0].casefold() for name in names}) == 5
 
 

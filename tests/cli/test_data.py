@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -51,8 +52,30 @@ def test_split_command(run: Callable[..., Result], patterns: Path, tmp_path: Pat
     assert (again.code, again.out) == (1, "")
     assert "split.csv: exists already; --force replaces it" in again.err.splitlines()[-1]
     assert (root / "split.csv").read_bytes() == content
-    forced = run("data", "split", root, "--seed", "1", "--force")
+    shutil.copy(root / "dots" / "000.png", root / "waves" / "added.png")
+    extended = run("data", "split", root, "--seed", "1")
+    rows = content.decode().splitlines()
+    assert (extended.code, set(rows) < set((root / "split.csv").read_text().splitlines())) == (0, 1)
+    (root / "waves" / "added.png").unlink()
+    (root / "split.csv.bak").replace(root / "split.csv")
+    forced = run("data", "split", root, "--seed", "1", "--force", "--copies-only")
     assert (forced.code, (root / "split.csv.bak").read_bytes()) == (0, content)
     impossible = run("data", "split", root, "--test", "0.9", "--force")
     assert impossible.code == 1
     assert "shares must be above 0, and their sum below 1" in impossible.err
+
+
+def test_check_command(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(patterns, tmp_path / "d")
+    shutil.copy(root / "train/dots/000.png", root / "test/dots/leak.png")
+    (root / "train/dots/bad.png").write_text("text")
+    page, fixes = tmp_path / "page.html", tmp_path / "fixes.csv"
+    result = run("data", "check", root, "--json", "--html", page, "--fix-list", fixes)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["n"], found["counts"]["unreadable"]) == (122, 1)
+    assert found["leaks"]["test"] >= 1
+    assert page.read_text().startswith("<!doctype html>")
+    assert "train/dots/bad.png" in fixes.read_text()
+    text = run("data", "check", root)
+    assert (text.code, text.out.splitlines()[1]) == (0, "errors")

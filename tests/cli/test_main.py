@@ -103,6 +103,9 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["data", "get", "mini20", "--source", p], "has no pizza in train"),
         (lambda t, m, p: ["data", "get", "big", "--source", p], "only mini, mini20 can"),
         (lambda t, m, p: ["data", "split", p], "has splits already"),
+        (lambda t, m, p: ["data", "check", t / "nowhere"], "no such folder"),
+        (lambda t, m, p: ["data", "check", p, "--html", occupied(t)], "cannot be written"),
+        (lambda t, m, p: ["data", "check", p, "--fix-list", empty(t)], "is a folder"),
     ],
 )
 def test_likely_mistakes_are_one_clear_line(

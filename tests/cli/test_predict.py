@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
 
 from tests.cli.conftest import Result
@@ -29,16 +30,34 @@ def test_predict_takes_files_folders_globs_and_keeps_going(
     assert "1 of 2 images cannot be opened" in mixed.err
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_predict_writes_files(
-    suffix: str, run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
+def test_predict_writes_files_that_hold_the_same(
+    run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / f"answers.{suffix}"
-    assert run("predict", patterns / "test", "--model", model, "--out", out).code == 0
-    first, *others = out.read_text().splitlines()
-    assert len(others) == 29 + (suffix == "csv")
-    if suffix == "csv":
-        assert first == "path,label,probability,sure,error,p_dots,p_stripes,p_waves"
+    (tmp_path / "bad.jpg").write_text("I am a text.")
+    tables = []
+    for name in ("a.csv", "a.jsonl", "a"):
+        out = tmp_path / name
+        inputs = (patterns / "test", tmp_path / "bad.jpg")
+        assert run("predict", *inputs, "--model", model, "--out", out).code == 0
+        if name == "a.csv":
+            tables.append(pandas.read_csv(out))
+        elif name == "a.jsonl":
+            tables.append(pandas.read_json(out, lines=True))
+        else:
+            assert [path.name for path in out.iterdir()] == ["part-00000.parquet"]
+            tables.append(pandas.read_parquet(out))
+    csv, jsonl, parquet = tables
+    columns = ["path", "label", "probability", "sure", "error", "p_dots", "p_stripes", "p_waves"]
+    assert list(csv) == list(parquet) == columns
+    assert set(jsonl) == {*columns, "probabilities"}
+    for table in tables:
+        shares = table[columns[5:]].astype(float)
+        assert (len(table), shares.isna().any(axis=1).tolist()) == (31, [False] * 30 + [True])
+        assert shares.iloc[:30].sum(axis=1).tolist() == pytest.approx([1] * 30)
+        assert shares.iloc[:30].max(axis=1).equals(table["probability"].iloc[:30])
+        assert table["path"].tolist() == csv["path"].tolist()
+        assert table["error"].iloc[30] == csv["error"].iloc[30] != ""
+    assert parquet[columns[5:]].equals(csv[columns[5:]])
 
 
 def test_predict_reads_standard_input(model: Path, patterns: Path) -> None:
@@ -89,6 +108,7 @@ def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: P
         ["predict", str(model), "--model", "nosuch"],
         ["predict", str(model / "config.json"), "--model", "nosuch"],
         ["predict", str(model / "config.json"), "--model", str(model), "--out", "x.txt"],
+        ["predict", str(model / "config.json"), "--model", str(model), "--out", str(model)],
         ["evaluate", "nosuch", str(tmp_path)],
         ["evaluate", str(model), "nosuch"],
         ["app", "nosuch"],

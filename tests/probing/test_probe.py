@@ -55,6 +55,8 @@ def test_the_head_equals_scikit_learns_at_the_chosen_penalty() -> None:
     actual = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(actual, expected, atol=3e-3)
     assert head.metrics.log_loss == pytest.approx(best.log_loss)
+    right = sklearn.predict((x - mean) / scale) == labels
+    assert best.train_accuracy == pytest.approx(right.mean(), abs=0.01)
     assert head.metrics.log_loss < 0.8
     assert (head.weight[:, 4] == 0).all()
 
@@ -122,6 +124,7 @@ def test_a_probe_is_a_run_like_any_other(
     assert result.metrics.log_loss == min(strength.log_loss for strength in result.history)
     lines = (tmp_path / "r" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["l2"] for line in lines] == [s.l2 for s in result.history]
+    assert (tmp_path / "r" / "curves.png").read_bytes().startswith(b"\x89PNG")
     loaded = Classifier.load(tmp_path / "r")
     assert evaluate(loaded, patterns, "validation").log_loss == pytest.approx(
         result.metrics.log_loss, abs=1e-5

@@ -16,7 +16,7 @@ from foodvision.training.loop import Training
 from foodvision.training.recipe import Recipe
 from foodvision.training.run import TrainingResult, train
 from foodvision.training.settings import resumed_recipe
-from tests.training.test_resume import log_losses, sha256
+from tests.training.test_resume import curves, sha256
 from tests.training.test_run_folder import CPU, SHORT
 
 
@@ -44,7 +44,7 @@ def test_a_finished_run_is_extended_by_a_new_run_that_says_what_it_began_with(
     assert content(run) == before
     assert result.folder == tmp_path / "r-4-epochs"
     assert "a new run that begins where r ended, after epoch 2, with its weights" in caplog.text
-    assert log_losses(result.folder)[:2] == log_losses(run)
+    assert curves(result.folder)[:2] == curves(run)
     assert [epoch.epoch for epoch in result.history] == [1, 2, 3, 4]
     # The cosine of four epochs, from its second half on.
     assert result.history[1].learning_rate < 0.2e-3 < result.history[2].learning_rate < 0.6e-3
@@ -81,7 +81,7 @@ def test_an_interrupted_extension_resumes_to_the_same_weights(
     monkeypatch.undo()
     train(patterns, out=tmp_path / "r-4-epochs", resume=True, **CPU)
     assert sha256(tmp_path / "r-4-epochs") == sha256(whole)
-    assert log_losses(tmp_path / "r-4-epochs") == log_losses(whole)
+    assert curves(tmp_path / "r-4-epochs") == curves(whole)
 
 
 def test_an_extension_that_fails_leaves_no_folder(

@@ -61,6 +61,6 @@ def test_on_a_terminal_each_epoch_is_one_row(
 
 def test_the_time_left_counts_validation() -> None:
     """800 images in 8 s, then 2 s of validation; at the end, the best model is measured."""
-    epoch = Epoch(2, 8, 1.0, 1.0, 0.5, 0.1, seconds=10.0, images_per_second=100.0)
+    epoch = Epoch(2, 8, 1.0, 0.5, 1.0, 0.5, 0.1, seconds=10.0, images_per_second=100.0)
     assert _time_left([epoch, epoch], 800, 3) == "32 s"
     assert _time_left([epoch], 800, 0) == _time_left([], 800, 3) == ""

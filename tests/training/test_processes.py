@@ -42,6 +42,7 @@ def test_two_processes_split_each_batch(patterns: Path, tmp_path: Path) -> None:
     for single, double in zip(one, two, strict=True):
         assert abs(single["log_loss"] - double["log_loss"]) < 1e-4  # every image is validated once
         assert abs(single["train_loss"] - double["train_loss"]) < 1e-4
+        assert abs(single["train_accuracy"] - double["train_accuracy"]) < 1e-6
 
     before = sha256(tmp_path / "two")
     max((tmp_path / "two" / "checkpoints").iterdir()).unlink()  # return to the end of epoch 1

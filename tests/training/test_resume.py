@@ -118,9 +118,10 @@ def sha256(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def log_losses(folder: Path) -> list[float]:
-    lines = (folder / "history.jsonl").read_text().splitlines()
-    return [json.loads(line)["log_loss"] for line in lines]
+def curves(folder: Path) -> list[list[float]]:
+    keys = ("train_loss", "train_accuracy", "log_loss", "accuracy")
+    lines = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
+    return [[line[key] for key in keys] for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ def test_killed_and_resumed_is_the_same_run(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     train(patterns, out=out, resume=True)
     assert sha256(out) == sha256(whole)
-    assert log_losses(out) == log_losses(whole)
+    assert curves(out) == curves(whole)
     assert not list(out.rglob(".*.tmp"))
     assert len(list((out / "checkpoints").iterdir())) == 2
 
@@ -172,6 +173,7 @@ def test_stopped_within_an_epoch_and_resumed_with_other_workers(
     monkeypatch.undo()
     train(patterns, out=out, resume=True, num_workers=after)
     assert sha256(out) == sha256(whole)
+    assert curves(out) == curves(whole)
 
 
 def test_resuming_a_finished_run_changes_nothing(patterns: Path, tmp_path: Path) -> None:

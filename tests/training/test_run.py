@@ -20,7 +20,7 @@ from foodvision.evaluation import evaluate
 from foodvision.images import decode
 from foodvision.metrics import Metrics
 from foodvision.models.vit import ViT
-from foodvision.training import memory
+from foodvision.training import loop, memory
 from foodvision.training.loop import Training
 from foodvision.training.run import TrainingResult, train
 from tests.conftest import CLASSES, write_images
@@ -311,6 +311,46 @@ def test_one_batch_can_be_overfitted(tmp_path: Path) -> None:
         **(FAST | {"epochs": 60, "label_smoothing": 0.0, "min_area": 1.0, "flip": 0.0}),
     )
     assert result.history[-1].train_loss < 0.02
+
+
+def test_training_accuracy_is_that_of_the_images_where_nothing_changes_them(
+    classifier: Classifier, patterns: Path, tmp_path: Path
+) -> None:
+    """With one batch of all images, no augmentation and steps of no length."""
+    classifier.save(tmp_path / "w")
+    same = {"min_area": 1.0, "flip": 0.0, "batch_size": 200, "epochs": 1, "learning_rate": 1e-12}
+    settings = FAST | same | {"optimizer": "adamw", "weights": str(tmp_path / "w")}
+    for key in ("image_size", "num_layers", "crop_fraction"):
+        del settings[key]
+    (epoch,) = train(patterns, "finetune", tmp_path / "r", **settings).history
+    scored = evaluate(tmp_path / "r", patterns, "train").images
+    right = [image.true == image.predicted for image in scored if image.seen == "train"]
+    assert len(right) == 76
+    assert epoch.train_accuracy == pytest.approx(sum(right) / 76, abs=1e-6)
+
+
+def test_training_accuracy_of_mixed_images_and_weighted_classes(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label is the one with the larger share, and answers are without the classes' weights."""
+    data, shares = shutil.copytree(patterns, tmp_path / "d"), []
+    for path in sorted((data / "train" / "dots").iterdir())[8:]:
+        path.unlink()
+    loss = loop.weighted_cross_entropy
+
+    def watched(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, s: float):  # type: ignore[no-untyped-def]
+        assert weights[0] > 2 * weights[1]
+        answers = (logits.softmax(dim=1) / weights).argmax(dim=1)
+        shares.append((answers == targets.argmax(dim=1)).float().mean().item())
+        assert 0 < (targets.max(dim=1).values < 1).float().mean() <= 1
+        return loss(logits, targets, weights, s)
+
+    monkeypatch.setattr(loop, "weighted_cross_entropy", watched)
+    settings = {"mixup": 0.8, "mix_probability": 1.0, "class_weights": "balanced", "accumulate": 2}
+    result = train(data, out=tmp_path / "r", **(FAST | settings | {"epochs": 3}))
+    steps = len(shares) // 3
+    means = [sum(shares[i * steps : (i + 1) * steps]) / steps for i in range(3)]
+    assert [epoch.train_accuracy for epoch in result.history] == pytest.approx(means, abs=1e-6)
 
 
 def test_a_nan_epoch_does_not_prevent_a_later_best_epoch(

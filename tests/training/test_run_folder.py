@@ -13,7 +13,7 @@ from foodvision.errors import DataError, FoodvisionError
 from foodvision.training.loop import Training
 from foodvision.training.run import train
 from foodvision.training.run_folder import RunFolder
-from tests.training.test_resume import SETTINGS, log_losses
+from tests.training.test_resume import SETTINGS, curves
 
 SHORT = SETTINGS | {"epochs": 2, "num_layers": 1}
 CPU = {"device": "cpu"}
@@ -49,7 +49,7 @@ def test_a_run_that_fails_after_a_checkpoint_keeps_it(
     monkeypatch.setattr(Training, "_learn", fails)
     with pytest.raises(FoodvisionError, match="epoch 2: the loss is not a finite number"):
         train(patterns, out=tmp_path / "r", **CPU, **SHORT)
-    assert len(log_losses(tmp_path / "r")) == 1
+    assert len(curves(tmp_path / "r")) == 1
 
 
 def test_an_epoch_without_a_log_loss_is_null_in_the_history(tmp_path: Path) -> None:

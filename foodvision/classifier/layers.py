@@ -1,0 +1,54 @@
+"""A network layer by layer: torchinfo's table, with the multiply-adds that torch counts.
+
+torchinfo counts those of a linear layer once per image, not once per token, and none of attention:
+a ViT would seem a hundred times cheaper than it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchinfo
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from foodvision.classifier.classifier import Classifier
+
+NOTE = (
+    "Mult-adds are those of matrix products and convolutions, attention's included, for one image."
+)
+
+
+def layer_table(model: str | Path, depth: int = 3) -> str:
+    """The layers of a model as text: shapes for one image, parameters, multiply-adds, MB.
+
+    Args:
+        model: see `Classifier.load`.
+        depth: how many levels of modules within modules are shown.
+
+    Raises:
+        ModelError: if there is no such model.
+
+    """
+    network: Any = Classifier.load(model, "cpu").network
+    x = torch.zeros(1, 3, *network.config.input_size)
+    # Attention as plain products, which torch can count.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        network(x)
+    counts = {path: sum(of.values()) // 2 for path, of in counter.get_flop_counts().items()}
+    summary = torchinfo.summary(
+        network,
+        input_data=x,
+        col_names=("input_size", "output_size", "num_params", "trainable", "mult_adds"),
+        depth=depth,
+        device="cpu",
+        verbose=0,
+    )
+    root = type(network).__name__
+    paths = {id(module): f"{root}.{name}" for name, module in network.named_modules()}
+    for layer in summary.summary_list:
+        layer.macs = counts.get(paths.get(layer.layer_id, ""), 0)
+    summary.total_mult_adds = counts["Global"]
+    return f"{summary}\n{NOTE}"

@@ -1,0 +1,152 @@
+"""How long classifiers take for an image, from opening the file to the probabilities.
+
+Classifiers and labelled images come in; each one's seconds per image and images per second go out.
+The classifiers take turns, so whatever else the machine does hits all alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from foodvision.classifier.classifier import Classifier
+from foodvision.data import Example
+from foodvision.progress import progress_bar
+
+MAX_IMAGES = 100
+MAX_SECONDS = 60.0
+"""Of each of the two measurements on a device; a turn that has begun is finished."""
+WARM_UP = 3
+"""Images of each classifier that are not timed: the first ones allocate and load."""
+BATCH_SIZE = 32
+ROUNDS = 3
+"""Passes over the images in batches, of which the median counts."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of one classifier on one device, decoding included.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``mps``.
+        images: number of images that were timed one by one.
+        seconds_p50: median seconds for one image, as the course times it: the file is opened,
+            prepared and classified before the next.
+        seconds_p95: 95 of 100 images take no longer.
+        images_per_second: in batches of `batch_size`, which are decoded ahead in threads.
+        batch_size: of these batches.
+
+    """
+
+    device: str
+    images: int
+    seconds_p50: float
+    seconds_p95: float
+    images_per_second: float
+    batch_size: int
+
+    @property
+    def fps(self) -> float:
+        """Images per second one by one, 1 / `seconds_p50`."""
+        return 1 / self.seconds_p50
+
+
+def measure_speed(
+    classifiers: Sequence[Classifier], examples: Sequence[Example], device: str
+) -> list[Speed]:
+    """Time classifiers on the same images, in turns.
+
+    Every file is read once beforehand, so none of the classifiers waits for the disk. Between two
+    of its images, the others fill the processor's caches.
+
+    Args:
+        classifiers: moved to `device`, and back at the end.
+        examples: images that can be opened; at most `MAX_IMAGES`, drawn at random, are used.
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        FoodvisionError: if the machine has no such device.
+
+    """
+    shuffled = np.random.default_rng(0).permutation(len(examples))  # they are sorted by class
+    examples = [examples[i] for i in shuffled[:MAX_IMAGES]]
+    for example in examples:
+        example.read()
+    homes = [classifier.device.type for classifier in classifiers]
+    try:
+        for classifier in classifiers:
+            classifier.to(device)
+        seconds = _one_by_one(classifiers, examples, device)
+        rates = _in_batches(classifiers, examples, device)
+    finally:
+        for classifier, home in zip(classifiers, homes, strict=True):
+            classifier.to(home)
+    return [
+        Speed(
+            device=device,
+            images=len(taken),
+            seconds_p50=float(np.median(taken)),
+            seconds_p95=float(np.quantile(taken, 0.95)),
+            images_per_second=rate,
+            batch_size=BATCH_SIZE,
+        )
+        for taken, rate in zip(seconds, rates, strict=True)
+    ]
+
+
+def describe_machine(device: str) -> str:
+    """What the times depend on, as in ``cuda (NVIDIA H100)`` or ``cpu (2 threads)``."""
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})"
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"cpu ({threads} thread{plural})" if device == "cpu" else device
+
+
+def _one_by_one(
+    classifiers: Sequence[Classifier], examples: Sequence[Example], device: str
+) -> list[list[float]]:
+    """The seconds of each image for each classifier."""
+    for classifier in classifiers:
+        for example in examples[:WARM_UP]:
+            classifier.predict(example.source)
+    seconds: list[list[float]] = [[] for _ in classifiers]
+    began, random = time.perf_counter(), np.random.default_rng(0)
+    with progress_bar() as bar:
+        task = bar.add_task(f"timing on {device}", total=len(examples), unit="images", info="")
+        for example in examples:
+            # In random order: after a large network, a small one takes longer.
+            for which in random.permutation(len(classifiers)).tolist():
+                started = time.perf_counter()
+                classifiers[which].predict(example.source)  # ends on the host: nothing is pending
+                seconds[which].append(time.perf_counter() - started)
+            bar.advance(task)
+            if time.perf_counter() - began > MAX_SECONDS:
+                break
+    return seconds
+
+
+def _in_batches(
+    classifiers: Sequence[Classifier], examples: Sequence[Example], device: str
+) -> list[float]:
+    """The median images per second of each classifier."""
+    sources = [example.source for example in examples[: 2 * BATCH_SIZE]]
+    for classifier in classifiers:
+        list(classifier.logits(sources[:BATCH_SIZE], BATCH_SIZE))
+    rates: list[list[float]] = [[] for _ in classifiers]
+    began = time.perf_counter()
+    with progress_bar("rounds") as bar:
+        task = bar.add_task(f"timing batches on {device}", total=ROUNDS, info="")
+        for _ in range(ROUNDS):
+            for classifier, rate in zip(classifiers, rates, strict=True):
+                started = time.perf_counter()
+                list(classifier.logits(sources, BATCH_SIZE))
+                rate.append(len(sources) / (time.perf_counter() - started))
+            bar.advance(task)
+            if time.perf_counter() - began > MAX_SECONDS:
+                break
+    return [float(np.median(rate)) for rate in rates]

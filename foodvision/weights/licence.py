@@ -1,0 +1,41 @@
+"""The licence of pretrained weights, where their publisher wrote it beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import ModelCard
+
+from foodvision.errors import ModelError
+from foodvision.files.read import read_text
+from foodvision.weights import from_torchvision
+from foodvision.weights.repository import CONFIG, read_json
+
+
+def find_licence(source: str) -> str | None:
+    """The name or the address of the licence; None if nothing here says it.
+
+    torchvision names it in the description of its weights (SWAG's alone, as of 0.29), timm in
+    config.json, and other repositories in the header of their README.md. Nothing is downloaded.
+
+    Args:
+        source: see `foodvision.weights.source.read_checkpoint`.
+
+    """
+    kind, _, name = source.partition(":")
+    if kind == "torchvision":
+        return from_torchvision.find_weights(name).meta.get("license")
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    try:
+        licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
+    except (ModelError, AttributeError):  # no such file, or one that is not a repository's
+        licence = None
+    return licence if isinstance(licence, str) else _of_card(folder / "README.md")
+
+
+def _of_card(path: Path) -> str | None:
+    try:
+        licence = getattr(ModelCard(read_text(path)).data, "license", None)
+    except Exception:  # no card, or a damaged header: the YAML parser has errors of its own
+        return None
+    return licence if isinstance(licence, str) else None

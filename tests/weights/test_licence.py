@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from foodvision.weights.licence import find_licence
+
+
+@pytest.mark.parametrize(
+    ("config", "card", "licence"),
+    [
+        ({"pretrained_cfg": {"license": "apache-2.0"}}, None, "apache-2.0"),
+        ({}, "---\nlicense: mit\n---\n# A model\n", "mit"),
+        ({"pretrained_cfg": 3}, "---\nlicense: [\n---\n", None),
+        ({}, "no header", None),
+        (None, None, None),
+    ],
+)
+def test_it_is_what_the_repository_says(
+    config: dict[str, object] | None, card: str | None, licence: str | None, tmp_path: Path
+) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    if card is not None:
+        (tmp_path / "README.md").write_text(card)
+    assert find_licence(str(tmp_path)) == licence
+
+
+def test_torchvision_names_that_of_swag() -> None:
+    swag = find_licence("torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1")
+    assert swag is not None
+    assert "SWAG" in swag
+    assert find_licence("torchvision:vit_b_16/IMAGENET1K_V1") is None
