@@ -45,6 +45,8 @@ def test_description(tmp_path: Path) -> None:
         "classes    3: dots, stripes, waves",
         "training   100 images of photos, 3 epochs, seed 0",
         "measured   on 40 validation images: log loss 0.2500, accuracy 90.0% (80.0% to 95.0%)",
+        "calibrated no",
+        "unsure     does not say when it is not sure",
     ]
 
 
