@@ -7,6 +7,7 @@ unsure.safetensors. Nothing in it is pickled, and loading it runs no code from a
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from foodvision.backends.device import autocast, choose_device, decide_precision
 from foodvision.backends.torch import in_batches
 from foodvision.bounds import check_whole
 from foodvision.classifier.card import model_card
-from foodvision.classifier.info import KEY, ModelInfo, recorded_calibration
+from foodvision.classifier.info import KEY, Belongs, ModelInfo
 from foodvision.classifier.predict import Prediction, answer, name_of
 from foodvision.classifier.unsure import Unsure
 from foodvision.data.dataset import list_names
@@ -44,6 +45,9 @@ from foodvision.weights.repository import (
     find_repository,
     read_json,
 )
+from foodvision.weights.tensors import sha256_of
+
+log = logging.getLogger(__name__)
 
 CARD = "README.md"
 
@@ -231,17 +235,14 @@ class Classifier:
             KEY: {"image_spec": self.spec.to_dict(), **self.info.model_dump(mode="json")},
         }
         if self.unsure:
-            self.unsure.save(folder / UNSURE)
+            belongs = Belongs(head=self._head_digest(), calibration=self.info.calibration)
+            self.unsure.save(folder / UNSURE, {KEY: belongs.model_dump_json()})
         else:
             (folder / UNSURE).unlink(missing_ok=True)
-        metadata = {"format": "pt"}
-        if calibration := self.info.calibration:
-            # Beside the weights, because kill -9 may leave the config.json of before with them.
-            metadata["calibration"] = calibration.model_dump_json()
         with replacing(folder / WEIGHTS) as path:
             path.touch()  # with the permissions of its siblings; save_file allows the owner alone
             mode = path.stat().st_mode
-            save_file(tensors, path, metadata=metadata)
+            save_file(tensors, path, metadata={"format": "pt"})
             path.chmod(mode)
         write_json(folder / CONFIG, config)
         write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
@@ -277,14 +278,23 @@ class Classifier:
             if loaded.classes is None:
                 raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
             info = ModelInfo.from_config(read_json(folder / CONFIG))
-            if calibration := recorded_calibration(folder / WEIGHTS):
-                info = info.model_copy(update={"calibration": calibration})
-            unsure = None
+            classifier = cls(loaded.network, loaded.spec, loaded.classes, info)
             if (folder / UNSURE).exists():
-                head = loaded.network.head
-                unsure = Unsure.load(folder / UNSURE, head.in_features, head.out_features)
-            classifier = cls(loaded.network, loaded.spec, loaded.classes, info, unsure).to(device)
+                classifier._read_unsure(folder / UNSURE)
+            classifier.to(device).folder = folder
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
-        classifier.folder = folder
         return classifier
+
+    def _read_unsure(self, path: Path) -> None:
+        """Take what the file says, unless it was fitted to other weights."""
+        head = self.network.head
+        unsure, belongs = Unsure.load(path, head.in_features, head.out_features), Belongs.read(path)
+        if belongs.head != self._head_digest():
+            log.warning("%s: belongs to other weights, and is not used", path)
+            return
+        self.unsure = unsure
+        self.info = self.info.model_copy(update={"calibration": belongs.calibration})
+
+    def _head_digest(self) -> str:
+        return sha256_of(self.network.head.state_dict())

@@ -122,19 +122,30 @@ class ModelInfo(_Part):
             raise ModelError(_first_of(error, CONFIG, KEY)) from error
 
 
-def recorded_calibration(path: Path) -> Calibration | None:
-    """The calibration of the weights in a .safetensors file, as `Classifier.save` recorded it.
+class Belongs(_Part):
+    """Which weights an unsure.safetensors was fitted to; kept in its header.
 
-    Raises:
-        ModelError: naming the field that is damaged.
-
+    Because kill -9 may leave it with the weights, or these with the config.json, of before.
     """
-    with safe_open(path, framework="numpy") as tensors:
-        recorded = (tensors.metadata() or {}).get("calibration")
-    try:
-        return recorded and Calibration.model_validate_json(recorded)
-    except ValidationError as error:
-        raise ModelError(_first_of(error, path.name, "calibration")) from error
+
+    head: str
+    """SHA-256 of the head's tensors."""
+    calibration: Calibration | None
+
+    @classmethod
+    def read(cls, path: Path) -> Belongs:
+        """Read the header of the file.
+
+        Raises:
+            ModelError: naming the field that is damaged.
+
+        """
+        with safe_open(path, framework="numpy") as tensors:
+            recorded = (tensors.metadata() or {}).get(KEY, "{}")
+        try:
+            return cls.model_validate_json(recorded)
+        except ValidationError as error:
+            raise ModelError(_first_of(error, path.name, KEY)) from error
 
 
 def _first_of(error: ValidationError, file: str, key: str) -> str:
@@ -187,10 +198,11 @@ def describe(model: str | Path) -> str:
             f"{scaled.log_loss_before:.4f} and the ECE {scaled.ece_before:.3f}, now "
             f"{scaled.log_loss_after:.4f} and {scaled.ece_after:.3f}"
         )
-    else:
+    elif KEY in config:
         lines.append("calibrated no")
-    says_unsure = (folder / UNSURE).is_file()
-    lines.append(f"unsure     {'says when' if says_unsure else 'does not say when'} it is not sure")
+    if KEY in config:
+        says = "says" if (folder / UNSURE).is_file() else "does not say"
+        lines.append(f"unsure     {says} when it is not sure")
     return "\n".join(map(printable, lines))
 
 

@@ -58,8 +58,12 @@ class Unsure(nn.Module):
         energy = (logits - logits.mean(dim=1, keepdim=True)).logsumexp(dim=1)
         return self.scale * outside.norm(dim=1) - energy
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write the file.
+
+        Args:
+            path: of the file.
+            metadata: one entry for its header (the order of several would be random).
 
         Raises:
             OSError: if it cannot be written.
@@ -70,7 +74,7 @@ class Unsure(nn.Module):
         with replacing(path) as temporary:
             temporary.touch()  # with the permissions of its siblings; save_file allows the owner
             mode = temporary.stat().st_mode
-            save_file(tensors | {"numbers": numbers}, temporary)
+            save_file(tensors | {"numbers": numbers}, temporary, metadata)
             temporary.chmod(mode)
 
     @classmethod

@@ -172,3 +172,19 @@ def test_sure_is_the_same_after_saving(patterns: Path, tmp_path: Path) -> None:
     loaded.unsure = None
     loaded.save(tmp_path)
     assert Classifier.load(tmp_path, "cpu").predict(images[0]).sure is None
+
+
+def test_the_pipeline_of_transformers_gives_calibrated_probabilities(
+    patterns: Path, tmp_path: Path
+) -> None:
+    from transformers import pipeline
+
+    classifier, splits = build_classifier(), load_dataset(patterns).splits
+    calibrate(classifier, splits["train"], splits["test"])
+    assert abs(classifier.info.calibration.temperature - 1) > 0.1
+    classifier.save(tmp_path)
+    image = open_image(splits["test"][0].source, 32)
+    answers = pipeline("image-classification", model=str(tmp_path), device="cpu")(image, top_k=3)
+    ours = Classifier.load(tmp_path, "cpu").predict(image).probabilities
+    for answer in answers:
+        assert ours[answer["label"]] == pytest.approx(answer["score"], abs=1e-5)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,7 +73,8 @@ def test_folder_holds_model_history_and_splits(result: TrainingResult) -> None:
     assert lines[-1] == result.history[-1].to_dict()
     description = json.loads((result.folder / "config.json").read_text())["foodvision"]
     assert description["recipe"]["learning_rate"] == 3e-3
-    assert description["calibration"] is None
+    assert description["calibration"]["log_loss_after"] == result.metrics.log_loss
+    assert (result.folder / "unsure.safetensors").exists()
     with (result.folder / "split.csv").open() as file:
         splits = [row["split"] for row in csv.DictReader(file)]
     assert (splits.count("train"), splits.count("validation")) == (
@@ -85,12 +87,30 @@ def test_the_best_epoch_is_kept_with_the_metrics_that_evaluate_gives(
     result: TrainingResult, patterns: Path
 ) -> None:
     best = min(epoch.log_loss for epoch in result.history)
-    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+    calibration = result.classifier.info.calibration
+    assert calibration.log_loss_before == pytest.approx(best, abs=1e-4)
+    assert result.metrics.log_loss < best
     report = evaluate(Classifier.load(result.folder), patterns, split="validation")
     assert report.n == result.metrics.n
     assert report.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
     card = (result.folder / "README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
+
+
+def test_noise_is_not_sure(result: TrainingResult, patterns: Path) -> None:
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    noise = [
+        Image.fromarray(random.integers(0, 256, (40, 48, 3), dtype=np.uint8)) for _ in range(20)
+    ]
+    known = sorted((patterns / "test").glob("*/*.png"))
+    loaded = Classifier.load(result.folder)
+    sure = {
+        name: np.mean([row.sure for row in loaded.predict_many(images)])
+        for name, images in (("noise", noise), ("known", known))
+    }
+    assert sure["noise"] < sure["known"] / 2, sure
 
 
 def test_same_seed_same_weights_whatever_the_workers(patterns: Path, tmp_path: Path) -> None:
@@ -284,7 +304,8 @@ def test_the_averaged_network_is_validated_and_saved(patterns: Path, tmp_path: P
     result = train(patterns, out=tmp_path / "a", **(FAST | {"ema_decay": 0.9}))
     plain = train(patterns, out=tmp_path / "b", **FAST)
     best = min(epoch.log_loss for epoch in result.history)
-    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+    calibration = result.classifier.info.calibration
+    assert calibration.log_loss_before == pytest.approx(best, abs=1e-4)
     assert result.metrics.log_loss != pytest.approx(plain.metrics.log_loss, abs=1e-3)
 
 
@@ -366,7 +387,8 @@ def test_a_nan_epoch_does_not_prevent_a_later_best_epoch(
     monkeypatch.setattr(Training, "_validate", first_is_nan)
     result = train(patterns, out=tmp_path / "r", **(FAST | {"epochs": 3}))
     best = min(epoch.log_loss for epoch in result.history[1:])
-    assert result.metrics.log_loss == pytest.approx(best, abs=1e-4)
+    calibration = result.classifier.info.calibration
+    assert calibration.log_loss_before == pytest.approx(best, abs=1e-4)
 
     monkeypatch.setattr(
         Training, "_validate", lambda self: replace(measure(self), log_loss=math.nan)
