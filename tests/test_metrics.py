@@ -50,7 +50,7 @@ def case(name: str) -> tuple[np.ndarray, np.ndarray]:
     if name == "uniform":
         return np.zeros((20, 4)), random.integers(0, 4, 20)
     if name == "on the edges of bins":
-        top = random.integers(5, 15, 300) / 15
+        top = random.integers(10, 30, 300) / 30  # every other one is within a bin
         shares = np.column_stack([top, *[(1 - top) / 3] * 3])
         return np.log(shares), random.integers(0, 2, 300)
     if name == "very sure":
