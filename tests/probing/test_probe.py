@@ -120,7 +120,10 @@ def test_a_probe_is_a_run_like_any_other(
 ) -> None:
     result = probe(patterns, tmp_path / "r", weights)
     assert result.metrics.accuracy > 0.6
-    assert result.metrics.log_loss == min(strength.log_loss for strength in result.history)
+    calibration = result.classifier.info.calibration
+    best = min(strength.log_loss for strength in result.history)
+    assert calibration.log_loss_before == pytest.approx(best, abs=1e-5)
+    assert calibration.log_loss_after == result.metrics.log_loss < best
     lines = (tmp_path / "r" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["l2"] for line in lines] == [s.l2 for s in result.history]
     assert (tmp_path / "r" / "curves.png").read_bytes().startswith(b"\x89PNG")

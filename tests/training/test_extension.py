@@ -42,6 +42,7 @@ def test_a_finished_run_is_extended_by_a_new_run_that_says_what_it_began_with(
     with caplog.at_level("INFO", "foodvision"):
         result = extend(patterns, run)
     assert content(run) == before
+    assert Classifier.load(result.folder).predict(next(patterns.rglob("*.png"))).sure is not None
     assert result.folder == tmp_path / "r-4-epochs"
     assert "a new run that begins where r ended, after epoch 2, with its weights" in caplog.text
     assert curves(result.folder)[:2] == curves(run)

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 
 from foodvision import cli
 from foodvision.errors import FoodvisionError, RecipeError, RunInterruptedError
+from foodvision.training import fit as fit_module
 from foodvision.training import prepare as prepare_module
 from foodvision.training import run as run_module
 from foodvision.training.checkpoint import Checkpoints
@@ -51,6 +52,7 @@ import os, signal, sys
 from pathlib import Path
 from foodvision.training.run import train
 from foodvision.training import checkpoint, fit, loop
+from foodvision.classifier import classifier
 from foodvision.files import atomic
 
 moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
@@ -102,6 +104,10 @@ elif moment == "just after renaming":
     Path.replace = replace
 elif moment == "model saved, checkpoint not":
     dies_at(checkpoint.Checkpoints, "save", 2)
+elif moment == "limits saved, calibrated weights not":
+    dies_at(classifier, "save_file", 1, checkpoints=settings["epochs"])
+elif moment == "calibrated weights saved, config.json not":
+    dies_at(classifier, "write_json", 1, checkpoints=settings["epochs"])
 train(data, out=out, **settings)
 """
 MOMENTS = (
@@ -111,11 +117,14 @@ MOMENTS = (
     "writing a checkpoint",
     "just after renaming",
     "model saved, checkpoint not",
+    "limits saved, calibrated weights not",
+    "calibrated weights saved, config.json not",
 )
 
 
 def sha256(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    files = [folder / name for name in ("model.safetensors", "unsure.safetensors")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def curves(folder: Path) -> list[list[float]]:
@@ -143,6 +152,7 @@ def test_killed_and_resumed_is_the_same_run(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     train(patterns, out=out, resume=True)
     assert sha256(out) == sha256(whole)
+    assert (out / "config.json").read_bytes() == (whole / "config.json").read_bytes()
     assert curves(out) == curves(whole)
     assert not list(out.rglob(".*.tmp"))
     assert len(list((out / "checkpoints").iterdir())) == 2
@@ -397,7 +407,8 @@ def test_ctrl_c_of_a_whole_terminal_stops_a_run_with_workers(
 
 
 @pytest.mark.parametrize(
-    ("module", "step"), [(prepare_module, "training_splits"), (run_module, "measure")]
+    ("module", "step"),
+    [(prepare_module, "training_splits"), (run_module, "save"), (fit_module, "calibrate")],
 )
 def test_interruption_before_the_first_and_after_the_last_step_says_how_to_resume(
     module: ModuleType, step: str, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
