@@ -166,13 +166,16 @@ def auroc(known: np.ndarray, other: np.ndarray) -> float:
 
 def gain(known: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> str:
     """The difference of two scores' AUROC, with the 95 % interval of a paired bootstrap."""
-    (a, base), (c, base_other) = known, other
-    random, differences = np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        i, j = random.integers(0, len(a), len(a)), random.integers(0, len(c), len(c))
-        differences.append(auroc(a[i], c[j]) - auroc(base[i], base_other[j]))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return f"{auroc(a, c) - auroc(base, base_other):+.3f} ({low:+.3f} to {high:+.3f})"
+    # AUROC is the mean over all pairs of an image from each side, so resampling weighs the pairs.
+    won, won_by_base = (
+        (a[:, None] > b[None]) + 0.5 * (a[:, None] == b[None])
+        for a, b in zip(known, other, strict=True)
+    )
+    difference = won - won_by_base
+    random = np.random.default_rng(0)
+    weights = [random.multinomial(n, [1 / n] * n, RESAMPLES) / n for n in difference.shape]
+    low, high = np.quantile(((weights[0] @ difference) * weights[1]).sum(1), [0.025, 0.975])
+    return f"{difference.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def report(classifier: Classifier, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:

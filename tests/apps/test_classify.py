@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -27,6 +28,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from foodvision.apps.classify import build_app, private_folder
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
 from tests.conftest import (
     CLASSES,
@@ -280,3 +282,13 @@ def test_missing_gradio_says_what_to_install(
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[app\]'"):
         build_app(build_classifier(), tmp_path)
+
+
+def test_the_app_says_when_it_is_not_sure(tmp_path: Path, photo: Path) -> None:
+    classifier = build_classifier()
+    D = classifier.network.head.in_features
+    for max_distance, sentence in ((1e9, False), (-1e9, True)):
+        classifier.unsure = Unsure(torch.zeros(D), torch.eye(D)[:, :2], 1.0, 0.0, max_distance)
+        shown, _, not_sure = build_app(classifier, tmp_path).fn(str(photo))
+        assert sum(shown.values()) == pytest.approx(1)
+        assert ("not sure" in not_sure) is sentence
