@@ -32,7 +32,7 @@ from foodvision.evaluation.calibrate import calibrate_on, is_calibrated, sample
 from foodvision.evaluation.unsure import fit_unsure
 
 KNOWN = ("pizza", "steak", "sushi")
-PER_CLASS = {"train": 20, "test": 25}
+PER_CLASS = {"train": 40, "test": 50}
 RESAMPLES = 2000
 
 
