@@ -86,6 +86,6 @@ def test_an_interrupted_run_of_a_dataset_says_how_to_resume_in_python(
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "measure", interrupted)
+    monkeypatch.setattr(run_module, "save", interrupted)
     with pytest.raises(RunInterruptedError, match=r"fv\.train\(dataset, out='.*r', resume=True\)"):
         train(load_dataset(patterns), out=tmp_path / "r", device="cpu", **SHORT)
