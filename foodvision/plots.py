@@ -90,7 +90,8 @@ def plot_reliability(after: Bins, path: Path, before: Bins | None = None) -> Non
         points = [row["probability"] for row in before], [row["accuracy"] for row in before]
         shares.plot(*points, "x", color=_RED, label="accuracy before temperature scaling")
     shares.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    shares.legend(frameon=False, fontsize=9)
+    # Above the axes: inside, bars may reach every corner.
+    shares.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     numbers = [int(row["n"]) for row in after]
     drawn = counts.bar(lows, numbers, widths, color=_GREY, **style)
     counts.bar_label(drawn, [f"{number:,}" for number in numbers], fontsize=7, padding=1)

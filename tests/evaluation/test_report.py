@@ -152,7 +152,7 @@ def test_calibration_before_and_after_the_temperature(patterns: Path, tmp_path: 
     assert [row["n"] for row in before.reliability] == [row["n"] for row in plain.reliability]
     assert abs(report.log_loss - plain.log_loss) > 0.05
     html = html_of(report, tmp_path / "b")
-    table = html[html.index("before temperature scaling") :]
+    table = html[html.index("<th>temperature scaling</th>") :]
     assert table.index(f"{plain.log_loss:.4f}") < table.index(f"{report.log_loss:.4f}")
     assert report.to_dict()["uncalibrated"]["temperature"] == 3.0
 
