@@ -161,8 +161,11 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
     target = choose_device(device)
     networks = [load_pretrained(source, len(images.classes)) for source in weights]
     inventory = take_inventory(images)
-    for error in inventory.unreadable:
-        log.warning("left out: %s", error)
+    if bad := inventory.unreadable:
+        log.warning(
+            "%d of %d images cannot be opened and are left out, the first is %s",
+            *(len(bad), len(images), bad[0]),
+        )
     check_sizes(inventory.images.labels, images.classes, inventory.sha256)
     labels, precision = inventory.images.labels, decide_precision("auto", target)
     losses, right, classifiers = [], [], []
