@@ -26,7 +26,8 @@ class Explanation:
     Attributes:
         image: what the network saw, uint8 RGB of shape (H, W, 3): resized and cropped as its
             `ImageSpec` says, without padding.
-        map: float32 of shape (H, W) in 0-1, where 1 is the place that counts most.
+        map: float32 of shape (H, W) in 0-1, where 1 is the place that counts most; all 0 if no
+            place speaks for the answer, which Grad-CAM can find.
         heads: the last layer's attention maps of a ViT, float32 of shape (k, H, W), each in 0-1;
             None for other networks.
         method: ``attention rollout`` or ``Grad-CAM``.
@@ -108,7 +109,7 @@ def attention_rollout(A: Float[Tensor, "L B k n n"]) -> Float[Tensor, "B n n"]:
 def _grad_cam(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits, and the map ReLU(Σ_c α_c A_c) of the answer, of shape (1, 1, h, w)."""
     with torch.enable_grad():
-        A, y = network.feature_map(x)
+        A, y = network.feature_map(x.requires_grad_())  # the network's weights may be frozen
         logits = network.head(y.to(network.head.weight.dtype))
         # α_c is the mean of the gradient over the map (equation 1).
         (gradient,) = torch.autograd.grad(logits[0].max(), A)
@@ -120,4 +121,5 @@ def _over(pixels: Tensor, coarse: Tensor, x: Tensor) -> np.ndarray:
     """Maps enlarged to the input and cut to the pixels, each divided by its maximum."""
     fine = F.interpolate(coarse.float(), x.shape[-2:], mode="bilinear", align_corners=False)
     fine = fine[..., : pixels.shape[-2], : pixels.shape[-1]]
-    return (fine / fine.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)).cpu().numpy()
+    largest = fine.amax(dim=(2, 3), keepdim=True)
+    return (fine / largest.clamp_min(torch.finfo(fine.dtype).tiny)).cpu().numpy()

@@ -78,6 +78,16 @@ def test_grad_cam_points_at_the_only_thing_that_counts() -> None:
     assert found.map.sum() == 20 * 20
 
 
+def test_a_frozen_network_has_a_grad_cam_and_weak_evidence_is_scaled_too() -> None:
+    classifier = build_torchvision_classifier("resnet18")
+    image = draw_pattern("dots", 0)
+    found = explain(classifier, image)
+    network = classifier.network.requires_grad_(False)
+    np.testing.assert_array_equal(explain(classifier, image).map, found.map)
+    network.head.weight *= 1e-20
+    assert explain(classifier, image).map.max() == 1
+
+
 @pytest.mark.parametrize("name", ["resnet18", "swin_t"])
 def test_reading_the_feature_map_changes_no_feature(name: str) -> None:
     network = build_torchvision_classifier(name).network

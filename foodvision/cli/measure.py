@@ -102,9 +102,12 @@ def explain(
 ) -> None:
     """Show what the network looked at: attention of a ViT, Grad-CAM of a CNN."""
     from foodvision.classifier.info import describe
+    from foodvision.files.atomic import check_writable
 
     if out and out.suffix.lower() != ".png":
         raise typer.BadParameter(f"--out {out}: must end in .png")
+    out = out or Path(f"explain-{Path(image).stem or 'image'}.png")
+    check_writable(out)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
 
     from foodvision.classifier.classifier import Classifier
@@ -113,7 +116,6 @@ def explain(
     from foodvision.text import printable
 
     explanation = explain(Classifier.load(model, device), image)
-    out = out or Path(f"explain-{Path(image).stem or 'image'}.png")
     plot_explanation(
         explanation.image,
         {explanation.method: explanation.map},

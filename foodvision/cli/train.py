@@ -27,14 +27,14 @@ def choose(
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
-    load_dataset(data)  # whatever is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data)  # what is wrong with it is said now: importing torch takes seconds
 
     from foodvision.evaluation import choose
 
-    choice = choose(data, weights, device)
+    choice = choose(dataset, weights, device)
     print(to_json(choice.to_dict()) if as_json else choice.summary())
     if not as_json:
-        print(printable(f"Next: {choice.command()}"))
+        print(printable(f"Next: {choice.command(data)}"))
 
 
 def train(

@@ -117,7 +117,7 @@ def _damage(image: Image.Image, name: str, content: bytes, opened: Image.Image) 
         # libjpeg fills what it cannot decode with mid-grey, and Pillow does not report it.
         if share := _grey_border(opened):
             yield Fault("damaged", f"about {share:.0%} is plain grey, as after damaged data")
-        elif content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        elif content.find(b"\xff\xd9", _first_scan(content)) < 0:
             yield Fault("damaged", "has no end marker, so it was probably cut off")
     elif image.format == "PNG":
         try:
@@ -125,6 +125,18 @@ def _damage(image: Image.Image, name: str, content: bytes, opened: Image.Image) 
                 unread.verify()  # the checksums, which decoding skips
         except Exception as error:  # as many types as there are ways to be damaged
             yield Fault("damaged", f"a checksum is wrong ({error})")
+
+
+def _first_scan(content: bytes) -> int:
+    """Where a JPEG's pixels begin: the metadata before may hold a preview with its own end marker.
+
+    After the end, anything may follow: a phone appends the video of a motion photo.
+    """
+    at = 2
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] not in (b"\xda", b""):
+        padding = content[at + 1] == 0xFF  # before a marker, any number of such bytes
+        at += 1 if padding else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return at
 
 
 def _grey_border(opened: Image.Image) -> float:

@@ -6,6 +6,7 @@ test images are not opened, so the choice costs nothing later.
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,13 +21,17 @@ from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import FLAT
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import DataError
+from foodvision.evaluation.seen import read_seen
 from foodvision.evaluation.speed import Speed, describe_machine, measure_speed
 from foodvision.evaluation.tables import Table
 from foodvision.metrics import log_loss_of_each
-from foodvision.probing.cross_validation import FOLDS, out_of_fold_logits
+from foodvision.probing.cross_validation import FOLDS, check_sizes, out_of_fold_logits
 from foodvision.probing.features import Features
 from foodvision.weights.licence import find_licence
+from foodvision.weights.repository import WEIGHTS
 from foodvision.weights.source import load_pretrained
+
+log = logging.getLogger(__name__)
 
 RESAMPLES = 10_000
 BATCH_SIZE = 32
@@ -47,6 +52,8 @@ class Candidate:
         parameters: of the network, with a head for these classes.
         mb: of these parameters in float32, in 10⁶ bytes.
         licence: what the publisher says; None if nothing here says it.
+        seen: how many of the images its run was trained on or chosen by, if it has a record of
+            them: then its log loss is too good.
 
     """
 
@@ -60,6 +67,7 @@ class Candidate:
     parameters: int
     mb: float
     licence: str | None
+    seen: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Choice:
     """The candidates side by side, the lowest log loss first.
 
     Attributes:
-        data: what the user typed, or the dataset's name.
+        data: name of the dataset.
         n: training images.
         classes: their number.
         machine: what the times depend on, as in ``cpu (2 threads)``.
@@ -85,10 +93,15 @@ class Choice:
         """Plain types for JSON."""
         return asdict(self) | {"exploratory": True}
 
-    def command(self) -> str:
-        """The command that trains the head of the best candidate."""
+    def command(self, data: str) -> str:
+        """The command that trains the head of the best candidate.
+
+        Args:
+            data: the dataset as `load_dataset` takes it.
+
+        """
         best = self.candidates[0].weights
-        train = ["foodvision", "train", self.data, "--recipe", "probe", "--weights", best]
+        train = ["foodvision", "train", data, "--recipe", "probe", "--weights", best]
         return shlex.join(train)
 
     def summary(self) -> str:
@@ -107,7 +120,13 @@ class Choice:
             for row in self.candidates
         ]
         header = ["weights", "log loss", "95 % interval", "accuracy", "behind the best"]
-        note = (
+        notes = [
+            f"{row.weights} was trained on or chosen by {row.seen:,} of these images: its figures "
+            "are too good."
+            for row in self.candidates
+            if row.seen
+        ]
+        notes.append(
             f"Exploratory: {FOLDS}-fold cross-validation of probes on the training images. The "
             "folds share images, so the intervals are too narrow, and the best of several looks "
             f"better than it is. Times: {self.machine}, one image at a time."
@@ -116,7 +135,7 @@ class Choice:
             f"{self.data}: {self.n:,} training images of {self.classes} classes",
             [*header, "ms per image", "MB", "licence"],
             rows,
-            note,
+            " ".join(notes),
             words=(0, 7),
         ).to_text()
 
@@ -142,6 +161,12 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
     target = choose_device(device)
     networks = [load_pretrained(source, len(images.classes)) for source in weights]
     inventory = take_inventory(images)
+    if bad := inventory.unreadable:
+        log.warning(
+            "%d of %d images cannot be opened and are left out, the first is %s",
+            *(len(bad), len(images), bad[0]),
+        )
+    check_sizes(inventory.images.labels, images.classes, inventory.sha256)
     labels, precision = inventory.images.labels, decide_precision("auto", target)
     losses, right, classifiers = [], [], []
     for pretrained in networks:
@@ -167,12 +192,20 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
             parameters=classifiers[i].info.parameters or 0,
             mb=4 * (classifiers[i].info.parameters or 0) / 1e6,
             licence=find_licence(source),
+            seen=_count_seen(source, inventory.sha256),
         )
         for i, source in enumerate(weights)
     ]
     rows.sort(key=lambda row: row.log_loss)
-    name = dataset.name if isinstance(data, Dataset) else str(data)
-    return Choice(name, len(labels), len(images.classes), describe_machine(target.type), rows)
+    machine = describe_machine(target.type)
+    return Choice(dataset.name, len(labels), len(images.classes), machine, rows)
+
+
+def _count_seen(source: str, sha256: Sequence[str]) -> int:
+    path = Path(source)
+    run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
+    seen = read_seen(run) or {}
+    return sum(bytes.fromhex(digest) in seen for digest in sha256)
 
 
 def _bootstrap(of_image: np.ndarray) -> np.ndarray:

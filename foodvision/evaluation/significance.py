@@ -42,7 +42,9 @@ class Pair:
         log_loss_difference: of the log losses, in nats; below 0, B is better.
         log_loss_interval: the paired bootstrap's percentile interval of that difference.
         log_loss_level: of the interval, 0.95 or more: what Holm's procedure asks of this pair.
-        log_loss_established: whether the interval excludes 0.
+        log_loss_established: whether the interval excludes 0, and there are enough images: all n
+            differences have one sign by chance in 1 of 2ⁿ⁻¹ cases, which must be at most 0.05 over
+            the number of pairs. That takes 6 images for one pair, 11 for 45.
 
     """
 
@@ -82,6 +84,8 @@ def compare_pairs(names: Sequence[str], right: np.ndarray, losses: np.ndarray) -
     adjusted = holm(p_values)
     means = bootstrap_means(losses)
     intervals = holm_intervals([means[b] - means[a] for a, b in pairs])
+    # Of one image, every resample is the same: the interval has no width, and says nothing.
+    enough = 2.0 ** (1 - losses.shape[1]) <= ALPHA / len(pairs)
     return [
         Pair(
             first=names[a],
@@ -95,7 +99,7 @@ def compare_pairs(names: Sequence[str], right: np.ndarray, losses: np.ndarray) -
             log_loss_difference=float(np.mean(losses[b] - losses[a])),
             log_loss_interval=intervals[i][0],
             log_loss_level=intervals[i][1],
-            log_loss_established=excludes_zero(intervals[i][0]),
+            log_loss_established=enough and excludes_zero(intervals[i][0]),
         )
         for i, (a, b) in enumerate(pairs)
     ]

@@ -42,13 +42,7 @@ def out_of_fold_logits(
         DataError: if a class has fewer groups than there are folds.
 
     """
-    sizes = Counter(label for label, _ in set(zip(labels.tolist(), groups, strict=True)))
-    rarest = min(sizes, key=lambda label: sizes[label])
-    if sizes[rarest] < folds:
-        raise DataError(
-            f"class {classes[rarest]} has {sizes[rarest]} different images; cross-validation in "
-            f"{folds} folds needs at least {folds} of each class"
-        )
+    check_sizes(labels, classes, groups, folds)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = [held_out for _, held_out in splitter.split(features, labels, groups)]
     logits = np.empty((len(labels), len(classes)))
@@ -65,3 +59,27 @@ def out_of_fold_logits(
         )
         logits[held_out] = features[held_out] @ head.weight.T + head.bias
     return logits
+
+
+def check_sizes(
+    labels: np.ndarray, classes: tuple[str, ...], groups: Sequence[str], folds: int = FOLDS
+) -> None:
+    """Check, before features are computed, that each class has enough images for each fold.
+
+    Args:
+        labels: as in `out_of_fold_logits`, like the others.
+        classes: K names.
+        groups: of each image.
+        folds: their number.
+
+    Raises:
+        DataError: if a class has fewer groups than there are folds.
+
+    """
+    sizes = Counter(label for label, _ in set(zip(labels.tolist(), groups, strict=True)))
+    rarest = min(range(len(classes)), key=sizes.__getitem__)
+    if sizes[rarest] < folds:
+        raise DataError(
+            f"class {classes[rarest]} has {sizes[rarest]} different images; cross-validation in "
+            f"{folds} folds needs at least {folds} of each class"
+        )

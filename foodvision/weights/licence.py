@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, try_to_load_from_cache
 
 from foodvision.errors import ModelError
 from foodvision.files.read import read_text
@@ -16,7 +16,8 @@ def find_licence(source: str) -> str | None:
     """The name or the address of the licence; None if nothing here says it.
 
     torchvision names it in the description of its weights (SWAG's alone, as of 0.29), timm in
-    config.json, and other repositories in the header of their README.md. Nothing is downloaded.
+    config.json, and other repositories in the header of their README.md. Nothing is downloaded: of
+    a repository on the Hub, what is in the cache is read.
 
     Args:
         source: see `foodvision.weights.source.read_checkpoint`.
@@ -25,7 +26,13 @@ def find_licence(source: str) -> str | None:
     kind, _, name = source.partition(":")
     if kind == "torchvision":
         return from_torchvision.find_weights(name).meta.get("license")
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    if kind in ("timm", "hub"):
+        cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
+        if not isinstance(cached, str):
+            return None
+        folder = Path(cached).parent
+    else:
+        folder = Path(source) if Path(source).is_dir() else Path(source).parent
     try:
         licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
     except (ModelError, AttributeError):  # no such file, or one that is not a repository's

@@ -27,6 +27,9 @@ def test_explain_writes_a_chart(
     with Image.open("explain-1000.png") as chart:
         assert chart.format == "PNG"
     assert run("explain", image, "--model", model, "--out", "a.txt").code == 2
+    monkeypatch.setitem(sys.modules, "foodvision.explanation", None)  # importing it would fail
+    result = run("explain", image, "--model", model, "--out", "nosuch/a.png")
+    assert "nosuch/a.png: cannot be written" in result.err
 
 
 def test_info_with_layers(run: Callable[..., Result], model: Path) -> None:
@@ -44,8 +47,9 @@ def test_choose(
     assert result.code == 0, result.err
     (candidate,) = json.loads(result.out)["candidates"]
     assert candidate["weights"] == str(model)
+    assert result.err.count("3 classes") == 1  # the dataset is listed once
     result = run("choose", patterns, "--weights", model)
-    assert result.out.splitlines()[-1].startswith("Next: foodvision train ")
+    assert result.out.splitlines()[-1].startswith(f"Next: foodvision train {patterns} ")
 
 
 def test_choose_says_what_is_wrong_with_the_data_before_importing_torch(

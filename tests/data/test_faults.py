@@ -87,6 +87,18 @@ def test_damage_that_pillow_decodes_without_a_word() -> None:
         assert kinds(content, name) == ["damaged"]
 
 
+def test_the_video_of_a_motion_photo_is_no_damage_and_the_end_of_a_preview_is_no_end() -> None:
+    video = b"\0\0\0\x18ftypmp42" + 3 * b"\xff\xda\0\0"  # looks like the start of more pixels
+    assert kinds(encoded(photo()) + video) == []
+    assert kinds(encoded(photo(), progressive=True) + video) == []
+    preview = b"Exif\0\0" + encoded(photo((64, 64)))
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    whole = encoded(photo())
+    for content in (whole[:2] + segment + whole[2:], whole[:2] + b"\xff\xff" + segment + whole[2:]):
+        assert kinds(content) == []
+        assert kinds(content[:-2] + bytes(100)) == ["damaged"]
+
+
 def test_grey_padding_is_no_damage() -> None:
     padded = Image.new("RGB", (200, 240), (128, 128, 128))
     padded.paste(photo(), (0, 40))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 
 import foodvision as fv
 from foodvision.classifier.classifier import Classifier
+from foodvision.data.splits import training_splits
 from foodvision.errors import DataError, ModelError
 from foodvision.evaluation import choose, speed
+from foodvision.probing.features import Features
 from tests.conftest import CLASSES, build_classifier
 
 
@@ -57,7 +60,7 @@ def test_the_network_that_sees_is_first_and_no_test_image_is_opened(
     assert other.behind_best_interval[0] > 0
     assert best.log_loss_interval[0] < best.log_loss < best.log_loss_interval[1]
     assert best.parameters == Classifier.load(candidates[1]).info.parameters
-    assert result.command().endswith(f"--recipe probe --weights {best.weights}")
+    assert result.command("d").endswith(f"train d --recipe probe --weights {best.weights}")
     assert "unknown" in result.summary()
 
 
@@ -73,3 +76,32 @@ def test_a_dataset_without_training_images(candidates: list[str], patterns: Path
     del dataset.splits["train"]
     with pytest.raises(DataError, match="has no training images, only test"):
         choose(dataset, candidates, "cpu")
+
+
+def test_too_few_images_are_said_before_features_are_computed(
+    candidates: list[str], patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shutil.copytree(patterns, tmp_path / "data")
+    for file in (data / "train" / CLASSES[0]).iterdir():
+        file.write_bytes(b"no image")
+    monkeypatch.setattr(Features, "of", None)  # using it would fail
+    with pytest.raises(DataError, match=f"class {CLASSES[0]} has 0 different images"):
+        choose(data, candidates, "cpu")
+
+
+def test_weights_of_a_run_that_has_seen_the_images_are_said_to_look_too_good(
+    candidates: list[str], patterns: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    data = shutil.copytree(patterns, tmp_path / "data")
+    (data / "train" / CLASSES[0] / "bad.png").write_bytes(b"no image")
+    splits = training_splits(fv.load_dataset(patterns), 0, 0.2)
+    (Path(candidates[1]) / "split.csv").write_text(splits.to_csv())
+    result = choose(data, candidates, "cpu")
+    seen = {row.weights: row.seen for row in result.candidates}
+    assert seen == {candidates[0]: 0, candidates[1]: result.n}
+    assert f"{candidates[1]} was trained on or chosen by {result.n} of these" in result.summary()
+    assert f"{candidates[0]} was trained" not in result.summary()
+    assert (
+        "1 of 91 images cannot be opened and are left out, the first is train/dots/bad.png"
+        in caplog.text
+    )

@@ -133,3 +133,13 @@ def test_a_clear_difference_is_established() -> None:
     assert pair.accuracy_established
     assert pair.log_loss_established
     assert compare_pairs(["a"], right[:1], np.ones((1, 40))) == []
+
+
+@pytest.mark.parametrize(("models", "fewest"), [(2, 6), (3, 7), (10, 11)])
+def test_differences_of_a_few_images_are_never_established(models: int, fewest: int) -> None:
+    """With 5 images, all of them are better by chance in 1 of 16 cases."""
+    losses = np.arange(models)[:, None] + np.random.default_rng(0).uniform(0, 0.1, fewest)
+    for n, established in ((1, False), (fewest - 1, False), (fewest, True)):
+        right = np.zeros((models, n), dtype=bool)
+        pairs = compare_pairs([str(i) for i in range(models)], right, losses[:, :n])
+        assert {pair.log_loss_established for pair in pairs} == {established}

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.weights import licence
 from foodvision.weights.licence import find_licence
 
 
 @pytest.mark.parametrize(
-    ("config", "card", "licence"),
+    ("config", "card", "expected"),
     [
         ({"pretrained_cfg": {"license": "apache-2.0"}}, None, "apache-2.0"),
         ({}, "---\nlicense: mit\n---\n# A model\n", "mit"),
@@ -19,13 +20,13 @@ from foodvision.weights.licence import find_licence
     ],
 )
 def test_it_is_what_the_repository_says(
-    config: dict[str, object] | None, card: str | None, licence: str | None, tmp_path: Path
+    config: dict[str, object] | None, card: str | None, expected: str | None, tmp_path: Path
 ) -> None:
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
     if card is not None:
         (tmp_path / "README.md").write_text(card)
-    assert find_licence(str(tmp_path)) == licence
+    assert find_licence(str(tmp_path)) == expected
 
 
 def test_torchvision_names_that_of_swag() -> None:
@@ -33,3 +34,17 @@ def test_torchvision_names_that_of_swag() -> None:
     assert swag is not None
     assert "SWAG" in swag
     assert find_licence("torchvision:vit_b_16/IMAGENET1K_V1") is None
+
+
+def test_a_source_on_the_hub_has_the_licence_of_its_cached_repository_not_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    snapshot = tmp_path / "cached" / "config.json"
+    snapshot.parent.mkdir()
+    snapshot.write_text('{"pretrained_cfg": {"license": "apache-2.0"}}')
+    cache = {("timm/vit.tag", "config.json"): str(snapshot), ("a/b", "config.json"): str(snapshot)}
+    monkeypatch.setattr(licence, "try_to_load_from_cache", lambda *key: cache.get(key))
+    monkeypatch.chdir(tmp_path)
+    assert find_licence("timm:vit.tag") == find_licence("hub:a/b") == "apache-2.0"
+    assert find_licence("timm:other.tag") is None
