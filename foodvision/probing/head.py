@@ -6,7 +6,6 @@ chooses. scipy's L-BFGS fits it, each penalty starting from the solution of the 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -16,8 +15,6 @@ from scipy.special import log_softmax
 
 from foodvision.metrics import Metrics, RunningMetrics, log_loss_of_each
 from foodvision.progress import progress_bar
-
-log = logging.getLogger(__name__)
 
 PENALTIES = tuple(10 ** (exponent / 2) for exponent in range(2, -13, -1))
 """L2 penalties to try: from 10 down to 1e-6, two per decade."""
@@ -136,10 +133,6 @@ def fit_head(
             best = losses.index(min(losses))
             if len(tried) - 1 - best == PATIENCE:
                 break
-    if best == len(PENALTIES) - 1:
-        log.warning(
-            "the weakest L2 penalty validates best: fine-tuning may do better with this many images"
-        )
     return heads[best]
 
 

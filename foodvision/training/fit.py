@@ -22,7 +22,7 @@ from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterru
 from foodvision.evaluation.calibrate import calibrate, calibrate_on, sample
 from foodvision.metrics import Metrics
 from foodvision.probing.features import Features
-from foodvision.probing.head import PenaltyFit, fit_head
+from foodvision.probing.head import PENALTIES, PenaltyFit, fit_head
 from foodvision.progress import duration, progress_bar
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Epoch, Training
@@ -158,6 +158,10 @@ def fit_probe(run: Run) -> Fitted:
         train.images.classes,
         class_weights(train.images, recipe),
     )
+    if best_of(head.tried).l2 == PENALTIES[-1]:
+        log.warning(
+            "the weakest L2 penalty validates best: fine-tuning may do better with this many images"
+        )
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
