@@ -129,7 +129,7 @@ class PatchEmbedding(nn.Module):
             )
         z = self.E(self.patches(x))
         if self.x_class is not None:
-            z = torch.cat([self.x_class.expand(len(z), -1, -1).to(z.dtype), z], dim=1)
+            z = torch.cat([self.x_class.expand(z.shape[0], -1, -1).to(z.dtype), z], dim=1)
         return self.dropout(z + self.E_pos)  # Eq. 1
 
     def patches(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N P2C"]:

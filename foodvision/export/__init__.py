@@ -1,0 +1,1 @@
+"""Export: a classifier as a graph for other runtimes, kept only if it is equal."""

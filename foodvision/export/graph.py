@@ -1,0 +1,121 @@
+"""A classifier as one ONNX graph, and the two that people use.
+
+It is exported once. `split` cuts it into two graphs with the same weights, which lie in one file
+beside them:
+
+- model: ``pixel_values`` float32 (N, 3, H, W), values 0-255, to ``logits`` (N, K);
+- image: ``image`` uint8 RGB (1, H, W, 3) to ``probabilities`` (1, K) and, if the classifier says
+  when it is not sure, ``distance`` (1,).
+
+Both take images of any size; those of one batch have the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import onnx
+import torch
+from jaxtyping import Float
+from onnx import ModelProto, TensorProto, helper
+from onnx.utils import Extractor
+from torch import Tensor, nn
+
+from foodvision.export.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from foodvision.classifier.classifier import Classifier
+
+OPSET = 18
+"""At least 17: below it, LayerNorm in half precision overflows on WebGPU."""
+
+Kind: TypeAlias = Literal["model", "image"]
+
+
+class _Whole(nn.Module):
+    """Everything a classifier computes, from pixels on."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.preprocessing = Preprocessing(classifier.spec)
+        self.network, self.unsure = classifier.network, classifier.unsure
+
+    def forward(self, pixel_values: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
+        features = self.network.features(self.preprocessing(pixel_values))
+        logits = self.network.classify(features)
+        outputs = logits, logits.softmax(dim=1)
+        return (*outputs, self.unsure(features, logits)) if self.unsure else outputs
+
+
+def to_onnx(classifier: Classifier, metadata: dict[str, str]) -> ModelProto:
+    """The whole graph, from ``pixel_values`` to logits, probabilities and perhaps distance.
+
+    Args:
+        classifier: on the CPU.
+        metadata: what the graph says of itself.
+
+    Returns:
+        A model in memory, with its weights.
+
+    """
+    whole = _Whole(classifier).eval()
+    names = ["logits", "probabilities", "distance"][: 3 if classifier.unsure else 2]
+    any_size = {0: "batch", 2: "height", 3: "width"}
+    with _quietly(), torch.no_grad():
+        # A batch of 2, or its size would be fixed; sides that no network has, likewise.
+        program = torch.onnx.export(
+            whole,
+            (torch.rand(2, 3, 331, 457),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["pixel_values"],
+            output_names=names,
+            dynamic_shapes=({axis: torch.export.Dim.AUTO for axis in any_size},),
+        )
+    assert program is not None
+    model = program.model_proto
+    for axis, name in any_size.items():
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return model
+
+
+def split(whole: ModelProto, kind: Kind) -> ModelProto:
+    """The graph of one kind, with the weights that it needs."""
+    outputs = [output.name for output in whole.graph.output]
+    wanted = ["logits"] if kind == "model" else outputs[1:]
+    model = Extractor(whole).extract_model(["pixel_values"], wanted)
+    model.metadata_props.extend(whole.metadata_props)
+    if kind == "image":
+        graph = model.graph
+        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "height", "width", 3])
+        graph.input.remove(graph.input[0])
+        graph.input.append(image)
+        channels = helper.make_node("Transpose", ["image"], ["channels"], perm=[0, 3, 1, 2])
+        cast = helper.make_node("Cast", ["channels"], ["pixel_values"], to=TensorProto.FLOAT)
+        for node in (cast, channels):
+            graph.node.insert(0, node)
+    onnx.checker.check_model(model)
+    return model
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter prints its progress, and warns of its own internals."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
