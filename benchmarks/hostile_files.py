@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
@@ -118,9 +118,9 @@ def write_models(root: Path) -> None:
     network = ViT(config)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    good = Classifier(network, ImageSpec(32), ("pizza", "steak", "sushi"))
+    good = TorchClassifier(network, ImageSpec(32), ("pizza", "steak", "sushi"))
     good.save(root / "models" / "good")
-    Classifier(network, ImageSpec(32), (ESCAPE, FORMULA, "<img src=http:x>")).save(
+    TorchClassifier(network, ImageSpec(32), (ESCAPE, FORMULA, "<img src=http:x>")).save(
         root / "models" / "names"
     )
 

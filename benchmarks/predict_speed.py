@@ -28,7 +28,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.weights.source import load_pretrained
@@ -38,7 +38,7 @@ WEIGHTS_FILE = "vit_b_16-c867db91.pth"
 WARM_UP = 3
 
 
-def build_networks(folder: Path) -> tuple[torch.nn.Module, Classifier]:
+def build_networks(folder: Path) -> tuple[torch.nn.Module, TorchClassifier]:
     """Build torchvision's network and a foodvision classifier with the same random weights."""
     torch.manual_seed(0)
     network = torchvision.models.vit_b_16().eval()
@@ -47,7 +47,7 @@ def build_networks(folder: Path) -> tuple[torch.nn.Module, Classifier]:
     pretrained = load_pretrained(str(folder / WEIGHTS_FILE))
     # Numbers as class names: two of ImageNet's names occur twice.
     names = map(str, range(pretrained.network.config.num_classes))
-    return network, Classifier(pretrained.network, pretrained.spec, names)
+    return network, TorchClassifier(pretrained.network, pretrained.spec, names)
 
 
 def write_photo(path: Path) -> None:
@@ -125,7 +125,7 @@ def main() -> None:
         p - d - n for p, d, n in zip(predict, prepared, computed, strict=True)
     )
     ratio = statistics.median(p / c for p, c in zip(predict, course_times, strict=True))
-    print(f"overhead of Classifier.predict over decode + resize + network: {overhead:.1f} ms")
+    print(f"overhead of TorchClassifier.predict over decode + resize + network: {overhead:.1f} ms")
     print(f"ratio foodvision/course: {ratio:.2f}")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from foodvision import drawings, explain
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw, scene
 from foodvision.images.transforms import view
 from foodvision.models.network import build_network
@@ -39,7 +39,7 @@ def draw_with_mask(label: str, seed: int) -> tuple[object, np.ndarray]:
         draw._SERVE[label] = serve
 
 
-def mean_ratio(classifier: Classifier) -> tuple[float, float, float]:
+def mean_ratio(classifier: TorchClassifier) -> tuple[float, float, float]:
     """Mean rollout inside and outside the masks, and the mean share of the masks."""
     inside, outside, shares = [], [], []
     for i in range(DRAWINGS):
@@ -56,10 +56,10 @@ def mean_ratio(classifier: Classifier) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    trained = Classifier.load(sys.argv[1], "cpu")
+    trained = TorchClassifier.load(sys.argv[1], "cpu")
     torch.manual_seed(0)
     initial = build_network(trained.network.config)
-    untrained = Classifier(initial, trained.spec, trained.classes)
+    untrained = TorchClassifier(initial, trained.spec, trained.classes)
     ratios = {}
     for name, classifier in (("trained", trained), ("untrained", untrained)):
         inside, outside, share = mean_ratio(classifier)

@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 from scipy.special import logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.evaluation.calibrate import calibrate_on, is_calibrated, sample
 from foodvision.evaluation.unsure import fit_unsure
@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     gains = []
     for model in args.models:
-        classifier = Classifier.load(model)
+        classifier = TorchClassifier.load(model)
         images = gather(Path(model), args.data, args.others, args.groceries)
         found = {
             name: (np.stack(list(classifier.features(sources))), np.array(labels))
@@ -178,7 +178,7 @@ def gain(known: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> str:
     return f"{difference.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def report(classifier: Classifier, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+def report(classifier: TorchClassifier, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     """Print the model's tables; returns each score's gain on the classes to choose by."""
     features = {name: rows.astype(np.float32) for name, (rows, _) in found.items()}
     if not is_calibrated(classifier):

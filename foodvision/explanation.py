@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.images.decode import ImageSource
 from foodvision.images.transforms import finish, open_pixels, view
 
@@ -45,7 +45,7 @@ class Explanation:
 
 
 @torch.inference_mode(False)  # Grad-CAM needs gradients, whatever the caller's mode
-def explain(classifier: Classifier, source: ImageSource) -> Explanation:
+def explain(classifier: TorchClassifier, source: ImageSource) -> Explanation:
     """Show what the answer for an image depends on.
 
     For a ViT, attention rollout (arXiv 2005.00928): how much of each patch reaches the

@@ -30,7 +30,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from foodvision.classifier.classifier import Classifier  # noqa: E402
+from foodvision.classifier.torch_classifier import TorchClassifier  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
 from foodvision.models.config import ViTConfig  # noqa: E402
 from foodvision.models.library import LibraryNetwork  # noqa: E402
@@ -88,7 +88,7 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_classifier(
     spec: ImageSpec | None = None, classes: tuple[str, ...] = CLASSES, **settings: object
-) -> Classifier:
+) -> TorchClassifier:
     """A tiny network with random weights, head included: predictions differ between images."""
     spec = spec or ImageSpec(32)
     config = ViTConfig(
@@ -106,19 +106,19 @@ def build_classifier(
         network = ViT(config)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
-    return Classifier(network, spec, classes)
+    return TorchClassifier(network, spec, classes)
 
 
-def build_torchvision_classifier(name: str, spec: ImageSpec | None = None) -> Classifier:
+def build_torchvision_classifier(name: str, spec: ImageSpec | None = None) -> TorchClassifier:
     """Random weights, as torchvision draws them, and a random head."""
     spec = spec or ImageSpec(64)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = LibraryNetwork(LibraryConfig(name, spec.size, len(CLASSES)))
         torch.nn.init.normal_(network.head.weight)
-    return Classifier(network, spec, CLASSES)
+    return TorchClassifier(network, spec, CLASSES)
 
 
 @pytest.fixture
-def classifier() -> Classifier:
+def classifier() -> TorchClassifier:
     return build_classifier()

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from foodvision import explain
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.explanation import attention_rollout
 from foodvision.images import ImageSpec
@@ -102,6 +102,6 @@ def test_reading_the_feature_map_changes_no_feature(name: str) -> None:
 def test_a_network_of_tokens_has_no_map() -> None:
     pytest.importorskip("timm")
     config = LibraryConfig("mixer_s32_224", 224, 3, library="timm")
-    classifier = Classifier(LibraryNetwork(config), ImageSpec(224), CLASSES)
+    classifier = TorchClassifier(LibraryNetwork(config), ImageSpec(224), CLASSES)
     with pytest.raises(ModelError, match="mixer_s32_224 has no feature map"):
         explain(classifier, draw_pattern("dots", 0))

@@ -70,7 +70,7 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
             raise gr.Error(sentence) from error
         shown = {printable(name): value for name, value in prediction.probabilities.items()}
         seconds = round(time.perf_counter() - started, 3)
-        if not classifier.unsure:
+        if not classifier.limits:
             return shown, seconds
         return shown, seconds, "" if prediction.sure else NOT_SURE
 
@@ -105,7 +105,7 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
         [
             gr.Label(num_top_classes=min(5, len(classifier.classes)), label="It is"),
             gr.Number(label="Prediction time (s)"),
-            *([gr.Markdown()] if classifier.unsure else []),
+            *([gr.Markdown()] if classifier.limits else []),
         ],
         title=_title([_as_text(name) for name in classifier.classes]),
         description=_description(classifier),
@@ -172,7 +172,7 @@ def _title(classes: Sequence[str]) -> str:
 
 def _description(classifier: Classifier) -> str:
     classes = list_names([_as_text(name) for name in classifier.classes])
-    text = f"Answers come from {classifier.network.config.kind}. It knows only these classes: "
+    text = f"Answers come from {classifier.config.kind}. It knows only these classes: "
     text += classes
     if metrics := classifier.info.metrics:
         text += (

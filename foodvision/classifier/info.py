@@ -122,6 +122,37 @@ class ModelInfo(_Part):
             raise ModelError(_first_of(error, CONFIG, KEY)) from error
 
 
+class Export(_Part):
+    """What an exported folder has in addition, under ``export``."""
+
+    runs: tuple[str, ...]
+    """Folder and precision of each graph, the last exported first: ``openvino/int8``."""
+    min_probability: Share | None
+    """Of a sure answer; None if the classifier does not say when it is not sure."""
+    max_distance: float | None
+    """Of an image that the classifier knows."""
+    checks: dict[str, dict[str, Any]]
+    """Of each graph: how it was compared with the network, and what was found."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Export:
+        """Read what the config.json of an exported folder says.
+
+        Raises:
+            ModelError: naming the field that is damaged.
+
+        """
+        try:
+            return cls.model_validate_json(to_json(config[KEY]["export"]))
+        except ValidationError as error:
+            raise ModelError(_first_of(error, CONFIG, f"{KEY}.export")) from error
+
+
+def is_export(config: dict[str, Any]) -> bool:
+    """Whether a config.json is that of an exported folder."""
+    return isinstance(config.get(KEY), dict) and "export" in config[KEY]
+
+
 class Belongs(_Part):
     """Which weights an unsure.safetensors was fitted to; kept in its header.
 

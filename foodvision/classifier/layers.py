@@ -14,7 +14,7 @@ import torchinfo
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 
 NOTE = (
     "Mult-adds are those of matrix products and convolutions, attention's included, for one image."
@@ -32,7 +32,7 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
         ModelError: if there is no such model.
 
     """
-    network: Any = Classifier.load(model, "cpu").network
+    network: Any = TorchClassifier.load(model, "cpu").network
     x = torch.zeros(1, 3, *network.config.input_size)
     # Attention as plain products, which torch can count.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

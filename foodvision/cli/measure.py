@@ -110,12 +110,12 @@ def explain(
     check_writable(out)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
 
-    from foodvision.classifier.classifier import Classifier
+    from foodvision.classifier.torch_classifier import TorchClassifier
     from foodvision.explanation import explain
     from foodvision.plots import plot_explanation
     from foodvision.text import printable
 
-    explanation = explain(Classifier.load(model, device), image)
+    explanation = explain(TorchClassifier.load(model, device), image)
     plot_explanation(
         explanation.image,
         {explanation.method: explanation.map},

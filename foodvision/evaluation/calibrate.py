@@ -14,8 +14,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Calibration
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import LabelledImages
 from foodvision.errors import DataError, ImageError
 from foodvision.evaluation.unsure import fit_unsure
@@ -29,7 +29,7 @@ SAMPLE = 2000
 
 
 def calibrate(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     train: LabelledImages,
     validation: LabelledImages,
     batch_size: int = 32,
@@ -59,7 +59,7 @@ def calibrate(
 
 
 def calibrate_on(
-    classifier: Classifier, train: np.ndarray, validation: np.ndarray, labels: np.ndarray
+    classifier: TorchClassifier, train: np.ndarray, validation: np.ndarray, labels: np.ndarray
 ) -> Metrics:
     """As `calibrate`, from features.
 
@@ -92,7 +92,7 @@ def calibrate_on(
     return _metrics(_logits(head, validation), labels, classifier.classes)
 
 
-def is_calibrated(classifier: Classifier) -> bool:
+def is_calibrated(classifier: TorchClassifier) -> bool:
     """Whether `calibrate` has nothing left to do."""
     return classifier.info.calibration is not None and classifier.unsure is not None
 
@@ -122,7 +122,7 @@ def sample(n: int) -> np.ndarray:
 
 
 def _features(
-    classifier: Classifier, images: LabelledImages, name: str, batch_size: int
+    classifier: TorchClassifier, images: LabelledImages, name: str, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of the images that can be opened."""
     rows, labels, bad = [], [], []

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from foodvision.backends.device import choose_device, decide_precision
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import FLAT
 from foodvision.data.inventory import take_inventory
@@ -175,7 +175,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
         logits = out_of_fold_logits(features, labels, images.classes, inventory.sha256)
         losses.append(log_loss_of_each(logits, labels))
         right.append(float((logits.argmax(axis=1) == labels).mean()))
-        classifiers.append(Classifier(network, pretrained.spec, images.classes))
+        classifiers.append(TorchClassifier(network, pretrained.spec, images.classes))
     speeds = measure_speed(classifiers, list(inventory.images), target.type)
     of_image = np.stack(losses)
     means, best = of_image.mean(axis=1), int(of_image.mean(axis=1).argmin())

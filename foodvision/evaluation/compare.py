@@ -12,6 +12,7 @@ import numpy as np
 
 from foodvision.backends.device import choose_device
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, LabelledImages, load_dataset
 from foodvision.data.dataset import FLAT
 from foodvision.errors import DataError
@@ -27,7 +28,6 @@ from foodvision.evaluation.significance import (
 from foodvision.evaluation.speed import describe_machine, measure_speed
 from foodvision.goals import check_goals
 from foodvision.metrics import wilson_interval
-from foodvision.weights.repository import WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def compare(
                 accuracy_ci95=wilson_interval(int(right[i].sum()), len(scored)),
                 parameters=classifiers[i].info.parameters or 0,
                 trained=_count_trained(classifiers[i]),
-                mb=_megabytes(classifiers[i]),
+                mb=classifiers[i].num_bytes() / 1e6,
                 speeds=[of_device[i] for of_device in speeds],
                 overlap=reports[i].overlap(),
             )
@@ -161,18 +161,12 @@ def _results(reports: Sequence[Report], scored: set[str]) -> tuple[np.ndarray, n
 
 
 def _count_trained(classifier: Classifier) -> int | None:
-    """The number of weights that the recipe trained; None for a model without one."""
+    """The number of weights that the recipe trained; None if that is unknown."""
     recipe = classifier.info.recipe
     if "method" not in recipe:
         return None
-    if recipe["method"] == "probe" or recipe.get("trainable") == "head":
-        return sum(weight.numel() for weight in classifier.network.head.parameters())
-    return classifier.info.parameters
-
-
-def _megabytes(classifier: Classifier) -> float:
-    """Of the file of weights, or of the tensors that it would hold."""
-    file = classifier.folder and classifier.folder / WEIGHTS
-    if file and file.exists():
-        return file.stat().st_size / 1e6
-    return sum(tensor.nbytes for tensor in classifier.network.state_dict().values()) / 1e6
+    if recipe["method"] != "probe" and recipe.get("trainable") != "head":
+        return classifier.info.parameters
+    if not isinstance(classifier, TorchClassifier):  # a graph has no parameters to count
+        return None
+    return sum(weight.numel() for weight in classifier.network.head.parameters())

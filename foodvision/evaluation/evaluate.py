@@ -119,7 +119,7 @@ def evaluate(
         source=Source(
             images.subset(positions),
             classifier.folder,
-            classifier.network.config.description,
+            classifier.config.description,
             classifier.info,
             precision,
         ),

@@ -76,7 +76,7 @@ def measure_speed(
     examples = [examples[i] for i in shuffled[:MAX_IMAGES]]
     for example in examples:
         example.read()
-    homes = [classifier.device.type for classifier in classifiers]
+    homes = [classifier.device_type for classifier in classifiers]
     try:
         for classifier in classifiers:
             classifier.to(device)

@@ -12,6 +12,7 @@ Both take images of any size; those of one batch have the same.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -22,14 +23,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import onnx
 import torch
 from jaxtyping import Float
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 
 from foodvision.export.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from foodvision.classifier.classifier import Classifier
+    from foodvision.classifier.torch_classifier import TorchClassifier
 
 OPSET = 18
 """At least 17: below it, LayerNorm in half precision overflows on WebGPU."""
@@ -40,7 +41,7 @@ Kind: TypeAlias = Literal["model", "image"]
 class _Whole(nn.Module):
     """Everything a classifier computes, from pixels on."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: TorchClassifier) -> None:
         super().__init__()
         self.preprocessing = Preprocessing(classifier.spec)
         self.network, self.unsure = classifier.network, classifier.unsure
@@ -52,7 +53,7 @@ class _Whole(nn.Module):
         return (*outputs, self.unsure(features, logits)) if self.unsure else outputs
 
 
-def to_onnx(classifier: Classifier, metadata: dict[str, str]) -> ModelProto:
+def to_onnx(classifier: TorchClassifier, metadata: dict[str, str]) -> ModelProto:
     """The whole graph, from ``pixel_values`` to logits, probabilities and perhaps distance.
 
     Args:
@@ -75,15 +76,29 @@ def to_onnx(classifier: Classifier, metadata: dict[str, str]) -> ModelProto:
             opset_version=OPSET,
             input_names=["pixel_values"],
             output_names=names,
-            dynamic_shapes=({axis: torch.export.Dim.AUTO for axis in any_size},),
+            dynamic_shapes=(dict.fromkeys(any_size, torch.export.Dim.AUTO),),
         )
     assert program is not None
     model = program.model_proto
     for axis, name in any_size.items():
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
-    for key, value in metadata.items():
-        model.metadata_props.add(key=key, value=value)
+    for node in model.graph.node:
+        node.name = f"{_part(node)}/{node.name}"
+        del node.metadata_props[:]  # they hold the source's lines and its place on this machine
+    for value in (*model.graph.value_info, *model.graph.initializer, *model.graph.output):
+        del value.metadata_props[:]
+    del model.graph.input[0].metadata_props[:], model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    for key, text in metadata.items():
+        model.metadata_props.add(key=key, value=text)
     return model
+
+
+def _part(node: NodeProto) -> str:
+    """``preprocessing``, ``network``, ``unsure``, or ``head`` for what belongs to no module."""
+    scopes = {entry.key: entry.value for entry in node.metadata_props}
+    modules = ast.literal_eval(scopes.get("pkg.torch.onnx.name_scopes", "[]"))
+    return modules[1].partition(".")[0] if len(modules) > 2 else "head"
 
 
 def split(whole: ModelProto, kind: Kind) -> ModelProto:

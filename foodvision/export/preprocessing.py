@@ -92,7 +92,7 @@ def resize_weights(
 
 
 def quantised(weights: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """Rounded as torch does for uint8 images: to the most bits with which the largest fits in 16."""
+    """Rounded as torch does for uint8 images: the largest fits in 16 bits."""
     unit = torch.exp2(torch.log2(32767.5 / weights.max()).floor().clamp(max=22))
     return (weights * unit + 0.5 * weights.sign()).trunc() / unit
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from foodvision.errors import ImageError
-from foodvision.images.decode import ImageSource, bands, opening, source_name
+from foodvision.images.decode import ImageSource
+from foodvision.images.pixels import read_pixels
 from foodvision.images.spec import ImageSpec
 
 MAX_GROWTH = 16
@@ -32,16 +32,7 @@ def open_pixels(source: ImageSource, spec: ImageSpec) -> UInt8[Tensor, "3 h w"]:
         ImageError: as `open_image` does.
 
     """
-    target = max(spec.height, spec.width, spec.resize_size or 0)
-    with opening(source, min_side=2 * target if spec.reduced_decode else None) as image:
-        try:
-            pixels = np.empty((image.height, image.width, 3), np.uint8)
-        except MemoryError as error:
-            raise ImageError(source_name(source), "needs more memory than is free") from error
-        # Four times as fast as np.array, which also holds the image twice.
-        for top, band in bands(image):
-            pixels[top : top + band.height] = np.asarray(band)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(read_pixels(source, spec)).permute(2, 0, 1)
 
 
 def prepare(pixels: UInt8[Tensor, "3 h w"], spec: ImageSpec) -> Float[Tensor, "3 H W"]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
 from foodvision.evaluation.calibrate import calibrate, calibrate_on, sample
 from foodvision.metrics import Metrics
@@ -49,7 +49,7 @@ class Fitted:
 
     """
 
-    classifier: Classifier
+    classifier: TorchClassifier
     history: list[Epoch] | list[PenaltyFit]
     metrics: Metrics
 
@@ -125,7 +125,7 @@ def fit_network(run: Run) -> Fitted:
             "the validation log loss was not a number in any epoch; lower learning_rate, and "
             "choose another --out"
         )
-    classifier = Classifier.load(folder.path, accelerator.device.type)
+    classifier = TorchClassifier.load(folder.path, accelerator.device.type)
     accelerator.wait_for_everyone()  # before one of them writes what the others read
     metrics = calibrate(classifier, run.splits.train.images, run.splits.validation.images)
     return Fitted(classifier, history, metrics)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import ModelInfo, TrainingData
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, TrainingSplits, training_splits
 from foodvision.errors import DataError
 from foodvision.models.network import Network
@@ -72,13 +72,13 @@ class Run:
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
         )
 
-    def export(self, network: Network) -> Classifier:
+    def export(self, network: Network) -> TorchClassifier:
         """A classifier with a copy of the network, whose logits are free of the class weights."""
         exported = copy.deepcopy(network).cpu().requires_grad_()
         weights = class_weights(self.splits.train.images, self.recipe)
         with torch.no_grad():
             exported.head.bias.sub_(torch.tensor(weights).log())
-        return Classifier(exported, self.start.spec, self.dataset.classes, self.info())
+        return TorchClassifier(exported, self.start.spec, self.dataset.classes, self.info())
 
 
 def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) -> Run:

@@ -15,8 +15,8 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Measured
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset
 from foodvision.errors import FoodvisionError, RunInterruptedError
 from foodvision.files.atomic import write_json
@@ -50,7 +50,7 @@ class TrainingResult:
 
     """
 
-    classifier: Classifier
+    classifier: TorchClassifier
     history: list[Epoch] | list[PenaltyFit]
     metrics: Metrics
     folder: Path

@@ -27,7 +27,7 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from foodvision.apps.classify import build_app, private_folder
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
 from tests.conftest import (
@@ -63,7 +63,7 @@ CHROMIUM_ARGUMENTS = [
 
 
 @pytest.fixture(scope="module", params=["vit", "resnet18"])
-def served(request: pytest.FixtureRequest) -> Iterator[tuple[Classifier, str]]:
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[TorchClassifier, str]]:
     vit = request.param == "vit"
     classifier = build_classifier() if vit else build_torchvision_classifier(request.param)
     with serving(classifier) as (url, _):
@@ -71,7 +71,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[Classifier, str]]:
 
 
 @contextmanager
-def serving(classifier: Classifier) -> Iterator[tuple[str, Path]]:
+def serving(classifier: TorchClassifier) -> Iterator[tuple[str, Path]]:
     """The app's address, and its private folder."""
     with private_folder() as folder:
         app = build_app(classifier, folder)
@@ -103,7 +103,7 @@ def chromium() -> str:
 
 
 def test_browser_shows_the_prediction(
-    served: tuple[Classifier, str], photo: Path, chromium: str
+    served: tuple[TorchClassifier, str], photo: Path, chromium: str
 ) -> None:
     classifier, url = served
     expected = classifier.predict(photo)
@@ -122,7 +122,7 @@ def test_browser_shows_the_prediction(
         browser.close()
 
 
-def test_client_gets_the_same_prediction(served: tuple[Classifier, str], photo: Path) -> None:
+def test_client_gets_the_same_prediction(served: tuple[TorchClassifier, str], photo: Path) -> None:
     classifier, url = served
     label, seconds = Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
     expected = classifier.predict(photo)
@@ -141,7 +141,9 @@ def test_client_gets_the_same_prediction(served: tuple[Classifier, str], photo: 
     ],
     ids=["vit", "resnet18"],
 )
-def test_description_names_the_model(classifier: Classifier, kind: str, tmp_path: Path) -> None:
+def test_description_names_the_model(
+    classifier: TorchClassifier, kind: str, tmp_path: Path
+) -> None:
     assert build_app(classifier, tmp_path).description == (
         f"Answers come from {kind}. It knows only these classes: dots, stripes, waves."
     )
@@ -173,7 +175,7 @@ def cut_off() -> bytes:
     ids=["empty", "text", "cut off", "too many pixels"],
 )
 def test_bad_upload_is_one_clear_message(
-    content: bytes, reason: str, served: tuple[Classifier, str], tmp_path: Path
+    content: bytes, reason: str, served: tuple[TorchClassifier, str], tmp_path: Path
 ) -> None:
     _, url = served
     (tmp_path / "photo.png").write_bytes(content)
@@ -182,7 +184,7 @@ def test_bad_upload_is_one_clear_message(
         Client(url, verbose=False).predict(handle_file(tmp_path / "photo.png"), api_name="/predict")
 
 
-def test_heic_upload_is_decoded(served: tuple[Classifier, str], tmp_path: Path) -> None:
+def test_heic_upload_is_decoded(served: tuple[TorchClassifier, str], tmp_path: Path) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     classifier, url = served
     pillow_heif.from_pillow(draw_pattern("dots", 1)).save(tmp_path / "photo.heic")
@@ -192,7 +194,7 @@ def test_heic_upload_is_decoded(served: tuple[Classifier, str], tmp_path: Path) 
 
 
 def test_requests_name_uploads_and_no_other_file_or_address(
-    served: tuple[Classifier, str], photo: Path
+    served: tuple[TorchClassifier, str], photo: Path
 ) -> None:
     _, url = served
     for other in (str(photo), str(photo.parent), "http://127.0.0.1:9/photo.png", "\0"):

@@ -17,9 +17,9 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import ModelInfo, TrainingData
 from foodvision.classifier.predict import Prediction
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ImageError, ModelError
 from foodvision.images import ImageSpec, open_image
 from foodvision.models.config import ViTConfig
@@ -68,7 +68,7 @@ def test_transformers_pipeline_gives_our_probabilities(
     mode: str, size: int | tuple[int, int], tmp_path: Path
 ) -> None:
     build_classifier(ImageSpec(size, mode)).save(tmp_path / "model")
-    loaded = Classifier.load(tmp_path / "model")
+    loaded = TorchClassifier.load(tmp_path / "model")
     pipeline = transformers.pipeline("image-classification", model=str(tmp_path / "model"))
     same, other = write_files(tmp_path)
     assert len(same) + len(other) > 20
@@ -81,7 +81,9 @@ def test_transformers_pipeline_gives_our_probabilities(
     assert np.std(answers) > 5e-3  # otherwise the network ignores the image
 
 
-def test_folder_equals_what_transformers_writes(tmp_path: Path, classifier: Classifier) -> None:
+def test_folder_equals_what_transformers_writes(
+    tmp_path: Path, classifier: TorchClassifier
+) -> None:
     classifier.save(tmp_path / "saved")
     model = transformers.ViTForImageClassification.from_pretrained(tmp_path / "saved")
     model.save_pretrained(tmp_path / "resaved")
@@ -106,7 +108,7 @@ def test_folder_that_transformers_wrote_loads(tmp_path: Path) -> None:
     )
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    loaded = Classifier.load(tmp_path)
+    loaded = TorchClassifier.load(tmp_path)
     assert loaded.classes == ("no", "yes")
     assert loaded.network.config.layer_norm_eps == 1e-5
     assert loaded.spec.resize_mode == "squash"
@@ -119,10 +121,10 @@ def test_folder_that_transformers_wrote_loads(tmp_path: Path) -> None:
 def test_saving_and_loading_changes_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
     classifier = build_classifier(ImageSpec((24, 40), "pad"), **settings)
     info = ModelInfo(training="3 epochs", recipe={"epochs": 3})
-    classifier = Classifier(classifier.network, classifier.spec, classifier.classes, info)
+    classifier = TorchClassifier(classifier.network, classifier.spec, classifier.classes, info)
     before = classifier.predict(photo(50, 70))
     classifier.save(tmp_path)
-    loaded = Classifier.load(tmp_path)
+    loaded = TorchClassifier.load(tmp_path)
     for name, tensor in classifier.network.state_dict().items():
         assert torch.equal(loaded.network.state_dict()[name], tensor), name
     # Not bit for bit: kernels may sum in another order if the weights are aligned differently.
@@ -137,16 +139,16 @@ def test_models_that_transformers_cannot_express_are_reported(tmp_path: Path) ->
     assert "transformers cannot express" in (tmp_path / "README.md").read_text()
 
 
-def test_loading_draws_no_random_number(tmp_path: Path, classifier: Classifier) -> None:
+def test_loading_draws_no_random_number(tmp_path: Path, classifier: TorchClassifier) -> None:
     classifier.save(tmp_path)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    Classifier.load(tmp_path)
+    TorchClassifier.load(tmp_path)
     assert torch.rand(1).equal(expected)
 
 
-def test_prediction(classifier: Classifier, tmp_path: Path) -> None:
+def test_prediction(classifier: TorchClassifier, tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     photo(40, 40).save(path)
     prediction = classifier.predict(path)
@@ -164,7 +166,7 @@ def test_prediction(classifier: Classifier, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_many_images_keep_their_order_and_bad_ones_do_not_stop_the_others(
-    classifier: Classifier, batch_size: int
+    classifier: TorchClassifier, batch_size: int
 ) -> None:
     images: list[Image.Image | bytes] = [photo(40 + i, 50) for i in range(10)]
     images[4] = b"broken"
@@ -183,14 +185,14 @@ def test_many_images_keep_their_order_and_bad_ones_do_not_stop_the_others(
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
 def test_a_wrong_batch_size_is_an_error_at_the_call(
-    classifier: Classifier, batch_size: object
+    classifier: TorchClassifier, batch_size: object
 ) -> None:
     for call in (classifier.predict_many, classifier.logits):
         with pytest.raises(ValueError, match="batch_size must be a whole number from 1"):
             call([photo(40, 40)], batch_size)
 
 
-def test_logits_that_are_not_finite_are_no_answer(classifier: Classifier) -> None:
+def test_logits_that_are_not_finite_are_no_answer(classifier: TorchClassifier) -> None:
     with torch.no_grad():
         classifier.network.head.bias.fill_(float("inf"))
     with pytest.raises(ModelError, match="logits are not finite numbers"):
@@ -199,7 +201,7 @@ def test_logits_that_are_not_finite_are_no_answer(classifier: Classifier) -> Non
         next(classifier.predict_many([photo(40, 40)]))
 
 
-def test_arrays_are_images(classifier: Classifier) -> None:
+def test_arrays_are_images(classifier: TorchClassifier) -> None:
     image = photo(40, 50)
     expected = classifier.predict(image).probabilities
     pixels = np.array(image)
@@ -220,7 +222,7 @@ def test_repr_is_one_line() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="no such permissions")
 def test_weights_have_the_permissions_of_their_siblings(
-    classifier: Classifier, tmp_path: Path
+    classifier: TorchClassifier, tmp_path: Path
 ) -> None:
     before = os.umask(0o027)
     try:
@@ -240,7 +242,7 @@ def test_names_are_text_in_the_model_card(tmp_path: Path) -> None:
         name="![x](http://y)", train=1, validation=1, unreadable=0, fingerprint="ab"
     )
     built = build_classifier(ImageSpec(16), classes)
-    Classifier(built.network, built.spec, classes, ModelInfo(data=data)).save(tmp_path)
+    TorchClassifier(built.network, built.spec, classes, ModelInfo(data=data)).save(tmp_path)
     card = (tmp_path / "README.md").read_text()
     _, front_matter, text = card.split("---\n", 2)
     assert yaml.safe_load(front_matter)["pipeline_tag"] == "image-classification"
@@ -251,7 +253,7 @@ def test_names_are_text_in_the_model_card(tmp_path: Path) -> None:
     assert not re.search(r"<img|<a |<em>|<strong>b|---\n", html)
 
 
-def test_images_are_read_lazily(classifier: Classifier) -> None:
+def test_images_are_read_lazily(classifier: TorchClassifier) -> None:
     taken = 0
 
     def endless() -> object:
@@ -278,9 +280,9 @@ def test_classes_and_network_must_fit() -> None:
         )
     )
     with pytest.raises(ModelError, match="3 class names for 2 logits"):
-        Classifier(network, ImageSpec(32), CLASSES)
+        TorchClassifier(network, ImageSpec(32), CLASSES)
     with pytest.raises(ModelError, match="the network takes"):
-        Classifier(network, ImageSpec(40), CLASSES[:2])
+        TorchClassifier(network, ImageSpec(40), CLASSES[:2])
 
 
 def edit(folder: Path, name: str, change: Callable[[str], str]) -> None:
@@ -397,24 +399,26 @@ def edit_config(folder: Path, **changes: object) -> None:
     ],
 )
 def test_broken_folders_are_one_clear_line(
-    break_it: object, reason: str, tmp_path: Path, classifier: Classifier
+    break_it: object, reason: str, tmp_path: Path, classifier: TorchClassifier
 ) -> None:
     classifier.save(tmp_path)
     break_it(tmp_path)
     with pytest.raises(ModelError, match=reason) as caught:
-        Classifier.load(tmp_path)
+        TorchClassifier.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_folder_and_unreachable_hub(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
-        Classifier.load(tmp_path / "no")
+        TorchClassifier.load(tmp_path / "no")
     with pytest.raises(ModelError, match="cannot be downloaded from the Hub"):
-        Classifier.load("nobody/nothing")
+        TorchClassifier.load("nobody/nothing")
 
 
-def test_half_precision_weights_are_read_as_float32(tmp_path: Path, classifier: Classifier) -> None:
+def test_half_precision_weights_are_read_as_float32(
+    tmp_path: Path, classifier: TorchClassifier
+) -> None:
     classifier.save(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     save_file({k: v.half() for k, v in weights.items()}, tmp_path / "model.safetensors")
-    assert next(Classifier.load(tmp_path).network.parameters()).dtype == torch.float32
+    assert next(TorchClassifier.load(tmp_path).network.parameters()).dtype == torch.float32

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Measured, ModelInfo, TrainingData, describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images.spec import ImageSpec
 from tests.conftest import build_classifier, build_torchvision_classifier
@@ -31,8 +31,8 @@ INFO = ModelInfo(
 )
 
 
-def saved(folder: Path, classifier: Classifier) -> Path:
-    Classifier(classifier.network, classifier.spec, classifier.classes, INFO).save(folder)
+def saved(folder: Path, classifier: TorchClassifier) -> Path:
+    TorchClassifier(classifier.network, classifier.spec, classifier.classes, INFO).save(folder)
     return folder
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_field_is_named(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["foodvision"]["metrics"]["accuracy"] = "high"
     (folder / "config.json").write_text(json.dumps(config))
-    for read in (describe, Classifier.load):
+    for read in (describe, TorchClassifier.load):
         with pytest.raises(ModelError, match=r"config\.json: foodvision\.metrics\.accuracy: "):
             read(folder)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.layers import layer_table
+from foodvision.classifier.torch_classifier import TorchClassifier
 from tests.conftest import build_classifier, build_torchvision_classifier
 
 
@@ -13,7 +13,7 @@ from tests.conftest import build_classifier, build_torchvision_classifier
     "build", [build_classifier, lambda: build_torchvision_classifier("resnet18")]
 )
 def test_every_parameter_is_counted(build, tmp_path: Path) -> None:
-    classifier: Classifier = build()
+    classifier: TorchClassifier = build()
     classifier.save(tmp_path)
     table = layer_table(tmp_path)
     (total,) = [line for line in table.splitlines() if line.startswith("Total params:")]
@@ -21,7 +21,9 @@ def test_every_parameter_is_counted(build, tmp_path: Path) -> None:
     assert "Linear" in table
 
 
-def test_multiply_adds_are_those_of_the_equations(classifier: Classifier, tmp_path: Path) -> None:
+def test_multiply_adds_are_those_of_the_equations(
+    classifier: TorchClassifier, tmp_path: Path
+) -> None:
     classifier.save(tmp_path)
     N, D, mlp, K, P = 16, 24, 48, 3, 8
     n = N + 1

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.output import write_predictions
 from foodvision.classifier.predict import Prediction, find_inputs
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import DataError, FoodvisionError
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 
 
-def test_one_extreme_image_does_not_stop_the_others(classifier: Classifier, tmp_path: Path) -> None:
+def test_one_extreme_image_does_not_stop_the_others(
+    classifier: TorchClassifier, tmp_path: Path
+) -> None:
     good = [draw_pattern("dots", seed) for seed in range(3)]
     Image.fromarray(np.zeros((20_000, 1), np.uint8)).save(tmp_path / "thin.png")
     sources = [good[0], tmp_path / "thin.png", good[1], bomb(), good[2]]

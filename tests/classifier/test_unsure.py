@@ -9,8 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Calibration, describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import ModelError
 from tests.conftest import build_classifier
@@ -44,7 +44,7 @@ def test_the_score_is_that_of_the_formula() -> None:
 
 
 def test_the_file_gives_the_same_back(folder: Path) -> None:
-    loaded, saved = Classifier.load(folder, "cpu").unsure, build_unsure()
+    loaded, saved = TorchClassifier.load(folder, "cpu").unsure, build_unsure()
     assert (loaded.scale, loaded.min_probability, loaded.max_distance) == (0.5, 0.25, 7.0)
     assert torch.equal(loaded.principal, saved.principal)
     assert torch.equal(loaded.origin, saved.origin)
@@ -81,7 +81,7 @@ def damaged(name: str) -> dict[str, Tensor]:
 def test_a_file_that_does_not_fit_is_one_line(name: str, folder: Path) -> None:
     save_file(damaged(name), folder / "unsure.safetensors")
     with pytest.raises(ModelError, match=r"unsure\.safetensors") as error:
-        Classifier.load(folder, "cpu")
+        TorchClassifier.load(folder, "cpu")
     assert "\n" not in str(error.value)
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_does_not_fit_is_one_line(name: str, folder: Path) -> None:
 def test_a_damaged_file_is_one_line(content: bytes, folder: Path) -> None:
     (folder / "unsure.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match=r"unsure\.safetensors"):
-        Classifier.load(folder, "cpu")
+        TorchClassifier.load(folder, "cpu")
 
 
 def test_a_missing_tensor_is_one_line(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_missing_tensor_is_one_line(folder: Path) -> None:
     del tensors["principal"]
     save_file(tensors, folder / "unsure.safetensors")
     with pytest.raises(ModelError, match="does not belong"):
-        Classifier.load(folder, "cpu")
+        TorchClassifier.load(folder, "cpu")
 
 
 def test_a_score_that_is_no_number_is_not_sure() -> None:
@@ -110,7 +110,7 @@ def test_a_score_that_is_no_number_is_not_sure() -> None:
 
 
 def test_info_and_card_say_how_sure_it_is(folder: Path) -> None:
-    classifier = Classifier.load(folder, "cpu")
+    classifier = TorchClassifier.load(folder, "cpu")
     assert "does not say" not in describe(folder)
     assert "not calibrated" in (folder / "README.md").read_text()
     calibration = Calibration(
@@ -123,13 +123,13 @@ def test_info_and_card_say_how_sure_it_is(folder: Path) -> None:
     assert "does not say when it is not sure" in describe(folder)
     assert "T = 1.500" in (folder / "README.md").read_text()
     assert not (folder / "unsure.safetensors").exists()
-    assert Classifier.load(folder, "cpu").info.calibration == calibration
+    assert TorchClassifier.load(folder, "cpu").info.calibration == calibration
 
 
 def test_files_of_two_calibrations_are_not_mixed(folder: Path) -> None:
     """A run that is killed between two files neither scales the head twice nor keeps old limits."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    classifier = Classifier.load(folder, "cpu")
+    classifier = TorchClassifier.load(folder, "cpu")
     with torch.no_grad():
         classifier.network.head.weight.div_(1.5)
     calibration = Calibration(
@@ -138,8 +138,8 @@ def test_files_of_two_calibrations_are_not_mixed(folder: Path) -> None:
     classifier.info = classifier.info.model_copy(update={"calibration": calibration})
     classifier.save(folder)
     (folder / "config.json").write_bytes(before["config.json"])
-    assert Classifier.load(folder, "cpu").info.calibration == calibration
+    assert TorchClassifier.load(folder, "cpu").info.calibration == calibration
     (folder / "model.safetensors").write_bytes(before["model.safetensors"])
-    loaded = Classifier.load(folder, "cpu")
+    loaded = TorchClassifier.load(folder, "cpu")
     assert loaded.info.calibration is None
     assert loaded.unsure is None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from foodvision import cli
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 
 FAST = [
     f"--set={change}" for change in ("image_size=32", "num_layers=1", "epochs=1", "batch_size=16")
@@ -41,6 +41,6 @@ def run(
 
 
 @pytest.fixture
-def model(tmp_path: Path, classifier: Classifier) -> Path:
+def model(tmp_path: Path, classifier: TorchClassifier) -> Path:
     classifier.save(tmp_path / "model")
     return tmp_path / "model"

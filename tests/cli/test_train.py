@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from tests.cli.conftest import FAST, Result
 from tests.conftest import CLASSES
 
@@ -46,7 +46,7 @@ def test_train_on_some_classes_and_a_share(
     (tmp_path / "classes.txt").write_text(f"{CLASSES[2]}\n\n {CLASSES[0]} \n")
     some = ["--classes", tmp_path / "classes.txt", "--fraction", 0.5]
     assert run("train", patterns, *FAST, *some, "--out", tmp_path / "a").code == 0
-    assert set(Classifier.load(tmp_path / "a").classes) == {CLASSES[0], CLASSES[2]}
+    assert set(TorchClassifier.load(tmp_path / "a").classes) == {CLASSES[0], CLASSES[2]}
     none = ["--exclude-classes", f"{CLASSES[0]}, {CLASSES[1]}"]
     failed = run("train", patterns, *FAST, *none, "--out", tmp_path / "b")
     assert failed.code == 1

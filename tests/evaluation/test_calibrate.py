@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.errors import DataError
 from foodvision.evaluation.calibrate import calibrate, fit_temperature, sample
@@ -159,7 +159,7 @@ def test_sure_is_the_same_after_saving(patterns: Path, tmp_path: Path) -> None:
     rows = list(classifier.predict_many(images))
     assert np.mean([row.sure for row in rows[:30]]) >= 0.95
     classifier.save(tmp_path)
-    loaded = Classifier.load(tmp_path, "cpu")
+    loaded = TorchClassifier.load(tmp_path, "cpu")
     assert list(loaded.predict_many(images)) == rows
     assert [loaded.predict(image).sure for image in images] == [row.sure for row in rows]
     assert loaded.info.calibration == classifier.info.calibration
@@ -171,7 +171,7 @@ def test_sure_is_the_same_after_saving(patterns: Path, tmp_path: Path) -> None:
 
     loaded.unsure = None
     loaded.save(tmp_path)
-    assert Classifier.load(tmp_path, "cpu").predict(images[0]).sure is None
+    assert TorchClassifier.load(tmp_path, "cpu").predict(images[0]).sure is None
 
 
 def test_the_pipeline_of_transformers_gives_calibrated_probabilities(
@@ -185,6 +185,6 @@ def test_the_pipeline_of_transformers_gives_calibrated_probabilities(
     classifier.save(tmp_path)
     image = open_image(splits["test"][0].source, 32)
     answers = pipeline("image-classification", model=str(tmp_path), device="cpu")(image, top_k=3)
-    ours = Classifier.load(tmp_path, "cpu").predict(image).probabilities
+    ours = TorchClassifier.load(tmp_path, "cpu").predict(image).probabilities
     for answer in answers:
         assert ours[answer["label"]] == pytest.approx(answer["score"], abs=1e-5)

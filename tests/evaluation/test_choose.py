@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import foodvision as fv
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data.splits import training_splits
 from foodvision.errors import DataError, ModelError
 from foodvision.evaluation import choose, speed
@@ -59,7 +59,7 @@ def test_the_network_that_sees_is_first_and_no_test_image_is_opened(
     assert best.behind_best == 0
     assert other.behind_best_interval[0] > 0
     assert best.log_loss_interval[0] < best.log_loss < best.log_loss_interval[1]
-    assert best.parameters == Classifier.load(candidates[1]).info.parameters
+    assert best.parameters == TorchClassifier.load(candidates[1]).info.parameters
     assert result.command("d").endswith(f"train d --recipe probe --weights {best.weights}")
     assert "unknown" in result.summary()
 

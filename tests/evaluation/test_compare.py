@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import ModelInfo
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import Comparison, Report, compare, evaluate
@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_module, "ROUNDS", 1)
 
 
-def other_classifier() -> Classifier:
+def other_classifier() -> TorchClassifier:
     """Right on other images than `classifier`."""
     other = build_classifier()
     other.network.head.weight.data = -other.network.head.weight.data
@@ -37,14 +37,14 @@ def other_classifier() -> Classifier:
 
 
 @pytest.fixture
-def folders(classifier: Classifier, tmp_path: Path) -> list[Path]:
+def folders(classifier: TorchClassifier, tmp_path: Path) -> list[Path]:
     classifier.save(tmp_path / "first")
     other_classifier().save(tmp_path / HOSTILE)
     return [tmp_path / "first", tmp_path / HOSTILE]
 
 
 def test_each_row_is_what_evaluate_says(
-    folders: list[Path], classifier: Classifier, patterns: Path
+    folders: list[Path], classifier: TorchClassifier, patterns: Path
 ) -> None:
     result = compare(folders, patterns)
     assert (result.split, result.n, result.unreadable) == ("test", 30, [])
@@ -67,7 +67,7 @@ def test_each_row_is_what_evaluate_says(
     assert pair.log_loss_difference == pytest.approx(np.mean(losses), abs=1e-12)
 
 
-def test_classes_are_matched_by_name(classifier: Classifier, patterns: Path) -> None:
+def test_classes_are_matched_by_name(classifier: TorchClassifier, patterns: Path) -> None:
     backward = build_classifier(classes=CLASSES[::-1])
     for part in ("weight", "bias"):
         getattr(backward.network.head, part).data = getattr(classifier.network.head, part).data[
@@ -82,7 +82,7 @@ def test_classes_are_matched_by_name(classifier: Classifier, patterns: Path) -> 
 
 
 def test_a_model_that_lacks_a_class_is_an_error_before_any_work(
-    classifier: Classifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: TorchClassifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MODULE, "evaluate", None)
     lacking = build_classifier(classes=("dots", "stripes", "x"))
@@ -90,7 +90,7 @@ def test_a_model_that_lacks_a_class_is_an_error_before_any_work(
         compare([classifier, lacking], patterns)
 
 
-def test_a_model_with_more_classes_is_compared(classifier: Classifier, patterns: Path) -> None:
+def test_a_model_with_more_classes_is_compared(classifier: TorchClassifier, patterns: Path) -> None:
     more = build_classifier(classes=(*CLASSES, "more"))
     result = compare([classifier, more], patterns)
     assert result.models[1].log_loss == pytest.approx(evaluate(more, patterns).log_loss, abs=1e-12)
@@ -99,11 +99,11 @@ def test_a_model_with_more_classes_is_compared(classifier: Classifier, patterns:
 
 
 def test_an_image_that_one_model_cannot_open_counts_for_none(
-    classifier: Classifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: TorchClassifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = ["test/dots/1000.png", "test/waves/1009.png"]
 
-    def failing(which: Classifier, *args: object) -> Report:
+    def failing(which: TorchClassifier, *args: object) -> Report:
         report = evaluate(which, patterns)
         missing = left_out[which is not classifier]
         kept = [image for image in report.images if image.name != missing]
@@ -120,9 +120,9 @@ def test_an_image_that_one_model_cannot_open_counts_for_none(
 
 
 def test_no_image_that_all_can_open(
-    classifier: Classifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: TorchClassifier, patterns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(which: Classifier, *args: object) -> Report:
+    def failing(which: TorchClassifier, *args: object) -> Report:
         report = evaluate(which, patterns)
         part = slice(0, 15) if which is classifier else slice(15, None)
         return replace(report, images=report.images[part])
@@ -132,10 +132,12 @@ def test_no_image_that_all_can_open(
         compare([classifier, other_classifier()], patterns)
 
 
-def test_what_was_trained_comes_from_the_recipe(classifier: Classifier, patterns: Path) -> None:
+def test_what_was_trained_comes_from_the_recipe(
+    classifier: TorchClassifier, patterns: Path
+) -> None:
     def trained_by(**recipe: str) -> int | None:
         info = ModelInfo(recipe=recipe)
-        model = Classifier(classifier.network, classifier.spec, CLASSES, info)
+        model = TorchClassifier(classifier.network, classifier.spec, CLASSES, info)
         return compare([model], patterns).models[0].trained
 
     head = 24 * 3 + 3
@@ -147,7 +149,7 @@ def test_what_was_trained_comes_from_the_recipe(classifier: Classifier, patterns
     assert trained_by() is None
 
 
-def test_one_model_has_no_pairs(classifier: Classifier, patterns: Path) -> None:
+def test_one_model_has_no_pairs(classifier: TorchClassifier, patterns: Path) -> None:
     result = compare([classifier], patterns)
     assert (result.pairs, result.ratios()) == ([], {})
     assert "Ratios" not in result.summary()
@@ -157,7 +159,7 @@ def test_one_model_has_no_pairs(classifier: Classifier, patterns: Path) -> None:
         compare([], patterns)
 
 
-def test_a_dataset_without_a_test_split(classifier: Classifier, patterns: Path) -> None:
+def test_a_dataset_without_a_test_split(classifier: TorchClassifier, patterns: Path) -> None:
     dataset = load_dataset(patterns)
     del dataset.splits["test"]
     with pytest.raises(DataError, match="has no test split to compare on; it has train"):
@@ -173,7 +175,7 @@ def test_a_model_that_was_trained_on_the_images_is_named(
     assert "first was trained on 3 of these images: its figures are too good." in result.summary()
 
 
-def test_names_tell_models_apart(tmp_path: Path, classifier: Classifier) -> None:
+def test_names_tell_models_apart(tmp_path: Path, classifier: TorchClassifier) -> None:
     for name in ("a/model", "b/model", "b/other"):
         (tmp_path / name).mkdir(parents=True)
     a, b, other = (tmp_path / name for name in ("a/model", "b/model", "b/other"))

@@ -8,14 +8,14 @@ from pathlib import Path
 import datasets
 import pytest
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.errors import DataError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
 
-def test_metrics_equal_those_of_single_images(classifier: Classifier, patterns: Path) -> None:
+def test_metrics_equal_those_of_single_images(classifier: TorchClassifier, patterns: Path) -> None:
     report = evaluate(classifier, patterns)
     assert (report.split, report.n) == ("test", 30)
     losses = [image.log_loss for image in report.images]
@@ -28,7 +28,7 @@ def test_metrics_equal_those_of_single_images(classifier: Classifier, patterns: 
     assert (answer.label, answer.probability) == (first.predicted, pytest.approx(first.probability))
 
 
-def test_batch_size_does_not_matter(classifier: Classifier, patterns: Path) -> None:
+def test_batch_size_does_not_matter(classifier: TorchClassifier, patterns: Path) -> None:
     one, many = (evaluate(classifier, patterns, batch_size=size) for size in (1, 30))
     assert one.log_loss == pytest.approx(many.log_loss, abs=1e-6)
 
@@ -56,7 +56,7 @@ def test_more_classes_in_the_model_than_in_the_data(patterns: Path) -> None:
 
 
 def test_flat_folder_is_scored_whole_with_a_warning(
-    classifier: Classifier, patterns: Path, caplog: pytest.LogCaptureFixture
+    classifier: TorchClassifier, patterns: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     report = evaluate(classifier, patterns / "test")
     assert (report.split, report.n) == ("all", 30)
@@ -64,7 +64,7 @@ def test_flat_folder_is_scored_whole_with_a_warning(
 
 
 def test_split_can_be_chosen_and_a_missing_one_is_named(
-    classifier: Classifier, patterns: Path
+    classifier: TorchClassifier, patterns: Path
 ) -> None:
     assert evaluate(classifier, patterns, split="train").n == 90
     assert evaluate(classifier, patterns, split="all").n == 120
@@ -73,7 +73,7 @@ def test_split_can_be_chosen_and_a_missing_one_is_named(
 
 
 def test_unreadable_images_are_counted_not_scored(
-    classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = shutil.copytree(patterns / "test", tmp_path / "d")
     (root / "dots" / "bad.jpg").write_text("I am a text.")
@@ -87,7 +87,7 @@ def test_unreadable_images_are_counted_not_scored(
 
 
 @pytest.fixture
-def run(classifier: Classifier, patterns: Path, tmp_path: Path) -> Path:
+def run(classifier: TorchClassifier, patterns: Path, tmp_path: Path) -> Path:
     """A model that was trained on 20 test images of `patterns`, and chosen by 4 others."""
     images = sorted((patterns / "test").rglob("*.png"))
     rows = ["name,class,sha256,split"]
@@ -143,7 +143,7 @@ def test_images_in_parquet_files_are_recognised_as_well(
 
 
 def test_a_classifier_knows_the_folder_it_was_first_saved_to(
-    classifier: Classifier, tmp_path: Path
+    classifier: TorchClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "run")
     classifier.save(tmp_path / "copy")  # without split.csv
@@ -173,7 +173,7 @@ def test_nothing_is_claimed_without_a_record_of_the_run(
 
 
 def test_test_images_that_are_in_train_are_a_warning_if_nothing_else_is_known(
-    classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = shutil.copytree(patterns, tmp_path / "d")
     evaluate(classifier, root)
@@ -185,7 +185,7 @@ def test_test_images_that_are_in_train_are_a_warning_if_nothing_else_is_known(
 
 
 def test_one_image_under_two_classes_is_a_warning(
-    classifier: Classifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = shutil.copytree(patterns / "test", tmp_path / "d")
     shutil.copy(root / "dots" / "1000.png", root / "dots" / "again.png")

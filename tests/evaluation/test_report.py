@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Calibration
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import FoodvisionError
 from foodvision.evaluation import evaluate, page
 from foodvision.evaluation.report import Report
@@ -37,7 +37,7 @@ def captions(html: str) -> list[str]:
     return [" ".join(re.sub("<[^>]+>", " ", caption).split()) for caption in found]
 
 
-def calibrated(classifier: Classifier, temperature: float) -> Classifier:
+def calibrated(classifier: TorchClassifier, temperature: float) -> TorchClassifier:
     """The same classifier with its temperature folded into the head."""
     head = classifier.network.head
     head.weight.data /= temperature
@@ -55,7 +55,7 @@ def calibrated(classifier: Classifier, temperature: float) -> Classifier:
 
 
 def test_a_report_is_one_page_and_its_parts(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     report = evaluate(classifier, patterns)
     html = html_of(report, tmp_path / "report")
@@ -75,7 +75,7 @@ def test_a_report_is_one_page_and_its_parts(
 
 
 def test_each_row_has_the_probability_of_every_class(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     report = evaluate(classifier, patterns)
     report.save(tmp_path)
@@ -96,7 +96,7 @@ def test_each_row_has_the_probability_of_every_class(
 
 
 def test_the_most_wrong_come_first_and_only_shown_images_are_opened(
-    classifier: Classifier, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = evaluate(classifier, patterns)
     monkeypatch.setattr(page, "MOST_WRONG", 5)
@@ -120,7 +120,7 @@ def test_the_most_wrong_come_first_and_only_shown_images_are_opened(
 
 
 def test_a_file_that_has_disappeared_is_a_caption_without_an_image(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     root = shutil.copytree(patterns / "test", tmp_path / "d")
     (root / "dots" / "0.jpg").write_text("is not scored, and must not shift the others")
@@ -159,7 +159,7 @@ def test_calibration_before_and_after_the_temperature(patterns: Path, tmp_path: 
 
 @pytest.mark.parametrize("history", [EPOCHS, PENALTIES])
 def test_the_curves_are_those_of_the_models_folder(
-    history: list[dict[str, float]], classifier: Classifier, patterns: Path, tmp_path: Path
+    history: list[dict[str, float]], classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "model")
     lines = "".join(json.dumps(line) + "\n" for line in history)
@@ -177,7 +177,7 @@ def test_the_curves_are_those_of_the_models_folder(
 )
 def test_a_damaged_history_does_not_stop_a_report(
     text: str,
-    classifier: Classifier,
+    classifier: TorchClassifier,
     patterns: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -190,7 +190,7 @@ def test_a_damaged_history_does_not_stop_a_report(
 
 
 def test_the_page_says_what_the_model_was_trained_on(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     report = evaluate(classifier, patterns)
     says = {

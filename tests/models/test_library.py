@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_weights, list_models
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
@@ -296,7 +296,7 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
             buffer.fill_((1 << 24) + 1)  # more than float32 can count
     before = classifier.predict(image)
     classifier.save(tmp_path)
-    loaded, source = Classifier.load(tmp_path, "cpu"), load_pretrained(str(tmp_path))
+    loaded, source = TorchClassifier.load(tmp_path, "cpu"), load_pretrained(str(tmp_path))
     assert loaded.network.config == source.network.config == classifier.network.config
     assert loaded.spec == source.spec == classifier.spec
     assert loaded.classes == source.classes == classifier.classes
@@ -344,7 +344,7 @@ def test_broken_folders_are_one_clear_line(
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"network": config["network"] | network}))
     with pytest.raises(ModelError, match=reason) as caught:
-        Classifier.load(tmp_path)
+        TorchClassifier.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -354,7 +354,7 @@ def test_non_integer_counters_are_refused(tmp_path: Path) -> None:
     weights["body.bn1.num_batches_tracked"] = torch.tensor(0.5)
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"bn1\.num_batches_tracked holds torch\.float32, not"):
-        Classifier.load(tmp_path)
+        TorchClassifier.load(tmp_path)
 
 
 def test_loading_draws_no_random_number(tmp_path: Path) -> None:
@@ -362,5 +362,5 @@ def test_loading_draws_no_random_number(tmp_path: Path) -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    Classifier.load(tmp_path)
+    TorchClassifier.load(tmp_path)
     assert torch.rand(1).equal(expected)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import FoodvisionError
@@ -127,11 +127,11 @@ def test_a_probe_is_a_run_like_any_other(
     lines = (tmp_path / "r" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["l2"] for line in lines] == [s.l2 for s in result.history]
     assert (tmp_path / "r" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    loaded = Classifier.load(tmp_path / "r")
+    loaded = TorchClassifier.load(tmp_path / "r")
     assert evaluate(loaded, patterns, "validation").log_loss == pytest.approx(
         result.metrics.log_loss, abs=1e-5
     )
-    begun, ended = Classifier.load(weights).network, loaded.network
+    begun, ended = TorchClassifier.load(weights).network, loaded.network
     for name, tensor in begun.state_dict().items():
         if not name.startswith("head."):
             assert torch.equal(tensor, ended.state_dict()[name]), name
@@ -324,5 +324,5 @@ def test_two_processes_each_compute_half_of_the_features(
     train_in_two_processes(patterns, tmp_path / "two", *words)
     assert len(list(cache.glob("*/*.safetensors"))) == 4  # two shares of two splits
     one = probe(patterns, tmp_path / "one", weights)
-    two = Classifier.load(tmp_path / "two", "cpu")
+    two = TorchClassifier.load(tmp_path / "two", "cpu")
     torch.testing.assert_close(two.network.head.weight, one.classifier.network.head.weight)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.training.loop import Training
 from foodvision.training.recipe import Recipe
@@ -42,7 +42,9 @@ def test_a_finished_run_is_extended_by_a_new_run_that_says_what_it_began_with(
     with caplog.at_level("INFO", "foodvision"):
         result = extend(patterns, run)
     assert content(run) == before
-    assert Classifier.load(result.folder).predict(next(patterns.rglob("*.png"))).sure is not None
+    assert (
+        TorchClassifier.load(result.folder).predict(next(patterns.rglob("*.png"))).sure is not None
+    )
     assert result.folder == tmp_path / "r-4-epochs"
     assert "a new run that begins where r ended, after epoch 2, with its weights" in caplog.text
     assert curves(result.folder)[:2] == curves(run)
@@ -52,7 +54,7 @@ def test_a_finished_run_is_extended_by_a_new_run_that_says_what_it_began_with(
     record = json.loads((result.folder / "recipe.json").read_text())
     assert record["recipe"]["epochs"] == 4
     assert {key: record["extends"][key] for key in ("run", "epochs")} == {"run": "r", "epochs": 2}
-    info = Classifier.load(result.folder).info
+    info = TorchClassifier.load(result.folder).info
     assert info.training == "4 epochs, the first 2 of them as the finished run r, seed 0"
     assert info.recipe["epochs"] == 4
     assert info.training in (result.folder / "README.md").read_text()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from foodvision.images import decode
@@ -90,7 +90,7 @@ def test_the_best_epoch_is_kept_with_the_metrics_that_evaluate_gives(
     calibration = result.classifier.info.calibration
     assert calibration.log_loss_before == pytest.approx(best, abs=1e-4)
     assert result.metrics.log_loss < best
-    report = evaluate(Classifier.load(result.folder), patterns, split="validation")
+    report = evaluate(TorchClassifier.load(result.folder), patterns, split="validation")
     assert report.n == result.metrics.n
     assert report.log_loss == pytest.approx(result.metrics.log_loss, abs=1e-9)
     card = (result.folder / "README.md").read_text()
@@ -105,7 +105,7 @@ def test_noise_is_not_sure(result: TrainingResult, patterns: Path) -> None:
         Image.fromarray(random.integers(0, 256, (40, 48, 3), dtype=np.uint8)) for _ in range(20)
     ]
     known = sorted((patterns / "test").glob("*/*.png"))
-    loaded = Classifier.load(result.folder)
+    loaded = TorchClassifier.load(result.folder)
     sure = {
         name: np.mean([row.sure for row in loaded.predict_many(images)])
         for name, images in (("noise", noise), ("known", known))
@@ -223,7 +223,7 @@ def test_accumulated_batches_equal_one_large_batch(patterns: Path, tmp_path: Pat
     train(patterns, out=tmp_path / "b", **(settings | {"batch_size": 19, "accumulate": 2}))
     steps = [json.loads((tmp_path / run / "history.jsonl").read_text())["step"] for run in "ab"]
     assert steps == [2, 2]
-    whole, halves = (Classifier.load(tmp_path / run).network.state_dict() for run in "ab")
+    whole, halves = (TorchClassifier.load(tmp_path / run).network.state_dict() for run in "ab")
     assert whole["head.weight"].abs().max() > 1e-3
     torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
 
@@ -234,7 +234,7 @@ def test_the_last_batches_of_an_epoch_make_a_full_step(patterns: Path, tmp_path:
     settings |= {"learning_rate": 0.1, "clip_norm": 1e9}
     train(patterns, out=tmp_path / "a", **(settings | {"batch_size": 64}))
     train(patterns, out=tmp_path / "b", **(settings | {"accumulate": 8}))
-    whole, parts = (Classifier.load(tmp_path / run).network.head.weight for run in "ab")
+    whole, parts = (TorchClassifier.load(tmp_path / run).network.head.weight for run in "ab")
     assert whole.abs().max() > 1e-3
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
 
@@ -335,7 +335,7 @@ def test_one_batch_can_be_overfitted(tmp_path: Path) -> None:
 
 
 def test_training_accuracy_is_that_of_the_images_where_nothing_changes_them(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     """With one batch of all images, no augmentation and steps of no length."""
     classifier.save(tmp_path / "w")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from foodvision import cli
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import FoodvisionError, ModelError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
@@ -38,7 +38,7 @@ def weights(tmp_path: Path) -> str:
 
 
 def test_weights_bring_their_spec_and_layers_and_get_a_new_head(weights: str) -> None:
-    begun = Classifier.load(weights, "cpu")
+    begun = TorchClassifier.load(weights, "cpu")
     settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
     network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert spec == ImageSpec(32, "crop", 40, "bicubic", (0.4,) * 3, (0.2,) * 3, reduced_decode=True)
@@ -65,7 +65,7 @@ def test_fine_tuning_trains_every_layer_and_resumes(
 ) -> None:
     settings = SHORT | {"weights": weights, "image_size": 40}
     result = train(patterns, recipe, tmp_path / "a", "cpu", **settings)
-    network, begun = result.classifier.network, Classifier.load(weights, "cpu").network
+    network, begun = result.classifier.network, TorchClassifier.load(weights, "cpu").network
     assert result.classifier.spec.size == 40
     for name, tensor in begun.state_dict().items():
         if "head" not in name and "E_pos" not in name:
@@ -84,7 +84,7 @@ def test_fine_tuning_trains_every_layer_and_resumes(
 def test_probe_course_trains_only_the_head(weights: str, patterns: Path, tmp_path: Path) -> None:
     settings = {"weights": weights, "epochs": 3, "batch_size": 16}
     result = train(patterns, "probe_course", tmp_path / "a", "cpu", **settings)
-    network, begun = result.classifier.network, Classifier.load(weights, "cpu").network
+    network, begun = result.classifier.network, TorchClassifier.load(weights, "cpu").network
     for name, tensor in begun.state_dict().items():
         if "head" not in name:
             assert torch.equal(tensor, network.state_dict()[name]), name
@@ -104,7 +104,7 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("mobilenet")
     torch.manual_seed(0)
     network = LibraryNetwork(LibraryConfig("mobilenet_v3_small", 48, 2))
-    Classifier(network, ImageSpec(48), ("a", "b")).save(folder)
+    TorchClassifier(network, ImageSpec(48), ("a", "b")).save(folder)
     return str(folder)
 
 
@@ -116,10 +116,10 @@ def test_torchvision_networks_are_fine_tuned(
     settings |= {} if recipe == "probe" else {"epochs": 1}
     settings |= {"image_size": 48} if recipe == "finetune_paper" else {}
     result = train(patterns, recipe, tmp_path / "r", "cpu", **settings)
-    assert evaluate(Classifier.load(tmp_path / "r"), patterns, "validation").log_loss == (
+    assert evaluate(TorchClassifier.load(tmp_path / "r"), patterns, "validation").log_loss == (
         pytest.approx(result.metrics.log_loss, abs=1e-5)
     )
-    begun = Classifier.load(mobilenet, "cpu").network.state_dict()
+    begun = TorchClassifier.load(mobilenet, "cpu").network.state_dict()
     changed = {
         name.split(".")[0]
         for name, tensor in result.classifier.network.state_dict().items()
@@ -133,7 +133,7 @@ def test_torchvision_networks_are_fine_tuned(
 
 def test_a_named_network_must_match_the_weights(tmp_path: Path, mobilenet: str) -> None:
     network = ViT(ViTConfig.named("vit_ti8", image_size=16, num_classes=2))
-    Classifier(network, ImageSpec(16), ("a", "b")).save(tmp_path / "ti")
+    TorchClassifier(network, ImageSpec(16), ("a", "b")).save(tmp_path / "ti")
     sources = {str(tmp_path / "ti"): ("vit_ti", "vit_ti8"), mobilenet: ("mobilenet_v3_small",)}
     for weights, names in sources.items():
         for name in ("vit_ti", "vit_ti8", "vit_ti16", "vit_s8", "mobilenet_v3_small", "nonsense"):
@@ -214,14 +214,14 @@ def test_reduced_decode_comes_from_the_weights_unless_set(tmp_path: Path) -> Non
 def test_resume_refuses_changed_weights(weights: str, patterns: Path, tmp_path: Path) -> None:
     train(patterns, "finetune", tmp_path / "r", "cpu", weights=weights, **SHORT)
     train(patterns, out=tmp_path / "r", device="cpu", resume=True, epochs=2)
-    begun = Classifier.load(weights, "cpu")
+    begun = TorchClassifier.load(weights, "cpu")
     for name in ("head.bias", "blocks.0.mlp.0.weight"):
         changed = copy.deepcopy(begun)
         changed.network.get_parameter(name).data.view(-1)[0] += 1
         changed.save(weights)
         with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
             train(patterns, out=tmp_path / "r", device="cpu", resume=True)
-    Classifier(begun.network, ImageSpec(32, "squash"), begun.classes).save(weights)
+    TorchClassifier(begun.network, ImageSpec(32, "squash"), begun.classes).save(weights)
     with pytest.raises(FoodvisionError, match="the weights have changed since this run began"):
         train(patterns, out=tmp_path / "r", device="cpu", resume=True)
     (tmp_path / "r" / "recipe.json").write_text("{}")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
 from foodvision.models.library import LibraryNetwork
@@ -27,7 +27,7 @@ from tests.conftest import build_classifier, build_torchvision_classifier
 NETWORKS = ("vit", "average", "mobilenet_v3_small", "regnet_y_400mf", "swin_v2_t")
 
 
-def logits(classifier: Classifier) -> np.ndarray:
+def logits(classifier: TorchClassifier) -> np.ndarray:
     pixels = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
     with torch.no_grad():
         return classifier.network(torch.from_numpy(pixels)).numpy()
@@ -48,7 +48,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def assert_is(classifier: Classifier, folder: Path) -> None:
+def assert_is(classifier: TorchClassifier, folder: Path) -> None:
     """The classifier equals the one in the folder, and can be used and trained."""
     weights = dict(classifier.network.named_parameters())
     for tensor in (*weights.values(), *classifier.network.buffers()):
@@ -84,11 +84,11 @@ def test_torchs_defaults(
 ) -> None:
     folder = models / name
     with state():
-        classifier = Classifier.load(folder, "cpu")
+        classifier = TorchClassifier.load(folder, "cpu")
         another = load_pretrained(str(folder), num_classes=3)
     assert_is(classifier, folder)
     another.network.head.load_state_dict(classifier.network.head.state_dict())
-    assert_is(Classifier(another.network, another.spec, classifier.classes), folder)
+    assert_is(TorchClassifier(another.network, another.spec, classifier.classes), folder)
 
 
 PROGRAM = """
@@ -100,7 +100,7 @@ import timm
 import torch
 import transformers
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 
 vit = sys.argv[1]
 transformers.pipeline("image-classification", model=vit)
@@ -109,7 +109,7 @@ timm.create_model("vit_tiny_patch16_224", img_size=32)
 
 pixels = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
 for folder in sys.argv[1:]:
-    network = Classifier.load(folder, "cpu").network
+    network = TorchClassifier.load(folder, "cpu").network
     with torch.no_grad():
         logits = network(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(logits, np.load(Path(folder) / "logits.npy"), atol=1e-5)
@@ -145,7 +145,7 @@ def test_several_threads_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(LibraryNetwork, "_check_size", meet_once)
     with ThreadPoolExecutor(3) as pool:
         names = ("mobilenet_v3_small", "regnet_y_400mf")
-        loaded = [pool.submit(Classifier.load, models / name, "cpu") for name in names]
+        loaded = [pool.submit(TorchClassifier.load, models / name, "cpu") for name in names]
         for network in pool.submit(build).result():
             assert not any(weight.is_meta for weight in network.parameters())
         for name, future in zip(names, loaded, strict=True):
@@ -154,7 +154,7 @@ def test_several_threads_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def load_there(folder: Path) -> np.ndarray:
-    return logits(Classifier.load(folder, "cpu"))
+    return logits(TorchClassifier.load(folder, "cpu"))
 
 
 def test_in_a_spawned_process(models: Path) -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.weights.source import load_pretrained
@@ -81,7 +81,7 @@ def test_transformers_folder(model: nn.Module, tmp_path: Path) -> None:
     for size in (42, 70, 84):
         network = load_pretrained(str(tmp_path), num_classes=3, image_size=size).network
         assert_same_features(network, features(model), size)
-    Classifier(loaded.network, loaded.spec, ("a", "b", "c")).save(tmp_path / "saved")
+    TorchClassifier(loaded.network, loaded.spec, ("a", "b", "c")).save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved/config.json").read_text())["model_type"] == "vit"
     assert_same_features(load_pretrained(str(tmp_path / "saved")).network, features(model), 42)
     assert describe(tmp_path).startswith("network    ViT of 2 layers, hidden size 24, 3 heads, p")

@@ -16,8 +16,8 @@ from timm.data import create_transform
 from timm.models import save_for_hf
 from torch import nn
 
-from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import describe
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import MissingExtraError, ModelError
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.library_config import LibraryConfig
@@ -78,11 +78,11 @@ def test_logits_equal_timm_before_and_after_saving(repository: Path, tmp_path: P
     assert_same_logits(loaded.network, reference(repository), size)
     file = load_pretrained(str(repository / "model.safetensors"))
     assert_same_logits(file.network, loaded.network, size)
-    Classifier(loaded.network, loaded.spec, loaded.classes).save(tmp_path)
+    TorchClassifier(loaded.network, loaded.spec, loaded.classes).save(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "foodvision"
     assert describe(tmp_path).startswith(f"network    {loaded.network.config.kind}; ")
     assert describe(repository).startswith(f"network    {loaded.network.config.kind}; ")
-    again = Classifier.load(tmp_path, "cpu")
+    again = TorchClassifier.load(tmp_path, "cpu")
     assert (again.network.config, again.spec) == (loaded.network.config, loaded.spec)
     for name, tensor in loaded.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], tensor), name
@@ -97,7 +97,7 @@ def test_another_size_and_head(repository: Path, tmp_path: Path) -> None:
     new = load_pretrained(str(repository), num_classes=5, image_size=size).network
     assert new.head.weight.shape[0] == 5
     assert not new.head.weight.any()
-    Classifier(resized.network, resized.spec, ("a", "b", "c")).save(tmp_path)
+    TorchClassifier(resized.network, resized.spec, ("a", "b", "c")).save(tmp_path)
     assert_same_logits(load_pretrained(str(tmp_path)).network, resized.network, size)
     twice = load_pretrained(str(tmp_path), image_size=2 * size).network
     assert twice(torch.zeros(1, 3, 2 * size, 2 * size)).shape == (1, 3)
@@ -110,7 +110,7 @@ def test_they_are_trained(recipe: str, repository: Path, patterns: Path, tmp_pat
     settings |= {"image_size": size, "fraction": 0.3} | ({"epochs": 1} if recipe != "probe" else {})
     result = train(patterns, recipe, tmp_path / "r", "cpu", **settings)
     begun = load_pretrained(str(repository), 3, size).network.state_dict()
-    state = Classifier.load(tmp_path / "r", "cpu").network.state_dict()
+    state = TorchClassifier.load(tmp_path / "r", "cpu").network.state_dict()
     changed = {name.split(".")[0] for name in begun if not torch.equal(state[name], begun[name])}
     assert changed == ({"head"} if recipe == "probe" else {"body", "head"})
     assert result.metrics.n > 0

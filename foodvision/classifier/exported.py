@@ -1,0 +1,155 @@
+"""A classifier that was exported: a graph with its own preprocessing, which needs no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from foodvision.backends import Precision
+from foodvision.backends.graphs import (
+    Graph,
+    choose_run,
+    graph_file,
+    open_graph,
+    weights_file,
+)
+from foodvision.bounds import check_whole
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import Export, ModelInfo
+from foodvision.errors import FoodvisionError, ImageError, ModelError
+from foodvision.images.decode import ImageSource
+from foodvision.images.pixels import read_pixels
+from foodvision.images.spec import ImageSpec
+from foodvision.models.config import NetworkConfig
+from foodvision.prefetch import prefetch
+from foodvision.weights.repository import (
+    CONFIG,
+    check_distinct,
+    class_names,
+    image_spec,
+    network_config,
+    read_json,
+)
+
+
+class ExportedClassifier(Classifier):
+    """The graphs of an exported folder.
+
+    Attributes:
+        run: which of its graphs is used, as in ``openvino/int8``.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        spec: ImageSpec,
+        classes: tuple[str, ...],
+        info: ModelInfo,
+        export: Export,
+        config: NetworkConfig,
+    ) -> None:
+        self.folder: Path = folder
+        self.run = run
+        self.spec, self.classes, self.info = spec, classes, info
+        self._export, self._config = export, config
+
+    @classmethod
+    def read(cls, folder: Path, run: str | None = None) -> ExportedClassifier:
+        """Read an exported folder.
+
+        Args:
+            folder: that `foodvision.export` wrote.
+            run: which graph; None for the fastest here.
+
+        Raises:
+            MissingExtraError: if nothing that runs it is installed.
+            ModelError: if a file is missing or damaged.
+
+        """
+        config = read_json(folder / CONFIG)
+        classes = class_names(config) or ()
+        check_distinct(classes)
+        export = Export.from_config(config)
+        run = run or choose_run(folder, export.runs)
+        spec, network = image_spec(folder, config), network_config(config, len(classes))
+        return cls(folder, run, spec, classes, ModelInfo.from_config(config), export, network)
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Which network it was."""
+        return self._config
+
+    @property
+    def device_type(self) -> str:
+        """Always ``cpu``."""
+        return "cpu"
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The lowest probability and the largest distance of a sure answer, once calibrated."""
+        lowest, largest = self._export.min_probability, self._export.max_distance
+        return None if lowest is None or largest is None else (lowest, largest)
+
+    def to(self, device: str) -> ExportedClassifier:
+        """Nothing to move; any other device than the CPU is an error."""
+        if device not in ("auto", "cpu"):
+            raise FoodvisionError(f"--device {device}: exported models run on the CPU")
+        return self
+
+    def num_bytes(self) -> int:
+        """Of the graph and its weights."""
+        graph = graph_file(self.folder, self.run, "image")
+        return graph.stat().st_size + weights_file(graph).stat().st_size
+
+    def logits(
+        self,
+        sources: Iterable[ImageSource],
+        batch_size: int = 32,
+        precision: Precision = "float32",
+    ) -> Iterator[Float[np.ndarray, " K"] | ImageError]:
+        """See `Classifier.logits`; `precision` is that of the graph."""
+        rows = self._judge_many(sources, batch_size)
+        return (row if isinstance(row, ImageError) else row[:-1] for row in rows)
+
+    def _judge(self, source: ImageSource) -> Float[np.ndarray, " K1"]:
+        return self._run(self._for_one, source)
+
+    def _judge_many(
+        self, sources: Iterable[ImageSource], batch_size: int
+    ) -> Iterator[Float[np.ndarray, " K1"] | ImageError]:
+        """Each core decodes and computes images of its own: no core waits for another."""
+        check_whole("batch_size", batch_size, 1, 1_000_000)
+
+        def judged(source: ImageSource) -> np.ndarray | ImageError:
+            try:
+                return self._run(self._for_many, source)
+            except ImageError as error:
+                return error
+
+        def rows() -> Iterator[np.ndarray | ImageError]:
+            with closing(prefetch(judged, sources, batch_size)) as results:
+                yield from results
+
+        return rows()
+
+    def _run(self, graph: Graph, source: ImageSource) -> Float[np.ndarray, " K1"]:
+        row = graph(read_pixels(source, self.spec)[None])
+        if not np.isfinite(row).all():
+            raise ModelError("the graph's logits are not finite numbers: its weights are damaged")
+        return row
+
+    @cached_property
+    def _for_one(self) -> Graph:
+        return open_graph(self.folder, self.run, os.cpu_count() or 1)
+
+    @cached_property
+    def _for_many(self) -> Graph:
+        return open_graph(self.folder, self.run, 1)
