@@ -53,6 +53,6 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
         layer.macs = counts.get(paths.get(layer.layer_id, ""), 0)
     summary.total_mult_adds = counts["Global"]
     text = str(summary)
-    for unit in Units:  # since Python 3.12, torchinfo prints "Units.MEGABYTES" for millions
+    for unit in Units:  # since Python 3.11, torchinfo prints "Units.MEGABYTES" for millions
         text = text.replace(f"({Units.__name__}.{unit.name})", f"({unit.value})")
     return f"{text}\n{NOTE}"
