@@ -80,7 +80,7 @@ def explain(classifier: TorchClassifier, source: ImageSource) -> Explanation:
     else:
         method = "Grad-CAM"
         logits, coarse = _grad_cam(network, x)
-    p = logits[0].double().softmax(dim=0)
+    p = logits[0].cpu().double().softmax(dim=0)  # MPS has no float64
     best = int(p.argmax())
     return Explanation(
         image=pixels.permute(1, 2, 0).numpy(),

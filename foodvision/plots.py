@@ -22,6 +22,7 @@ _COLOURS = (_BLUE, _RED, "#2e7d4f", "#b07d12", "#7a4a9e", "#3a8f9c")
 _WIDTH = 5.4  # inches
 _DPI = 120
 _FEW = 20  # classes whose cells have room for a number
+_MANY = 150  # more classes have no room for names: the chart would take gigabytes of memory
 
 Bins = Sequence[Mapping[str, float]]
 """See `foodvision.metrics.Metrics.reliability`."""
@@ -157,22 +158,26 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
 
     Args:
         confusion: images by true class (row) and predicted class (column).
-        classes: names, in the order of rows and columns.
+        classes: names, in the order of rows and columns; not written if they are more than 150.
         path: PNG file to write.
 
     """
     counts = np.asarray(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few = len(classes) <= _FEW
-    side = max(4.5, 0.4 * len(classes) + 2) if few else 0.15 * len(classes) + 2
+    many = len(classes) > _MANY
+    side = max(4.5, 0.4 * len(classes) + 2) if few else 10 if many else 0.15 * len(classes) + 2
     figure = _figure(side, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1)
     size, ticks = 10 if few else 7, range(len(classes))
     names = [printable(name).replace("$", r"\$") for name in classes]  # $ would begin a formula
     rotation: dict[str, Any] = {"rotation": 45, "ha": "right"} if few else {"rotation": 90}
-    axes.set_xticks(ticks, names, fontsize=size, **rotation)
-    axes.set_yticks(ticks, names, fontsize=size)
+    if many:
+        axes.set(xticks=[], yticks=[])
+    else:
+        axes.set_xticks(ticks, names, fontsize=size, **rotation)
+        axes.set_yticks(ticks, names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
         for (row, column), count in np.ndenumerate(counts):

@@ -13,6 +13,7 @@ import torch
 import torchinfo
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torchinfo.enums import Units
 
 from foodvision.classifier.torch_classifier import TorchClassifier
 
@@ -51,4 +52,7 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
     for layer in summary.summary_list:
         layer.macs = counts.get(paths.get(layer.layer_id, ""), 0)
     summary.total_mult_adds = counts["Global"]
-    return f"{summary}\n{NOTE}"
+    text = str(summary)
+    for unit in Units:  # since Python 3.11, torchinfo prints "Units.MEGABYTES" for millions
+        text = text.replace(f"({Units.__name__}.{unit.name})", f"({unit.value})")
+    return f"{text}\n{NOTE}"

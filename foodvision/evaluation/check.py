@@ -23,7 +23,7 @@ from foodvision.data.load import load_dataset
 from foodvision.data.sketch import LENGTH, MIN_SIDE, sketch
 from foodvision.errors import ImageError
 from foodvision.evaluation.findings import ClassFault, FaultyImage, Findings, Pair, Place
-from foodvision.evaluation.label_errors import check_installed, find_label_errors
+from foodvision.evaluation.label_errors import find_label_errors, prepare_features
 from foodvision.images.decode import open_image
 from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
@@ -55,8 +55,7 @@ def check(
         ModelError: if there are no such weights.
 
     """
-    if features:
-        check_installed()
+    probed = prepare_features(features, device) if features else None
     dataset = data if isinstance(data, Dataset) else load_dataset(data, strict=False)
     images = dataset.all_images()
     splits = _split_of_each(dataset)
@@ -71,8 +70,8 @@ def check(
     duplicates = find_duplicates(inventory.sha256, inventory.sketches)
     opened = [places[i] for i in kept]
     suspects = None
-    if features:
-        suspects = find_label_errors(inventory, opened, duplicates, features, device)
+    if probed:
+        suspects = find_label_errors(inventory, opened, duplicates, probed)
     counts = {name: dataset.splits[name].counts() for name in _splits(dataset)}
     return Findings(
         data=dataset.name,

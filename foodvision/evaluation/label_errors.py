@@ -27,23 +27,31 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 32
 
 
-def check_installed() -> None:
-    """Fail before the work if cleanlab is missing.
+def prepare_features(weights: str, device: str) -> Features:
+    """The network whose features are probed; whatever is wrong with it fails before the work.
+
+    Args:
+        weights: as `load_pretrained` takes them.
+        device: that computes the features.
 
     Raises:
-        MissingExtraError: if it is.
+        MissingExtraError: if cleanlab is not installed.
+        ModelError: if there are no such weights.
+        FoodvisionError: if there is no such device, or the cache of features cannot be written.
 
     """
     if find_spec("cleanlab") is None:
         raise MissingExtraError("looking for wrong labels (--features)", "data")
+    chosen = choose_device(device)
+    pretrained = load_pretrained(weights, num_classes=1)  # the head is not used
+    return Features(pretrained.network.to(chosen), pretrained.spec, "float32", BATCH_SIZE)
 
 
 def find_label_errors(
     inventory: Inventory,
     places: Sequence[Place],
     duplicates: Duplicates,
-    weights: str,
-    device: str,
+    features: Features,
 ) -> list[Suspect] | None:
     """The suspicious labels of a dataset.
 
@@ -51,15 +59,13 @@ def find_label_errors(
         inventory: of all its splits.
         places: of each of these images.
         duplicates: among them; those of one photograph are in the same fold.
-        weights: of the network whose features are probed, as `load_pretrained` takes them.
-        device: that computes the features.
+        features: of the network that is probed.
 
     Returns:
         The most suspicious first; None if too few classes have enough images.
 
     Raises:
         FoodvisionError: as `Features.of` does.
-        ModelError: if there are no such weights.
 
     """
     groups = np.arange(len(places))
@@ -75,9 +81,6 @@ def find_label_errors(
         )
     if len(known) < 2:
         return None
-    pretrained = load_pretrained(weights, num_classes=1)  # the head is not used
-    network = pretrained.network.to(choose_device(device))
-    features = Features(network, pretrained.spec, "float32", BATCH_SIZE)
     found = features.of(inventory.subset(kept.tolist()))
     given = np.searchsorted(known, labels[kept])
     classes = tuple(names[label] for label in known)

@@ -10,11 +10,11 @@ from foodvision.errors import FoodvisionError
 from foodvision.evaluation.history import read_history
 from foodvision.evaluation.page import report_page
 from foodvision.evaluation.scores import Scores
-from foodvision.files.atomic import cannot_write, replacing, write_json
+from foodvision.files.atomic import cannot_write, check_writable, replacing, write_json
 from foodvision.plots import plot_confusion, plot_history, plot_reliability
 from foodvision.text import to_cell
 
-PAGE = "report.html"
+PAGE, CURVES = "report.html", "curves.png"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ class Report(Scores):
         plot_confusion(self.confusion, self.classes, charts["confusion"])
         before = self.uncalibrated.reliability if self.uncalibrated else None
         plot_reliability(self.reliability, charts["reliability"], before)
+        (folder / CURVES).unlink(missing_ok=True)  # of an earlier report, on another model
         if history := read_history(self.source.folder):
             name = "penalties" if "l2" in history[0] else "curves"
-            charts[name] = folder / "curves.png"
+            charts[name] = folder / CURVES
             plot_history(history, charts[name])
         return charts
 
@@ -78,7 +79,7 @@ def make_report_folder(folder: str | Path) -> Path:
     """Create the folder of a report; before the evaluation, so a mistyped path fails first.
 
     Raises:
-        FoodvisionError: if the folder cannot be created.
+        FoodvisionError: if the folder cannot be created, or no file can be written there.
 
     """
     folder = Path(folder)
@@ -86,4 +87,5 @@ def make_report_folder(folder: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FoodvisionError(cannot_write(folder, error)) from error
+    check_writable(folder / PAGE)
     return folder

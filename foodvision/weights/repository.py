@@ -143,6 +143,10 @@ def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     for i, name in enumerate(ordered):
         if not isinstance(name, str):
             raise ModelError(f"{CONFIG}: id2label names class {i} {reprlib.repr(name)}, not a text")
+        try:
+            name.encode("utf-8", "surrogateescape")  # JSON can hold what no file can
+        except UnicodeEncodeError as error:
+            raise ModelError(f"{CONFIG}: id2label names class {i} {name!r}, not a text") from error
     return ordered
 
 

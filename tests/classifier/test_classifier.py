@@ -336,6 +336,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (lambda f: edit_config(f, foodvision={"image_spec": {"size": -1}}), "size must be a whole"),
         (lambda f: edit_config(f, id2label={"0": "a", "1": "b", "2": "a"}), "classes 0 and 2 are"),
         (lambda f: edit_config(f, id2label={"0": "a", "1": 3, "2": "b"}), "class 1 3, not a text"),
+        (lambda f: edit_config(f, id2label={"0": "a\ud800", "1": "b", "2": "c"}), "not a text"),
         (lambda f: edit_config(f, id2label=["a", "b", "c"]), "id2label must name the classes"),
         (lambda f: edit_config(f, num_hidden_layers=10**9), "num_layers must be .* 1 to 256"),
         (lambda f: edit_config(f, num_hidden_layers=2.0), "num_layers.*2.0"),

@@ -33,4 +33,5 @@ def test_multiply_adds_are_those_of_the_equations(
     expected = N * 3 * P * P * D + layer + last + D * K
     table = layer_table(tmp_path)
     (total,) = [line for line in table.splitlines() if line.startswith("Total mult-adds")]
+    assert total.startswith("Total mult-adds (M): ")
     assert float(total.split()[-1]) == pytest.approx(expected / 1e6, abs=0.005)

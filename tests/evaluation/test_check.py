@@ -12,7 +12,7 @@ from PIL import Image
 
 from foodvision.data import load_dataset
 from foodvision.data.duplicates import Duplicates
-from foodvision.errors import DataError, MissingExtraError
+from foodvision.errors import DataError, FoodvisionError, MissingExtraError, ModelError
 from foodvision.evaluation import Findings, check, label_errors
 from foodvision.evaluation.check_page import save_page
 from foodvision.evaluation.findings import Pair, Place, Suspect
@@ -216,6 +216,17 @@ def test_cleanlab_missing_fails_before_the_work(
     monkeypatch.setattr(CHECK, "_survey", lambda images: 1 / 0)
     with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[data\]'"):
         check(root, "nowhere")
+
+
+def test_mistyped_weights_or_device_fail_before_the_work(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CHECK, "_survey", lambda images: 1 / 0)
+    with pytest.raises(ModelError, match="nowhere: no such file or folder"):
+        check(root, "nowhere")
+    build_classifier().save(tmp_path / "model")
+    with pytest.raises(FoodvisionError, match="abacus"):
+        check(root, str(tmp_path / "model"), device="abacus")
 
 
 def test_hostile_names(root: Path, tmp_path: Path) -> None:

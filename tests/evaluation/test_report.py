@@ -14,7 +14,7 @@ from foodvision.classifier.info import Calibration
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import FoodvisionError
 from foodvision.evaluation import evaluate, page
-from foodvision.evaluation.report import Report
+from foodvision.evaluation.report import Report, make_report_folder
 from tests.conftest import CLASSES, build_classifier, draw_pattern
 
 EPOCHS = [
@@ -170,6 +170,29 @@ def test_the_curves_are_those_of_the_models_folder(
         history is EPOCHS,
         history is PENALTIES,
     )
+
+
+def test_the_curves_of_another_model_do_not_stay(
+    classifier: Classifier, patterns: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "curves.png").write_bytes(b"of an earlier report")
+    evaluate(classifier, patterns).save(tmp_path)
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_folder_that_cannot_be_written_fails_before_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(FoodvisionError, match="is a folder"):
+        make_report_folder(tmp_path)
+
+    def refuse(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(FoodvisionError, match="cannot be written"):
+        make_report_folder(tmp_path / "new")
 
 
 @pytest.mark.parametrize(
