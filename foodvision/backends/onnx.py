@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from foodvision.backends.graphs import Graph, joined
+from foodvision.backends.graph import Graph, joined
 
 
 def open_onnx(path: Path, threads: int) -> Graph:
-    """Open a graph of `foodvision.export`; see `foodvision.backends.graphs.open_graph`."""
+    """Open a graph of `foodvision.export`; see `foodvision.backends.runs.open_graph`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors alone

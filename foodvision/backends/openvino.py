@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from foodvision.backends.graphs import Graph, joined
+from foodvision.backends.graph import Graph, joined
 
 
 def open_openvino(path: Path, threads: int) -> Graph:
-    """Open a graph of `foodvision.export`; see `foodvision.backends.graphs.open_graph`."""
+    """Open a graph of `foodvision.export`; see `foodvision.backends.runs.open_graph`."""
     core = openvino.Core()
     properties = {
         # Where bf16 is fast, it is the default: then images would be resized in bf16 too.

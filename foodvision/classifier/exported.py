@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from foodvision.backends import Precision
-from foodvision.backends.graphs import (
-    Graph,
+from foodvision.backends.graph import Graph
+from foodvision.backends.runs import (
     choose_run,
     graph_file,
     open_graph,

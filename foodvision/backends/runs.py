@@ -10,20 +10,16 @@ import importlib.util
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
+from foodvision.backends.graph import Graph
 from foodvision.errors import MissingExtraError, ModelError
 
 log = logging.getLogger(__name__)
-
-Graph: TypeAlias = Callable[[np.ndarray], np.ndarray]
-"""From uint8 RGB of shape (1, h, w, 3) to float32 of shape (K + 1,): logits and, in the last place,
-how unfamiliar the image is (0 if that is unknown). May be called from several threads."""
 
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 _ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
@@ -125,11 +121,3 @@ def seconds_of(graph: Graph) -> float:
         graph(image)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
-
-
-def joined(
-    logits: Float[np.ndarray, "1 K"], distance: Float[np.ndarray, " 1"] | None
-) -> Float[np.ndarray, " K1"]:
-    """What a `Graph` returns."""
-    unfamiliar = np.zeros(1, np.float32) if distance is None else distance
-    return np.concatenate([logits[0], unfamiliar])
