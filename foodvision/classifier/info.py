@@ -212,7 +212,8 @@ def describe(model: str | Path) -> str:
         raise ModelError(f"{model}: {CONFIG}: {explain(error)}") from error
     lines = [
         f"network    {network}; {parameters:,} parameters",
-        f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}",
+        f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}"
+        + (", large JPEGs decoded at a smaller scale" if spec.reduced_decode else ""),
         f"classes    {len(classes)}: {list_names(classes)}",
     ]
     if info.data:

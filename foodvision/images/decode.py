@@ -25,6 +25,7 @@ from foodvision.images.memory import (
     MAX_FILE_BYTES,
     BoundedReader,
     Budget,
+    ResizedSize,
     TooLargeError,
     fit,
 )
@@ -89,13 +90,18 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
 
 
 @contextmanager
-def opening(source: ImageSource, min_side: int | None = None) -> Iterator[Image.Image]:
-    """Open an image as `open_image` does, for `with`: its memory counts as used until the end."""
+def opening(
+    source: ImageSource, min_side: int | None = None, resized_size: ResizedSize | None = None
+) -> Iterator[Image.Image]:
+    """As `open_image` and `memory.fit` say, for `with`: its memory counts as used until the end."""
     with ExitStack() as held:
-        yield _opened(source, source_name(source), min_side, held)
+        yield _opened(source, held, min_side, resized_size)
 
 
-def _opened(source: ImageSource, name: str, min_side: int | None, held: ExitStack) -> Image.Image:
+def _opened(
+    source: ImageSource, held: ExitStack, min_side: int | None, resized_size: ResizedSize | None
+) -> Image.Image:
+    name = source_name(source)
     try:
         if hasattr(source, "__array__") and not isinstance(source, Image.Image):
             return Image.fromarray(_pixels(source, name)).convert("RGB")
@@ -108,7 +114,7 @@ def _opened(source: ImageSource, name: str, min_side: int | None, held: ExitStac
         ):
             if image.mode == "F":
                 raise ImageError(name, _NO_RANGE)
-            held.enter_context(_budget.taken(fit(image, file, min_side)))
+            held.enter_context(_budget.taken(fit(image, file, min_side, resized_size)))
             image.load()
             return _to_srgb(_upright(image, in_place=True), name)
     except ImageError:

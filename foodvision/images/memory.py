@@ -9,13 +9,16 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
+
+ResizedSize: TypeAlias = Callable[[int, int], tuple[int, int]]
+"""Height and width of an image before and after it is resized; `ImageSpec.resized_size` is one."""
 
 MAX_BYTES = 392 << 20
 """Memory that one image may take: 48 megapixels as PNG, 24 (6000 × 4000) as WebP or AVIF."""
@@ -63,13 +66,17 @@ class BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def fit(image: Image.Image, file: BinaryIO, min_side: int | None) -> int:
+def fit(
+    image: Image.Image, file: BinaryIO, min_side: int | None, resized_size: ResizedSize | None
+) -> int:
     """Choose the scale of a JPEG; return the bytes that opening the image will take.
 
     Args:
         image: not decoded yet; a JPEG's scale is set by `PIL.Image.Image.draft`.
         file: it was opened from.
         min_side: as for `open_image`.
+        resized_size: from the image's height and width, to what it will be scaled to. `min_side`
+            allows only scales that leave it the same: a JPEG's reduced sides are rounded up.
 
     Raises:
         TooLargeError: if the image would take more than `MAX_BYTES` at every scale.
@@ -77,7 +84,7 @@ def fit(image: Image.Image, file: BinaryIO, min_side: int | None) -> int:
     """
     width, height = image.size
     if isinstance(image, JpegImageFile):
-        needed = _fit_jpeg(image, file, min_side)
+        needed = _fit_jpeg(image, file, min_side, resized_size)
     else:
         needed = _needed(image)
     if needed > MAX_BYTES:
@@ -100,7 +107,9 @@ def _needed(image: Image.Image) -> float:
     return needed
 
 
-def _fit_jpeg(image: JpegImageFile, file: BinaryIO, min_side: int | None) -> float:
+def _fit_jpeg(
+    image: JpegImageFile, file: BinaryIO, min_side: int | None, resized_size: ResizedSize | None
+) -> float:
     file.seek(0)
     scans = sum(chunk.count(b"\xff\xda") for chunk in iter(partial(file.read, 1 << 20), b""))
     if scans > MAX_SCANS:
@@ -113,13 +122,29 @@ def _fit_jpeg(image: JpegImageFile, file: BinaryIO, min_side: int | None) -> flo
         pixels = width * height / scale**2
         if (needed := max(_CONVERTED * pixels, _DECODED * pixels + kept)) <= MAX_BYTES:
             break
-    sides = [max(1, side // scale) for side in image.size]
-    if min_side is not None:
-        # Pillow picks the smallest of its scales that is not below this size.
-        ratio = min_side / min(image.size)
-        sides = [min(a, max(1, round(b * ratio))) for a, b in zip(sides, image.size, strict=True)]
-    image.draft(None, (sides[0], sides[1]))
+    for coarser in (2, 4, 8):
+        if min_side and _is_precise(image.size, coarser, min_side, resized_size):
+            scale = max(scale, coarser)
+    # Pillow picks the smallest of its scales that is not below this size.
+    image.draft(None, (max(1, width // scale), max(1, height // scale)))
     return min(needed, _CONVERTED * image.width * image.height + kept)
+
+
+def _is_precise(
+    size: tuple[int, int], scale: int, min_side: int, resized_size: ResizedSize | None
+) -> bool:
+    """Whether an image that is decoded at 1/scale will look the same when it is resized."""
+    if min(size) // scale < min_side:
+        return False
+    if resized_size is None:
+        return True
+    # Rounding moves the centre crop by a pixel if it changes the size that is cropped. Which side
+    # is the height depends on the orientation in EXIF: both ways must do.
+    width, height = size
+    short_width, short_height = -(-width // scale), -(-height // scale)  # as libjpeg rounds
+    return resized_size(height, width) == resized_size(short_height, short_width) and (
+        resized_size(width, height) == resized_size(short_width, short_height)
+    )
 
 
 class Budget:

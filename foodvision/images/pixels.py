@@ -18,7 +18,8 @@ def read_pixels(source: ImageSource, spec: ImageSpec) -> UInt8[np.ndarray, "h w 
 
     """
     target = max(spec.height, spec.width, spec.resize_size or 0)
-    with opening(source, min_side=2 * target if spec.reduced_decode else None) as image:
+    min_side = 2 * target if spec.reduced_decode else None
+    with opening(source, min_side, spec.resized_size) as image:
         try:
             pixels = np.empty((image.height, image.width, 3), np.uint8)
         except MemoryError as error:

@@ -38,8 +38,8 @@ class ImageSpec:
         mean: of R, G and B, for values in 0-1. The paper's code uses 0.5.
         std: of R, G and B, for values in 0-1; 0.001-10.
         reduced_decode: let a JPEG be decoded at a smaller scale while its sides stay at least
-            twice the resize target. It is faster and changes the pixels slightly, so it belongs
-            to the model.
+            twice the resize target and `resized_size` stays the same. It is faster and changes the
+            pixels slightly, so it belongs to the model.
 
     Raises:
         ValueError: naming a value that is of the wrong type or out of bounds.

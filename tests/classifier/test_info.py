@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ def test_description(tmp_path: Path) -> None:
         "calibrated no",
         "unsure     does not say when it is not sure",
     ]
+    classifier.spec = replace(classifier.spec, reduced_decode=True)
+    described = describe(saved(tmp_path / "m", classifier))
+    assert "32 px, crop, bilinear, large JPEGs decoded at a smaller scale\n" in described
 
 
 def test_a_thousand_classes_are_not_all_printed(tmp_path: Path) -> None:

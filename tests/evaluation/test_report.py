@@ -173,7 +173,7 @@ def test_the_curves_are_those_of_the_models_folder(
 
 
 def test_the_curves_of_another_model_do_not_stay(
-    classifier: Classifier, patterns: Path, tmp_path: Path
+    classifier: TorchClassifier, patterns: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "curves.png").write_bytes(b"of an earlier report")
     evaluate(classifier, patterns).save(tmp_path)

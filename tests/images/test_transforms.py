@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from transformers import ViTImageProcessor
 
 from foodvision.images import ImageSpec
-from foodvision.images.transforms import center_crop, finish, prepare, resize, view
+from foodvision.images.transforms import center_crop, finish, open_pixels, prepare, resize, view
 from tests.images.memory import memory_of
 
 MODES = ("crop", "squash", "pad")
@@ -127,3 +128,35 @@ for mode in ("crop", "squash", "pad"):
         TrainingTransform(spec)(pixels)
 """
     assert memory_of(setup, code) < 100_000_000
+
+
+def stripes(height: int, width: int) -> bytes:
+    """A JPEG of upright stripes with soft edges: moved by a pixel of 64, it looks different."""
+    row = 128 + 100 * np.sin(np.linspace(0, 12 * np.pi, width))
+    image = Image.fromarray(np.tile(row, (height, 1)).astype(np.uint8)).convert("RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "opened"),
+    [
+        (1024, 1536, (128, 192)),
+        (1000, 1545, (250, 387)),  # 95 wide; 96 if 1/8 of it were rounded up to 125 × 194
+        (1001, 1519, (501, 760)),
+        (1001, 1518, (1001, 1518)),  # no smaller scale keeps the width
+        (248, 372, (124, 186)),
+        (246, 372, (246, 372)),  # half is less than twice 62
+    ],
+)
+def test_reduced_decode_shows_the_same_part_of_the_image(
+    height: int, width: int, opened: tuple[int, int]
+) -> None:
+    spec = ImageSpec(62, reduced_decode=True)
+    content = stripes(height, width)
+    pixels = open_pixels(content, spec)
+    full = open_pixels(content, replace(spec, reduced_decode=False))
+    assert full.shape == (3, height, width)
+    assert pixels.shape == (3, *opened)
+    assert (view(pixels, spec).int() - view(full, spec).int()).abs().max() <= 8
