@@ -182,6 +182,16 @@ class TorchClassifier(Classifier):
         distance = self.unsure(features, logits) if self.unsure else logits.new_zeros(len(logits))
         return torch.cat([logits, distance[:, None]], dim=1)
 
+    def to_config(self) -> dict[str, Any]:
+        """The content of config.json."""
+        network_config, _ = repository_content(self.network)
+        return network_config | {
+            "dtype": "float32",
+            "id2label": {str(i): name for i, name in enumerate(self.classes)},
+            "label2id": {name: i for i, name in enumerate(self.classes)},
+            KEY: {"image_spec": self.spec.to_dict(), **self.info.model_dump(mode="json")},
+        }
+
     def save(self, folder: str | Path) -> None:
         """Write the files of the model repository.
 
@@ -191,13 +201,7 @@ class TorchClassifier(Classifier):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        network_config, tensors = repository_content(self.network)
-        config: dict[str, Any] = network_config | {
-            "dtype": "float32",
-            "id2label": {str(i): name for i, name in enumerate(self.classes)},
-            "label2id": {name: i for i, name in enumerate(self.classes)},
-            KEY: {"image_spec": self.spec.to_dict(), **self.info.model_dump(mode="json")},
-        }
+        config, tensors = self.to_config(), repository_content(self.network)[1]
         if self.unsure:
             belongs = Belongs(head=self._head_digest(), calibration=self.info.calibration)
             self.unsure.save(folder / UNSURE, {KEY: belongs.model_dump_json()})

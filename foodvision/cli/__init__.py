@@ -32,6 +32,7 @@ app.command()(measure.compare)
 app.command()(measure.explain)
 app.command()(measure.info)
 app.command()(predict.predict)
+app.command()(publish.export)
 app.command("app")(publish.open_app)
 app.add_typer(paper.app, name="paper")
 

@@ -1,12 +1,51 @@
-"""`foodvision app`."""
+"""`foodvision export` and `app`."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foodvision.cli.arguments import Device, Model
+
+
+class Format(StrEnum):
+    """Formats of graphs."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+
+
+def export(
+    model: Model,
+    formats: Annotated[list[Format], typer.Option("--format", help="May be repeated.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Add graphs in 8-bit integers: smaller and faster.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Its validation images check the graphs, its training images calibrate int8.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder.  [default: MODEL-export]")] = None,
+) -> None:
+    """Write a classifier as graphs for other runtimes, each proven equal to the network."""
+    from foodvision.classifier.info import describe
+    from foodvision.text import printable
+
+    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    out = out or Path(f"{model.rstrip('/')}-export" if Path(model).is_dir() else Path(model).name)
+
+    from foodvision.export.export import export
+
+    checks = export(model, [name.value for name in formats], out, data, int8)
+    for run, check in checks.items():
+        print(printable(f"{run}: {check.summary()}"))
+    print(printable(f"Next: foodvision predict IMAGE --model {out}"))
 
 
 def open_app(

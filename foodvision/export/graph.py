@@ -4,8 +4,8 @@ It is exported once. `split` cuts it into two graphs with the same weights, whic
 beside them:
 
 - model: ``pixel_values`` float32 (N, 3, H, W), values 0-255, to ``logits`` (N, K);
-- image: ``image`` uint8 RGB (1, H, W, 3) to ``probabilities`` (1, K) and, if the classifier says
-  when it is not sure, ``distance`` (1,).
+- image: ``image`` uint8 RGB (1, H, W, 3) to ``probabilities`` (1, K), ``distance`` (1,) if the
+  classifier says when it is not sure, and ``logits`` (1, K).
 
 Both take images of any size; those of one batch have the same.
 """
@@ -13,14 +13,8 @@ Both take images of any size; those of one batch have the same.
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import onnx
 import torch
 from jaxtyping import Float
 from onnx import ModelProto, NodeProto, TensorProto, helper
@@ -28,6 +22,7 @@ from onnx.utils import Extractor
 from torch import Tensor, nn
 
 from foodvision.export.preprocessing import Preprocessing
+from foodvision.export.quiet import quietly
 
 if TYPE_CHECKING:
     from foodvision.classifier.torch_classifier import TorchClassifier
@@ -36,6 +31,7 @@ OPSET = 18
 """At least 17: below it, LayerNorm in half precision overflows on WebGPU."""
 
 Kind: TypeAlias = Literal["model", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class _Whole(nn.Module):
@@ -67,12 +63,13 @@ def to_onnx(classifier: TorchClassifier, metadata: dict[str, str]) -> ModelProto
     whole = _Whole(classifier).eval()
     names = ["logits", "probabilities", "distance"][: 3 if classifier.unsure else 2]
     any_size = {0: "batch", 2: "height", 3: "width"}
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         # A batch of 2, or its size would be fixed; sides that no network has, likewise.
         program = torch.onnx.export(
             whole,
             (torch.rand(2, 3, 331, 457),),
             dynamo=True,
+            verbose=False,
             opset_version=OPSET,
             input_names=["pixel_values"],
             output_names=names,
@@ -104,7 +101,7 @@ def _part(node: NodeProto) -> str:
 def split(whole: ModelProto, kind: Kind) -> ModelProto:
     """The graph of one kind, with the weights that it needs."""
     outputs = [output.name for output in whole.graph.output]
-    wanted = ["logits"] if kind == "model" else outputs[1:]
+    wanted = ["logits"] if kind == "model" else [*outputs[1:], "logits"]
     model = Extractor(whole).extract_model(["pixel_values"], wanted)
     model.metadata_props.extend(whole.metadata_props)
     if kind == "image":
@@ -116,21 +113,4 @@ def split(whole: ModelProto, kind: Kind) -> ModelProto:
         cast = helper.make_node("Cast", ["channels"], ["pixel_values"], to=TensorProto.FLOAT)
         for node in (cast, channels):
             graph.node.insert(0, node)
-    onnx.checker.check_model(model)
     return model
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter prints its progress, and warns of its own internals."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

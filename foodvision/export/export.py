@@ -1,0 +1,224 @@
+"""From a classifier to an exported folder: graphs that were proven equal, and what they need."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from foodvision import drawings
+from foodvision.classifier.info import KEY, Export
+from foodvision.classifier.torch_classifier import CARD, TorchClassifier
+from foodvision.data import Dataset, load_dataset
+from foodvision.data.dataset import LabelledImages
+from foodvision.data.splits import training_splits
+from foodvision.errors import FoodvisionError, MissingExtraError
+from foodvision.export.card import export_card
+from foodvision.export.verify import Check, Sample, check_faster, verify
+from foodvision.files.atomic import new_folder, write_json
+from foodvision.images.decode import open_image
+from foodvision.progress import progress_bar
+from foodvision.weights.repository import CONFIG, PREPROCESSOR
+
+log = logging.getLogger(__name__)
+
+Format: TypeAlias = Literal["onnx", "openvino"]
+
+DRAWINGS = 32
+"""Images to check with where there is no data."""
+
+MAX_CHECKED = 1000
+"""Validation images to check with."""
+
+CALIBRATED = 200
+"""Training images by which int8 finds the ranges of its numbers."""
+
+MAX_CALIBRATION_SIDE = 512
+"""Their longer side, so that all of them fit in memory."""
+
+
+def export(
+    classifier: TorchClassifier | str | Path,
+    formats: Sequence[Format],
+    out: str | Path,
+    data: str | Path | Dataset | None = None,
+    int8: bool = False,
+) -> dict[str, Check]:
+    """Write an exported folder; what differs from the network is not kept.
+
+    Args:
+        classifier: or what `Classifier.load` takes; its folder is not changed.
+        formats: of the graphs.
+        out: a folder that does not exist yet, or an empty one.
+        data: a dataset with the classifier's classes, or what `load_dataset` takes: its
+            validation images check the graphs, its training images calibrate int8. Its test split
+            is not opened. None: drawings, which check that answers agree, not that they are right.
+        int8: also graphs with products of 8-bit integers.
+
+    Returns:
+        The check of each graph, by its run (``onnx/int8``).
+
+    Raises:
+        DataError: if the data has no such images, or the classifier lacks a class.
+        FoodvisionError: if int8 is asked for without data, or `out` is not empty.
+        MissingExtraError: if a library is missing.
+        ModelError: if there is no such model, or a graph drifts from it.
+
+    """
+    if int8 and data is None:
+        raise FoodvisionError("--int8 is calibrated on training images: give them with --data")
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FoodvisionError(f"{out}: exists already; choose another --out")
+    if not isinstance(classifier, TorchClassifier):
+        classifier = TorchClassifier.load(classifier, "cpu")
+    dataset = data if data is None or isinstance(data, Dataset) else load_dataset(data)
+    images = _Images(classifier, dataset)
+    with new_folder(out) as folder:
+        write_json(folder / PREPROCESSOR, _no_preprocessing())
+        _Graphs(classifier, images, folder, formats, int8).write()
+        checks = _check_all(classifier, images.sample, folder, formats, int8)
+        (folder / CARD).write_text(export_card(classifier, checks, out.name), encoding="utf-8")
+    return checks
+
+
+@dataclass
+class _Images:
+    """The images that an export needs, read when they are first used."""
+
+    classifier: TorchClassifier
+    dataset: Dataset | None
+
+    @cached_property
+    def sample(self) -> Sample:
+        if self.dataset is None:
+            names = [drawings.CLASSES[i % len(drawings.CLASSES)] for i in range(DRAWINGS)]
+            drawn = [drawings.draw_image(name, seed=i) for i, name in enumerate(names)]
+            return Sample("drawings, for agreement alone", drawn, None)
+        images = _some(self._splits[1].relabelled(self.classifier.classes), MAX_CHECKED)
+        labels = [images.classes[label] for label in images.labels]
+        return Sample(
+            f"validation of {self.dataset.name}", [image.source for image in images], labels
+        )
+
+    @cached_property
+    def _splits(self) -> tuple[LabelledImages, LabelledImages]:
+        assert self.dataset is not None
+        recipe = self.classifier.info.recipe
+        splits = training_splits(
+            self.dataset, recipe.get("seed", 0), recipe.get("validation_fraction", 0.15)
+        )
+        return splits.train.images, splits.validation.images
+
+    def calibration(self) -> list[np.ndarray]:
+        """Training images as ``pixel_values``; large ones are scaled down."""
+        images = _some(self._splits[0], CALIBRATED)
+        pixels = []
+        with progress_bar() as bar:
+            task = bar.add_task("reading images", total=len(images), unit="images", info="")
+            for image in images:
+                opened = open_image(image.source, min_side=MAX_CALIBRATION_SIDE)
+                opened.thumbnail((MAX_CALIBRATION_SIDE, MAX_CALIBRATION_SIDE))
+                channels = np.asarray(opened).transpose(2, 0, 1)
+                pixels.append(channels[None].astype(np.float32))
+                bar.advance(task)
+        return pixels
+
+
+def _some(images: LabelledImages, most: int) -> LabelledImages:
+    """A random part of the images, of every class."""
+    chosen = np.random.default_rng(0).permutation(len(images))[:most]
+    return images.subset(sorted(chosen.tolist()))
+
+
+@dataclass
+class _Graphs:
+    """Writes the graphs of an export."""
+
+    classifier: TorchClassifier
+    images: _Images
+    folder: Path
+    formats: Sequence[Format]
+    int8: bool
+
+    def write(self) -> None:
+        try:
+            from foodvision.export.graph import to_onnx
+            from foodvision.export.int8 import quantised
+            from foodvision.export.onnx_files import save_onnx
+            from foodvision.export.openvino_files import save_openvino, to_openvino
+        except ImportError as error:
+            raise MissingExtraError("export", "export") from error
+        info = self.classifier.info
+        metadata = {
+            "image_spec": json.dumps(self.classifier.spec.to_dict()),
+            "classes": json.dumps(self.classifier.classes),
+            "calibration": info.calibration.model_dump_json() if info.calibration else "null",
+            "limits": json.dumps(self.classifier.limits),
+        }
+        log.info("tracing the network")
+        whole = to_onnx(self.classifier, metadata)
+        images = self.images.calibration() if self.int8 else []
+        transformer = self.classifier.config.family == "vit"
+        if "openvino" in self.formats:
+            model = to_openvino(whole)
+            save_openvino(model, self.folder, "openvino/float32")
+            if self.int8:
+                small = quantised(model, images, transformer)
+                save_openvino(small, self.folder, "openvino/int8")
+        if "onnx" in self.formats:
+            if self.int8:
+                save_onnx(quantised(whole, images, transformer), self.folder, "onnx/int8")
+            save_onnx(whole, self.folder, "onnx/float32")
+
+
+def _check_all(
+    classifier: TorchClassifier,
+    sample: Sample,
+    folder: Path,
+    formats: Sequence[Format],
+    int8: bool,
+) -> dict[str, Check]:
+    precisions = ("float32", "int8") if int8 else ("float32",)
+    runs = [f"{name}/{precision}" for name in dict.fromkeys(formats) for precision in precisions]
+    limits = classifier.limits or (None, None)
+    about = Export(runs=tuple(runs), min_probability=limits[0], max_distance=limits[1], checks={})
+    _write_config(classifier, about, folder)
+    checks = {run: verify(classifier, folder, run, sample) for run in runs}
+    described = {run: check.to_dict() for run, check in checks.items()}
+    for run in runs:
+        log.info("%s: %s", run, checks[run].summary())
+        if run.endswith("int8"):
+            than = run.replace("int8", "float32")
+            described[run]["speed"] = check_faster(folder, run, than, sample.sources)
+            log.info("%s: %s", run, described[run]["speed"])
+    _write_config(classifier, about.model_copy(update={"checks": described}), folder)
+    return checks
+
+
+def _write_config(classifier: TorchClassifier, about: Export, folder: Path) -> None:
+    config = classifier.to_config()
+    config[KEY]["export"] = about.model_dump(mode="json")
+    if any(run.startswith("onnx/") for run in about.runs):
+        precision = "q8" if "onnx/int8" in about.runs else "fp32"
+        config["transformers.js_config"] = {"dtype": precision, "use_external_data_format": True}
+    write_json(folder / CONFIG, config)
+
+
+def _no_preprocessing() -> dict[str, Any]:
+    """For transformers.js: the graph prepares its images itself, and better."""
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "feature_extractor_type": "ViTFeatureExtractor",
+        "do_convert_rgb": True,
+        "do_resize": False,
+        "do_center_crop": False,
+        "do_rescale": False,
+        "do_normalize": False,
+    }

@@ -1,0 +1,215 @@
+"""Is an exported graph equal to the network? Measured before it is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+from foodvision.backends.runs import graph_file
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.exported import ExportedClassifier
+from foodvision.classifier.predict import Prediction
+from foodvision.classifier.torch_classifier import TorchClassifier
+from foodvision.errors import ModelError
+from foodvision.images.decode import ImageSource, open_image
+from foodvision.images.transforms import prepare
+from foodvision.progress import progress_bar
+
+MAX_DIFFERENCE = 2e-3
+"""Of probabilities, between torch and a graph in float32."""
+
+MAX_LOSS = 0.01
+"""By which int8 may worsen the log loss, in nats."""
+
+MIN_AGREEMENT = 0.9
+"""Of int8's answers with the network's."""
+
+BATCHES = (1, 2, 7)
+TIMED = 10
+"""Images by which int8 must be faster."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a graph is checked on.
+
+    Attributes:
+        name: as in ``validation of photos``.
+        sources: images that can be opened.
+        labels: the class of each; None for drawings, whose classes the classifier may not know.
+
+    """
+
+    name: str
+    sources: Sequence[ImageSource]
+    labels: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A graph beside the network that it was exported from.
+
+    Attributes:
+        images: what they were compared on.
+        n: their number.
+        max_difference: of the probabilities, in 0-1.
+        max_batch_difference: the same in batches of `BATCHES` images.
+        agreement: share of images with the same answer, in 0-1.
+        sure_agreement: share with the same `sure`, in 0-1.
+        log_loss_before: of the network, in nats; None without labels.
+        log_loss_after: of the graph.
+
+    """
+
+    images: str
+    n: int
+    max_difference: float
+    max_batch_difference: float
+    agreement: float
+    sure_agreement: float
+    log_loss_before: float | None
+    log_loss_after: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for config.json."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """One line."""
+        text = (
+            f"largest difference of probabilities {self.max_difference:.1e} (in batches "
+            f"{self.max_batch_difference:.1e}), same answers {self.agreement:.1%}"
+        )
+        if self.log_loss_before is not None:
+            text += f", log loss {self.log_loss_before:.4f} → {self.log_loss_after:.4f}"
+        return f"{text}, n = {self.n} ({self.images})"
+
+
+def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) -> Check:
+    """Compare a graph with its network.
+
+    Args:
+        classifier: that was exported.
+        folder: of the export.
+        run: as in ``onnx/int8``.
+        sample: see `Sample`.
+
+    Raises:
+        ModelError: with the figures, if they differ too much.
+
+    """
+    exported = ExportedClassifier.read(folder, run)
+    before, after = _answers(classifier, sample, "torch"), _answers(exported, sample, run)
+    losses = [
+        None if sample.labels is None else _log_loss(answers, sample.labels)
+        for answers in (before, after)
+    ]
+    pairs = list(zip(before, after, strict=True))
+    check = Check(
+        images=sample.name,
+        n=len(before),
+        max_difference=max(
+            abs(a.probabilities[name] - b.probabilities[name])
+            for a, b in pairs
+            for name in classifier.classes
+        ),
+        max_batch_difference=_compare_batches(classifier, folder, run, sample.sources),
+        agreement=float(np.mean([a.label == b.label for a, b in pairs])),
+        sure_agreement=float(np.mean([a.sure == b.sure for a, b in pairs])),
+        log_loss_before=losses[0],
+        log_loss_after=losses[1],
+    )
+    if run.endswith("float32"):
+        drifted = max(check.max_difference, check.max_batch_difference) > MAX_DIFFERENCE
+    else:
+        worse = (losses[1] or 0) - (losses[0] or 0)
+        drifted = worse > MAX_LOSS or check.agreement < MIN_AGREEMENT
+    if drifted or not np.isfinite(check.max_difference):
+        raise ModelError(f"{run} is not equal to the network, and was not kept: {check.summary()}")
+    return check
+
+
+def check_faster(folder: Path, run: str, than: str, sources: Sequence[ImageSource]) -> str:
+    """Time two graphs in turns.
+
+    Returns:
+        Both times, as one line.
+
+    Raises:
+        ModelError: with the figures, if the first is not faster.
+
+    """
+    graphs = [ExportedClassifier.read(folder, name) for name in (run, than)]
+    seconds: list[list[float]] = [[], []]
+    for source in (sources[0], *sources[:TIMED]):
+        for taken, graph in zip(seconds, graphs, strict=True):
+            started = time.perf_counter()
+            graph.predict(source)
+            taken.append(time.perf_counter() - started)
+    fast, slow = (1000 * float(np.median(taken[1:])) for taken in seconds)
+    text = f"{fast:.1f} ms per image, {than} {slow:.1f} ms"
+    if fast >= slow:
+        raise ModelError(f"{run} is not faster here, and was not kept: {text}")
+    return text
+
+
+def _answers(classifier: Classifier, sample: Sample, name: str) -> list[Prediction]:
+    answers = []
+    with progress_bar() as bar:
+        task = bar.add_task(f"checking {name}", total=len(sample.sources), unit="images", info="")
+        for prediction in classifier.predict_many(sample.sources):
+            answers.append(prediction)
+            bar.advance(task)
+    return answers
+
+
+def _log_loss(answers: Sequence[Prediction], labels: Sequence[str]) -> float:
+    p = [answer.probabilities[label] for answer, label in zip(answers, labels, strict=True)]
+    return float(-np.log(p).mean())
+
+
+def _compare_batches(
+    classifier: TorchClassifier, folder: Path, run: str, sources: Sequence[ImageSource]
+) -> float:
+    """The largest difference of probabilities in batches."""
+    graph = _open_batches(folder, run)
+    differences = []
+    for size in BATCHES:
+        chosen = [sources[i % len(sources)] for i in range(size)]
+        pixels = torch.stack([_of_one_size(source) for source in chosen])
+        x = torch.stack([prepare(image, classifier.spec) for image in pixels])
+        with torch.inference_mode():
+            logits = classifier.network(x.to(classifier.device)).float().cpu()
+        found = torch.from_numpy(graph(pixels.float().numpy()))
+        difference = logits.softmax(dim=1) - found.softmax(dim=1)
+        differences.append(float(difference.abs().max()))
+    return max(differences)
+
+
+def _of_one_size(source: ImageSource) -> torch.Tensor:
+    image = open_image(source).resize((400, 300), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _open_batches(
+    folder: Path, run: str
+) -> Callable[[Float[np.ndarray, "B 3 h w"]], Float[np.ndarray, "B K"]]:
+    path = graph_file(folder, run, "model")
+    if run.startswith("onnx/"):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return lambda x: session.run(["logits"], {"pixel_values": x})[0]
+    import openvino
+
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(path, "CPU", exact)
+    return lambda x: model({"pixel_values": x})["logits"]
