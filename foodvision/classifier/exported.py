@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from jaxtyping import Float
 from foodvision.backends import Precision
 from foodvision.backends.graph import Graph
 from foodvision.backends.runs import (
-    choose_run,
     graph_file,
+    open_fastest,
     open_graph,
     weights_file,
 )
@@ -50,6 +51,7 @@ class ExportedClassifier(Classifier):
         self,
         folder: Path,
         run: str,
+        graph: Graph,
         spec: ImageSpec,
         classes: tuple[str, ...],
         info: ModelInfo,
@@ -57,7 +59,7 @@ class ExportedClassifier(Classifier):
         config: NetworkConfig,
     ) -> None:
         self.folder: Path = folder
-        self.run = run
+        self.run, self._graph = run, graph
         self.spec, self.classes, self.info = spec, classes, info
         self._export, self._config = export, config
 
@@ -78,9 +80,13 @@ class ExportedClassifier(Classifier):
         classes = class_names(config) or ()
         check_distinct(classes)
         export = Export.from_config(config)
-        run = run or choose_run(folder, export.runs)
         spec, network = image_spec(folder, config), network_config(config, len(classes))
-        return cls(folder, run, spec, classes, ModelInfo.from_config(config), export, network)
+        info = ModelInfo.from_config(config)
+        if run is None:
+            run, graph = open_fastest(folder, export.runs)
+        else:
+            graph = open_graph(folder, run, os.cpu_count() or 1)
+        return cls(folder, run, graph, spec, classes, info, export, network)
 
     @property
     def config(self) -> NetworkConfig:
@@ -120,23 +126,28 @@ class ExportedClassifier(Classifier):
         return (row if isinstance(row, ImageError) else row[:-1] for row in rows)
 
     def _judge(self, source: ImageSource) -> Float[np.ndarray, " K1"]:
-        return self._run(self._for_one, source)
+        return self._run(self._graph, source)
 
     def _judge_many(
         self, sources: Iterable[ImageSource], batch_size: int
     ) -> Iterator[Float[np.ndarray, " K1"] | ImageError]:
-        """Each core decodes and computes images of its own: no core waits for another."""
+        """All cores compute the first image; then each has images of its own, and none waits."""
         check_whole("batch_size", batch_size, 1, 1_000_000)
 
-        def judged(source: ImageSource) -> np.ndarray | ImageError:
+        def judged(graph: Graph, source: ImageSource) -> np.ndarray | ImageError:
             try:
-                return self._run(self._for_many, source)
+                return self._run(graph, source)
             except ImageError as error:
                 return error
 
         def rows() -> Iterator[np.ndarray | ImageError]:
-            with closing(prefetch(judged, sources, batch_size)) as results:
-                yield from results
+            remaining = iter(sources)
+            for source in islice(remaining, 1):
+                yield judged(self._graph, source)
+            for source in remaining:  # a single image does not wait for another graph
+                others = partial(judged, self._graph_of_one_core)
+                with closing(prefetch(others, chain([source], remaining), batch_size)) as results:
+                    yield from results
 
         return rows()
 
@@ -147,9 +158,5 @@ class ExportedClassifier(Classifier):
         return row
 
     @cached_property
-    def _for_one(self) -> Graph:
-        return open_graph(self.folder, self.run, os.cpu_count() or 1)
-
-    @cached_property
-    def _for_many(self) -> Graph:
+    def _graph_of_one_core(self) -> Graph:
         return open_graph(self.folder, self.run, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -34,6 +34,7 @@ KEY = "foodvision"
 
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Run: TypeAlias = Literal["onnx/float32", "onnx/int8", "openvino/float32", "openvino/int8"]
 
 
 class _Part(BaseModel):
@@ -125,7 +126,7 @@ class ModelInfo(_Part):
 class Export(_Part):
     """What an exported folder has in addition, under ``export``."""
 
-    runs: tuple[str, ...]
+    runs: Annotated[tuple[Run, ...], Field(min_length=1)]
     """Folder and precision of each graph, the last exported first: ``openvino/int8``."""
     min_probability: Share | None
     """Of a sure answer; None if the classifier does not say when it is not sure."""

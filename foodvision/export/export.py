@@ -186,7 +186,9 @@ def _check_all(
     int8: bool,
 ) -> dict[str, Check]:
     precisions = ("float32", "int8") if int8 else ("float32",)
-    runs = [f"{name}/{precision}" for name in dict.fromkeys(formats) for precision in precisions]
+    runs: list[Any] = [
+        f"{name}/{precision}" for name in dict.fromkeys(formats) for precision in precisions
+    ]
     limits = classifier.limits or (None, None)
     about = Export(runs=tuple(runs), min_probability=limits[0], max_distance=limits[1], checks={})
     _write_config(classifier, about, folder)

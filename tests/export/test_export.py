@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import foodvision as fv
+from foodvision.classifier.exported import ExportedClassifier
+from foodvision.classifier.torch_classifier import TorchClassifier
+from foodvision.drawings import draw_image
+from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
+from foodvision.export import export as exporting
+from foodvision.export import graph as graphs
+from foodvision.export.export import export
+from foodvision.export.preprocessing import Preprocessing
+from tests.conftest import CLASSES, Result, build_torchvision_classifier
+
+RUNS = ["onnx/float32", "openvino/float32"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_exported_folder_answers_as_the_network_does(
+    trained: TorchClassifier, exported: Path, run: str, patterns: Path
+) -> None:
+    graph = ExportedClassifier.read(exported, run)
+    sources: list[Any] = [draw_image("steak", 1), draw_image("sushi", 2).resize((90, 333))]
+    sources += [b"no image", *sorted(patterns.rglob("*.jpg"))[:9]]
+    expected, found = list(trained.predict_many(sources)), list(graph.predict_many(sources))
+    assert [p.error for p in found] == [p.error for p in expected]
+    assert {p.sure for p in expected} == {None, False, True} or len({p.sure for p in found}) > 1
+    for a, b in zip(expected, found, strict=True):
+        assert (a.path, a.label, a.sure) == (b.path, b.label, b.sure)
+        for name in a.probabilities:
+            assert abs(a.probabilities[name] - b.probabilities[name]) < 2e-3
+    assert graph.predict(sources[0]).probabilities == found[0].probabilities
+    assert graph.spec == trained.spec
+    assert graph.limits == trained.limits
+
+
+def test_graphs_say_what_they_take_and_share_their_weights(
+    trained: TorchClassifier, exported: Path
+) -> None:
+    model, image = (onnxruntime.InferenceSession(exported / f"onnx/{name}.onnx")
+                    for name in ("model", "image"))  # fmt: skip
+    assert [(i.name, i.type, i.shape[1]) for i in model.get_inputs()] == [
+        ("pixel_values", "tensor(float)", 3)
+    ]
+    assert [o.name for o in model.get_outputs()] == ["logits"]
+    assert [(i.name, i.type, i.shape[-1]) for i in image.get_inputs()] == [
+        ("image", "tensor(uint8)", 3)
+    ]
+    assert [o.name for o in image.get_outputs()] == ["probabilities", "distance", "logits"]
+    said = model.get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(said["classes"])) == CLASSES
+    assert json.loads(said["image_spec"]) == json.loads(json.dumps(trained.spec.to_dict()))
+    weights = sum(p.numel() * 4 for p in trained.network.parameters())
+    files = {path.name: path.stat().st_size for path in (exported / "onnx").iterdir()}
+    assert files.keys() == {"model.onnx", "image.onnx", "model.onnx_data"}
+    assert sum(files.values()) < weights + 400_000
+    for name in ("model", "image"):
+        graph = onnx.load(exported / f"onnx/{name}.onnx")
+        assert graph.opset_import[0].version >= 17
+        assert "Resize" not in {node.op_type for node in graph.graph.node}
+        assert str(Path(fv.__file__).parent).encode() not in graph.SerializeToString()
+
+
+def test_batches_of_any_number_and_size(trained: TorchClassifier, exported: Path) -> None:
+    session = onnxruntime.InferenceSession(exported / "onnx/model.onnx")
+    for n, h, w in ((1, 50, 60), (2, 32, 32), (7, 61, 33)):
+        pixels = np.random.default_rng(n).integers(0, 256, (n, 3, h, w)).astype(np.float32)
+        (logits,) = session.run(None, {"pixel_values": pixels})
+        with torch.inference_mode():
+            x = Preprocessing(trained.spec)(torch.from_numpy(pixels))
+            expected = trained.network(x)
+        np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+
+
+def test_loading_and_predicting_imports_no_torch(exported: Path, patterns: Path) -> None:
+    image = next(patterns.rglob("*.jpg"))
+    code = (
+        "import sys, foodvision.cli as cli\n"
+        f"sys.argv = ['foodvision', 'predict', {str(image)!r}, '--model', {str(exported)!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'torch', 'torchvision', 'onnx', 'nncf'} & set(sys.modules), 'imported'\n"
+        "assert {'onnxruntime', 'openvino'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert any(name in done.stdout for name in CLASSES)
+
+
+def test_a_cnn(tmp_path: Path) -> None:
+    classifier = build_torchvision_classifier("resnet18")
+    checks = export(classifier, ["onnx"], tmp_path / "cnn")
+    assert checks["onnx/float32"].agreement == 1
+    assert checks["onnx/float32"].max_difference < 1e-3
+    graph = fv.Classifier.load(tmp_path / "cnn")
+    image = draw_image("pizza", 3)
+    assert graph.predict(image).label == classifier.predict(image).label
+    assert graph.predict(image).sure is None
+
+
+def test_int8_is_smaller_and_in_use(
+    patterns: Path, tmp_path: Path, trained: TorchClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "check_faster", lambda *_: "not timed in tests")
+    monkeypatch.setattr("foodvision.export.verify.MAX_LOSS", 0.1)  # a network of noise
+    checks = export(trained, ["openvino"], tmp_path / "small", patterns, int8=True)
+    before, after = (checks[f"openvino/{name}"] for name in ("float32", "int8"))
+    assert before.max_difference < after.max_difference
+    assert after.log_loss_before == before.log_loss_before is not None
+    graph = ExportedClassifier.read(tmp_path / "small")
+    assert graph.run == "openvino/int8"
+    assert (
+        graph.num_bytes()
+        < ExportedClassifier.read(tmp_path / "small", "openvino/float32").num_bytes()
+    )
+    report = fv.evaluate(graph, patterns)
+    assert report.n == fv.evaluate(trained, patterns).n
+
+
+def test_int8_that_is_not_faster_is_refused(
+    exported: Path, patterns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = ExportedClassifier.predict
+
+    def slow(self: ExportedClassifier, source: Any) -> fv.Prediction:
+        time.sleep(0.05 if self.run.startswith("onnx") else 0)
+        return predict(self, source)
+
+    monkeypatch.setattr(ExportedClassifier, "predict", slow)
+    sources = sorted(patterns.rglob("*.jpg"))[:2]
+    run = "onnx/float32"
+    with pytest.raises(ModelError, match=r"onnx/float32 is not faster here.* ms per image"):
+        exporting.check_faster(exported, run, "openvino/float32", sources)
+    assert "ms per image" in exporting.check_faster(exported, "openvino/float32", run, sources)
+
+
+@pytest.mark.parametrize("fault", ["weights", "mean"])
+def test_a_drifting_export_is_refused_and_leaves_nothing(
+    fault: str, trained: TorchClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, init = graphs.to_onnx, Preprocessing.__init__
+
+    def damaged(classifier: TorchClassifier, metadata: dict[str, str]) -> onnx.ModelProto:
+        model = honest(classifier, metadata)
+        largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        values = onnx.numpy_helper.to_array(largest).copy()
+        values[: len(values) // 2] *= 1.3
+        largest.raw_data = values.tobytes()
+        return model
+
+    def wrong_mean(self: Preprocessing, spec: fv.ImageSpec) -> None:
+        init(self, spec)
+        self.mean = self.mean + 8
+
+    if fault == "weights":
+        monkeypatch.setattr(graphs, "to_onnx", damaged)
+    else:
+        monkeypatch.setattr(Preprocessing, "__init__", wrong_mean)
+    with pytest.raises(ModelError, match=r"onnx/float32 is not equal.*not kept: largest diff"):
+        export(trained, ["onnx"], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_is_said(
+    run: Callable[..., Result], exported: Path, model: Path, tmp_path: Path
+) -> None:
+    done = run("export", model, "--format", "onnx", "--int8", "--out", tmp_path / "a")
+    assert done.code == 1
+    assert "--int8 is calibrated on training images: give them with --data" in done.err
+    done = run("export", model, "--format", "onnx", "--out", exported)
+    assert "exists already; choose another --out" in done.err
+    done = run("export", exported, "--format", "onnx", "--out", tmp_path / "a")
+    assert "is exported; give the folder that it was exported from" in done.err
+    done = run("predict", "a.jpg", "--model", exported, "--device", "cuda")
+    assert "exported models run on the CPU" in done.err
+    done = run("explain", "a.jpg", "--model", exported)
+    assert "is exported" in done.err
+
+
+def test_a_damaged_folder_is_one_line(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((exported / "config.json").read_text())
+    config["foodvision"]["export"]["runs"] = ["onnx/float32"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"onnx/image\.onnx is missing; export the model again"):
+        fv.Classifier.load(tmp_path)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx/image.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"onnx/image\.onnx is damaged"):
+        fv.Classifier.load(tmp_path)
+    monkeypatch.setattr("foodvision.backends.runs.is_installed", lambda _: False)
+    with pytest.raises(MissingExtraError, match=r"foodvision\[export\]"):
+        fv.Classifier.load(tmp_path)
+    config["foodvision"]["export"]["runs"] = ["../../x/float32"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FoodvisionError, match=r"config\.json: foodvision\.export\.runs"):
+        fv.Classifier.load(tmp_path)

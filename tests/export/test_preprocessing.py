@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from foodvision.drawings import draw_image
+from foodvision.export.preprocessing import Preprocessing, resize_weights
+from foodvision.images.spec import ImageSpec
+from foodvision.images.transforms import prepare
+
+SPECS = [
+    ImageSpec(32),
+    ImageSpec(32, "crop", 40, "bicubic"),
+    ImageSpec((24, 40), "squash"),
+    ImageSpec(32, "pad", interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.2, 0.3, 0.4)),
+]
+
+SIZES = [
+    *((512, 384), (384, 512), (301, 300), (32, 32), (33, 32), (40, 40), (31, 90), (1000, 37)),
+    *((1, 1), (1, 500), (500, 1), (2, 3), (10, 10), (7, 100), (64, 63), (128, 128)),
+    *((255, 257), (640, 480), (90, 31), (1080, 1920)),
+]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("old", "new"), [(50, 20), (20, 50), (20, 20), (97, 31), (7, 1), (1, 9)])
+def test_two_products_are_torchs_antialiased_resize(old: int, new: int, interpolation: str) -> None:
+    x = torch.rand(3, old, old, dtype=torch.float64)
+    at = torch.arange(new, dtype=torch.float64)
+    sides = [torch.tensor(float(side), dtype=torch.float64) for side in (old, new)]
+    W = resize_weights(at, *sides, old, interpolation)
+    options: dict[str, Any] = {"mode": interpolation, "antialias": True, "align_corners": False}
+    expected = F.interpolate(x[None], (new, new), **options)[0]
+    torch.testing.assert_close(W @ x @ W.T, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.resize_mode + spec.interpolation)
+def test_it_is_what_the_spec_says_up_to_a_grey_level(spec: ImageSpec) -> None:
+    preprocessing = Preprocessing(spec)
+    drawn = draw_image("pizza", seed=1)
+    different, total = 0, 0
+    for height, width in SIZES:
+        image = np.array(drawn.resize((width, height)))
+        pixels = torch.from_numpy(image).permute(2, 0, 1)
+        found = preprocessing(pixels[None].float())[0]
+        difference = (found - prepare(pixels, spec)) * preprocessing.std
+        assert difference.abs().max() < 1.01, (height, width)
+        different += int((difference.abs() > 0.5).sum())
+        total += difference.numel()
+    assert different < 0.02 * total
