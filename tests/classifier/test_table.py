@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -92,9 +93,10 @@ def test_a_parquet_folder_continues_with_whole_files(
     if stop < 3:
         assert content(tmp_path / "o") == {}
         return
-    if stop > 5:  # as if killed when the last file was written, and the record not yet removed
-        last = "part-00002.parquet"
-        (tmp_path / "o" / last).write_bytes((tmp_path / "whole" / last).read_bytes())
+    if stop > 5:  # as if killed when all was written, by a version with other sizes of files
+        for number in (2, 3):
+            whole = tmp_path / "whole/part-00002.parquet"
+            shutil.copy(whole, tmp_path / f"o/part-0000{number}.parquet")
     (tmp_path / "o/.part-00002.parquet.tmp").write_bytes(b"half")
     assert write(tmp_path / "o", model, resume=True) == stop // 3 * 3
     assert content(tmp_path / "o") == content(tmp_path / "whole")
