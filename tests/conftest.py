@@ -31,6 +31,7 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from foodvision.classifier.torch_classifier import TorchClassifier  # noqa: E402
+from foodvision.classifier.unsure import Unsure  # noqa: E402
 from foodvision.images import ImageSpec  # noqa: E402
 from foodvision.models.config import ViTConfig  # noqa: E402
 from foodvision.models.library import LibraryNetwork  # noqa: E402
@@ -122,3 +123,24 @@ def build_torchvision_classifier(name: str, spec: ImageSpec | None = None) -> To
 @pytest.fixture
 def classifier() -> TorchClassifier:
     return build_classifier()
+
+
+@pytest.fixture(scope="session")
+def trained() -> TorchClassifier:
+    """With random weights, and a rule for when it is not sure; `exported` is its export."""
+    torch.manual_seed(0)
+    classifier = build_classifier()
+    D = classifier.network.head.in_features
+    principal, _ = torch.linalg.qr(torch.randn(D, 5))
+    classifier.unsure = Unsure(torch.randn(D), principal, 0.3, 0.5, 1.0)
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def exported(trained: TorchClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In both formats, checked on drawings."""
+    from foodvision.export.export import export
+
+    out = tmp_path_factory.mktemp("export") / "exported"
+    export(trained, ["onnx", "openvino"], out)
+    return out

@@ -12,6 +12,7 @@ import pytest
     "module",
     [
         "data",
+        "classifier.inputs",
         "classifier.output",
         "classifier.predict",
         "classifier.info",

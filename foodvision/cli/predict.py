@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,11 @@ from foodvision.cli.arguments import Device, Json
 
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT…", help="File, folder, glob, URL, or - for stdin.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT…",
+            help="File, folder, glob, URL, or - for stdin: an image, or paths, one per line.",
+        ),
     ],
     model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
     as_json: Json = False,
@@ -25,6 +28,9 @@ def predict(
             help="Write a file, or a folder of Parquet files, instead of printing.",
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the interrupted run that wrote --out.")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="Classes in a printed line, best first.")] = 1,
     threshold: Annotated[
         float | None,
@@ -46,24 +52,31 @@ def predict(
 ) -> None:
     """Classify images; a bad image does not stop the others."""
     from foodvision.classifier.info import describe
-    from foodvision.classifier.output import check_out, write_predictions
-    from foodvision.classifier.predict import find_inputs
+    from foodvision.classifier.inputs import find_inputs
+    from foodvision.classifier.output import open_table, write_predictions
     from foodvision.classifier.sorting import Sorter
 
     if sort_into == "" or (copy and sort_into is None):
         raise typer.BadParameter("--sort-into: give the folder to sort into")
-    check_out(out)
-    sources, missing = find_inputs(inputs)
+    if resume and out is None:
+        raise typer.BadParameter("--resume: give the --out of the interrupted run")
+    table = open_table(out, resume) if out else None
+    found = find_inputs(inputs)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    if table:
+        table.begin(model, threshold, found.names())
     sorter = Sorter(Path(sort_into), copy) if sort_into else None
 
     from foodvision.classifier.classifier import Classifier
 
     classifier = Classifier.load(model, device)
-    predictions = classifier.predict_many(sources, batch_size, threshold)
+    predictions = found.predictions(
+        lambda sources: classifier.predict_many(sources, batch_size, threshold),
+        batch_size,
+        first=table.rows if table else 0,
+    )
     if sorter:
         predictions = sorter.sort(predictions)
-    total = len(missing) + len(sources)
-    write_predictions(chain(missing, predictions), total, out, as_json, top, classifier.classes)
+    write_predictions(predictions, len(found), table, as_json, top, classifier.classes)
     if sorter:
         print(sorter.summary(), file=sys.stderr)

@@ -75,7 +75,7 @@ def from_folder(given: Path, strict: bool = True) -> Dataset:
             raise DataError(f"{folder}: no class folders with images{hint}")
         if loose:
             log.warning("%s: images outside the class folders, left out: %d", folder, loose)
-    warn_of_left_out(str(root), left_out)
+    warn_of_left_out(str(root), Counter(map(suffix_of, left_out)))
     dataset = dataset_of_files(given.resolve().name, root, found, empty)
     return replace(dataset, left_out=left_out)
 
@@ -230,11 +230,15 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def warn_of_left_out(where: str, files: Collection[Path]) -> None:
+def suffix_of(path: Path) -> str:
+    """What `warn_of_left_out` counts."""
+    return path.suffix.lower() or "without a suffix"
+
+
+def warn_of_left_out(where: str, suffixes: Counter[str]) -> None:
     """Log how many files are left out because of their suffix, in one line."""
-    if files:
-        counts = Counter(path.suffix.lower() or "without a suffix" for path in files)
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-        noun = "file" if len(files) == 1 else "files"
+    if total := suffixes.total():
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+        noun = "file" if total == 1 else "files"
         reason = "left out, whose suffix is not that of an image"
-        log.warning("%s: %d %s %s: %s", where, len(files), noun, reason, listed)
+        log.warning("%s: %d %s %s: %s", where, total, noun, reason, listed)

@@ -1,4 +1,4 @@
-"""The converters talk of their own internals, on stdout, in warnings and through the root logger."""
+"""The converters talk of their internals: on stdout, in warnings, through the root logger."""
 
 from __future__ import annotations
 

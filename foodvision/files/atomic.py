@@ -58,12 +58,22 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        put_in_place(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Give a finished file its name, once its content is on the disk.
+
+    Raises:
+        OSError: if the disk is full or the folder has gone; `path` is then unchanged.
+
+    """
+    _sync(finished)
+    finished.replace(path)
+    _sync(path.parent)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from foodvision.classifier import output
-from foodvision.classifier.output import check_out, write_predictions
+from foodvision.classifier import parquet_table
+from foodvision.classifier.output import open_table, write_predictions
 from foodvision.classifier.predict import Prediction
-from foodvision.errors import FoodvisionError, MissingExtraError
+from foodvision.errors import FoodvisionError, MissingExtraError, RunInterruptedError
 
 CLASSES = ("b", "not utf-8 \udcff")
 
@@ -26,10 +26,13 @@ def rows(n: int) -> list[Prediction]:
 def test_parquet_files_and_row_groups_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "FILE_ROWS", 10)
-    monkeypatch.setattr(output, "GROUP_ROWS", 4)
+    monkeypatch.setattr(parquet_table, "FILE_ROWS", 10)
+    monkeypatch.setattr(parquet_table, "GROUP_ROWS", 4)
     write_predictions(
-        iter([*rows(20), Prediction("x", error="bad")]), 21, tmp_path / "o", classes=CLASSES
+        iter([*rows(20), Prediction("x", error="bad")]),
+        21,
+        open_table(tmp_path / "o"),
+        classes=CLASSES,
     )
     parts = sorted((tmp_path / "o").iterdir())
     assert [path.name for path in parts] == [f"part-0000{i}.parquet" for i in range(3)]
@@ -51,8 +54,8 @@ def test_parquet_files_and_row_groups_are_bounded(
 def test_no_file_is_empty_but_the_only_one(
     n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "FILE_ROWS", 10)
-    write_predictions(iter(rows(n)), n + 1, tmp_path / "o", classes=CLASSES)
+    monkeypatch.setattr(parquet_table, "FILE_ROWS", 10)
+    write_predictions(iter(rows(n)), n + 1, open_table(tmp_path / "o"), classes=CLASSES)
     assert len(list((tmp_path / "o").iterdir())) == 1
     assert pq.read_table(tmp_path / "o").num_rows == n
 
@@ -64,19 +67,19 @@ def test_an_interruption_leaves_whole_files_alone(
         yield from rows(15)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(output, "FILE_ROWS", 10)
-    with pytest.raises(KeyboardInterrupt):
-        write_predictions(interrupted(), 99, tmp_path / "o", classes=CLASSES)
-    assert [path.name for path in (tmp_path / "o").iterdir()] == ["part-00000.parquet"]
+    monkeypatch.setattr(parquet_table, "FILE_ROWS", 10)
+    with pytest.raises(RunInterruptedError, match="has 10 rows; continue with"):
+        write_predictions(interrupted(), 99, open_table(tmp_path / "o"), classes=CLASSES)
+    assert [path.name for path in (tmp_path / "o").glob("[!.]*")] == ["part-00000.parquet"]
     assert pq.read_table(tmp_path / "o").num_rows == 10
 
 
 def test_what_cannot_be_written_is_said_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for fine in (None, Path("a.csv"), Path("a.jsonl"), tmp_path / "new", tmp_path / "a.parquet"):
-        check_out(fine)
-    check_out(tmp_path)  # exists, and is empty
+    for fine in (Path("a.csv"), Path("a.jsonl"), tmp_path / "new", tmp_path / "a.parquet"):
+        open_table(fine)
+    open_table(tmp_path)  # exists, and is empty
     (tmp_path / "file").touch()
     for out, reason in {
         tmp_path: "is not empty",
@@ -84,7 +87,7 @@ def test_what_cannot_be_written_is_said_before_any_work(
         tmp_path / "a.txt": "must end in .csv or .jsonl, or be a folder",
     }.items():
         with pytest.raises(FoodvisionError, match=reason):
-            check_out(out)
-    monkeypatch.setattr(output, "find_spec", lambda name: None)
+            open_table(out)
+    monkeypatch.setattr(parquet_table, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foodvision\[data\]'"):
-        check_out(tmp_path / "new")
+        open_table(tmp_path / "new")

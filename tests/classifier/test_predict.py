@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-import os
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from foodvision.classifier.output import write_predictions
-from foodvision.classifier.predict import Prediction, find_inputs
+from foodvision.classifier.output import open_table, write_predictions
+from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
-from foodvision.errors import DataError, FoodvisionError
+from foodvision.errors import FoodvisionError
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 
@@ -31,61 +28,6 @@ def test_one_extreme_image_does_not_stop_the_others(
         assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    for name in ("1.png", "2.jfif", "day/3.JPE", "day/deep/4.tif", "day/notes.txt", "Thumbs.db"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    (folder / "empty").mkdir()
-    return folder
-
-
-IMAGES = ["1.png", "2.jfif", "day/3.JPE", "day/deep/4.tif"]
-
-
-@pytest.mark.parametrize("pattern", ["", "*", "**", "**/*"])
-def test_folders_in_a_glob_are_folders(
-    pattern: str, photos: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    text = str(photos / pattern)
-    assert sorted(find_inputs([text])[0]) == [str(photos / name) for name in IMAGES]
-    assert caplog.messages == [
-        f"{text}: 2 files left out, whose suffix is not that of an image: 1 .db, 1 .txt"
-    ]
-
-
-def test_named_files_are_tried_whatever_their_suffix(photos: Path) -> None:
-    for pattern in ("notes.txt", "*.txt"):
-        assert find_inputs([str(photos / "day" / pattern)]) == ([str(photos / "day/notes.txt")], [])
-
-
-def test_a_bad_input_does_not_stop_the_others(photos: Path) -> None:
-    os.mkfifo(photos / "fifo")
-    reasons = {
-        "": "is empty; give a file, folder, glob or URL, such as . for this folder",
-        " ": "is empty; give a file, folder, glob or URL, such as . for this folder",
-        str(photos / "empty"): "no images in this folder",
-        str(photos / "*.gif"): "no such file or folder",
-        "x" * 300: "cannot be read (File name too long)",
-    }
-    sources, missing = find_inputs([*reasons, str(photos / "1.png"), str(photos / "fifo")])
-    assert sources == [str(photos / "1.png"), str(photos / "fifo")]  # which open_image refuses
-    assert {row.path: row.error for row in missing} == reasons
-    for text, reason in reasons.items():
-        with pytest.raises(
-            DataError, match=re.escape(f"{text if text.strip() else repr(text)}: {reason}")
-        ):
-            find_inputs([text])
-
-
-def test_standard_input_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))
-    monkeypatch.setattr("foodvision.classifier.predict.MAX_DOWNLOAD_BYTES", 10)
-    with pytest.raises(DataError, match="-: standard input is larger than 0 MB"):
-        find_inputs(["-"])
-
-
 def test_names_are_text_wherever_they_are_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,10 +40,10 @@ def test_names_are_text_wherever_they_are_written(
     ]
     write_predictions(rows, 2, as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["path"] == path
-    write_predictions(rows, 2, out=tmp_path / "rows.jsonl", classes=["b", label])
+    write_predictions(rows, 2, open_table(tmp_path / "rows.jsonl"), classes=["b", label])
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in lines] == [path, "-1.png"]
-    write_predictions(rows, 2, out=tmp_path / "rows.csv", classes=["b", label])
+    write_predictions(rows, 2, open_table(tmp_path / "rows.csv"), classes=["b", label])
     with (tmp_path / "rows.csv").open(errors="surrogateescape", newline="") as file:
         header, *cells = csv.reader(file)
     assert header == ["path", "label", "probability", "sure", "error", "p_b", f"p_{label}"]

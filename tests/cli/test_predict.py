@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas
 import pytest
 
+from foodvision.classifier import parquet_table
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.predict import Prediction
 from tests.cli.conftest import Result
 from tests.conftest import CLASSES
 
@@ -122,3 +127,89 @@ def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: P
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.stderr.startswith("foodvision: "), arguments
         assert "torch" not in done.stderr, arguments
+
+
+KILL = """
+import os, signal, sys
+from itertools import islice
+from foodvision import cli
+from foodvision.classifier import parquet_table
+from foodvision.classifier.classifier import Classifier
+
+def killed(self, *arguments):
+    yield from islice(predict_many(self, *arguments), after)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+after = int(sys.argv.pop())
+predict_many, Classifier.predict_many = Classifier.predict_many, killed
+parquet_table.FILE_ROWS = 20
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a"])
+def test_predict_resumes_after_kill_to_the_same_bytes(
+    name: str,
+    run: Callable[..., Result],
+    model: Path,
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parquet_table, "FILE_ROWS", 20)
+    (tmp_path / "bad.jpg").write_text("I am a text.")
+    images = ("nosuch.png", patterns / "test", tmp_path / "bad.jpg", patterns / "train")
+    command = ("predict", *images, "--model", model, "--batch-size", 7, "--device", "cpu")
+    whole, out = tmp_path / f"whole-{name}", tmp_path / name
+    assert run(*command, "--out", whole).code == 0
+    arguments = [*map(str, command), "--out", str(out), "67"]
+    done = subprocess.run([sys.executable, "-c", KILL, *arguments], stderr=subprocess.PIPE)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    if name != "a":
+        growing = tmp_path / f"{name}.partial"
+        assert 60 < len(growing.read_text().splitlines()) < 80  # rows, a header, and "nosuch.png"
+        with growing.open("a") as file:
+            file.write('"half a ro')
+    refused = run(*command, "--out", out)
+    assert (refused.code, "continue it with --resume" in refused.err) == (1, True)
+    resumed = run(*command, "--out", out, "--resume")
+    assert (resumed.code, "2 of 122 images cannot be opened" in resumed.err) == (0, True)
+    files = [path.relative_to(whole) for path in whole.rglob("*")] if name == "a" else [Path()]
+    assert len(files) == (7 if name == "a" else 1)
+    for file in files:
+        assert (out / file).read_bytes() == (whole / file).read_bytes()
+    leftovers = {path.name for path in tmp_path.iterdir()} - {"model", "bad.jpg"}
+    assert leftovers == {name, whole.name}
+    assert run(*command, "--resume").code == 2
+
+
+def test_interrupted_predictions_say_how_to_continue(
+    run: Callable[..., Result],
+    model: Path,
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(self: Classifier, *arguments: object) -> Iterator[Prediction]:
+        yield Prediction("x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Classifier, "predict_many", interrupted)
+    out = tmp_path / "a.csv"
+    done = run("predict", patterns / "test", "--model", model, "--out", out)
+    assert (done.code, done.err) == (
+        130,
+        f"foodvision: interrupted; {out}.partial has 1 rows; continue with the same command and "
+        "--resume\n",
+    )
+
+
+def test_predict_reads_a_list_on_standard_input(
+    run: Callable[..., Result], model: Path, patterns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = sorted(map(str, (patterns / "test").rglob("*.png")))
+    content = "\n".join([images[0], "nosuch.png", *images[1:]]).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    rows = json.loads(run("predict", "-", "--model", model, "--json").out)
+    assert [row["path"] for row in rows] == [images[0], "nosuch.png", *images[1:]]
+    assert [row["error"] for row in rows[:3]] == [None, "no such file", None]

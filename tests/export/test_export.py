@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from foodvision.export import export as exporting
 from foodvision.export import graph as graphs
 from foodvision.export.export import export
 from foodvision.export.preprocessing import Preprocessing
-from tests.conftest import CLASSES, Result, build_torchvision_classifier
+from tests.conftest import CLASSES, build_torchvision_classifier
 
 RUNS = ["onnx/float32", "openvino/float32"]
 
@@ -172,22 +171,6 @@ def test_a_drifting_export_is_refused_and_leaves_nothing(
     with pytest.raises(ModelError, match=r"onnx/float32 is not equal.*not kept: largest diff"):
         export(trained, ["onnx"], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_wrong_is_said(
-    run: Callable[..., Result], exported: Path, model: Path, tmp_path: Path
-) -> None:
-    done = run("export", model, "--format", "onnx", "--int8", "--out", tmp_path / "a")
-    assert done.code == 1
-    assert "--int8 is calibrated on training images: give them with --data" in done.err
-    done = run("export", model, "--format", "onnx", "--out", exported)
-    assert "exists already; choose another --out" in done.err
-    done = run("export", exported, "--format", "onnx", "--out", tmp_path / "a")
-    assert "is exported; give the folder that it was exported from" in done.err
-    done = run("predict", "a.jpg", "--model", exported, "--device", "cuda")
-    assert "exported models run on the CPU" in done.err
-    done = run("explain", "a.jpg", "--model", exported)
-    assert "is exported" in done.err
 
 
 def test_a_damaged_folder_is_one_line(

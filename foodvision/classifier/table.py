@@ -1,0 +1,183 @@
+"""A table of predictions on disk that survives an interruption; its formats are in other files.
+
+Rows come in one by one. Beside them, until the table is finished, is a record of what they were
+computed with: a later run continues where this one stopped, and refuses to mix two models. Every
+table has a column ``p_CLASS`` for each class, in the order of the model's classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from foodvision.classifier.predict import Prediction, shown
+from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.files.atomic import cannot_write, write_json
+from foodvision.files.read import read_json
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_repository
+
+_CONTINUE = "continue with the same command and --resume"
+
+
+class Table(ABC):
+    """Predictions on disk.
+
+    Attributes:
+        out: the finished table.
+        growing: holds its rows until then.
+        rows: how many there are.
+        failed: how many of them have an error.
+
+    """
+
+    def __init__(self, out: Path, growing: Path, record: Path) -> None:
+        self.out, self.growing, self._record = out, growing, record
+        self._made_with: dict[str, Any] = {}
+        self.rows = self.failed = 0
+
+    def is_begun(self) -> bool:
+        """Whether an interrupted run has left rows."""
+        return self.growing.exists() and self._record.exists()
+
+    def begin(self, model: str | Path, threshold: float | None, names: Iterable[str]) -> None:
+        """Note what the rows are computed with; if there are rows, check that it was the same.
+
+        Args:
+            model: a model folder, or a Hub id.
+            threshold: see `Prediction.sure`.
+            names: of the images, in their order.
+
+        Raises:
+            FoodvisionError: if the model, the threshold or the images have changed.
+
+        """
+        self._made_with = {"model": _sha256_of(model), "threshold": threshold}
+        if not self.is_begun():
+            return
+        try:
+            before = read_json(self._record)
+            for key, value in self._made_with.items():
+                if before[key] != value:
+                    raise FoodvisionError(
+                        f"{self.growing}: was begun with another {key}; {self._advice}"
+                    )
+            self._count_rows(iter(names))
+        except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+            raise FoodvisionError(
+                f"{self.growing}: is damaged ({error}); delete it and leave --resume out"
+            ) from error
+
+    def _count_rows(self, names: Iterator[str]) -> None:
+        for path, failed in self._kept():
+            name = next(names, None)
+            if name is None or self._cell(name) != path:
+                now = "no more images" if name is None else shown(name)
+                raise FoodvisionError(
+                    f"{self.growing}: row {self.rows + 1:,} is {shown(path)}, where the inputs "
+                    f"now have {now}; {self._advice}"
+                )
+            self.rows += 1
+            self.failed += failed
+
+    @property
+    def _advice(self) -> str:
+        return "give what it was begun with, or delete it and leave --resume out"
+
+    def write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None:
+        """Add each prediction as it comes, after the rows that are there; then finish the table.
+
+        Raises:
+            RunInterruptedError: if Ctrl-C or SIGTERM stopped it.
+            FoodvisionError: if it cannot be written, or another process writes it.
+
+        """
+        try:
+            with self._locked():
+                if self.rows and not self.is_begun():
+                    raise FoodvisionError(f"{self.out}: another process has finished it")
+                write_json(self._record, self._made_with)
+                self._write(predictions, classes)
+                self._record.unlink()
+        except KeyboardInterrupt as error:
+            again = "interrupted before the first rows were written; run the same command again"
+            if self.rows:
+                again = f"interrupted; {self.growing} has {self.rows:,} rows; {_CONTINUE}"
+            raise RunInterruptedError(again) from error
+        except OSError as error:
+            again = f"; fix that, then {_CONTINUE}" if self.rows else ""
+            raise FoodvisionError(f"{cannot_write(self.growing, error)}{again}") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes out; a run that fails before its first row leaves no trace."""
+        from filelock import FileLock, Timeout  # a tenth of a second, which printing does not need
+
+        path = self._record.with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise FoodvisionError(
+                f"{self.growing}: another process writes it; wait for it to end, or stop it"
+            ) from error
+        try:
+            yield
+        except BaseException:
+            if not self.rows:
+                with suppress(OSError):  # the failure itself is what is reported
+                    self._remove()
+            raise
+        finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
+            lock.release()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise a FoodvisionError if it cannot be written."""
+
+    @abstractmethod
+    def _kept(self) -> Iterator[tuple[str, bool]]:
+        """The path of each whole row, and whether it has an error."""
+
+    @abstractmethod
+    def _cell(self, name: str) -> str:
+        """What the column ``path`` has for a name."""
+
+    @abstractmethod
+    def _write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None: ...
+
+    @abstractmethod
+    def _remove(self) -> None:
+        """Remove a table without rows."""
+
+
+def columns_of(row: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    """One row: plain types by column, None where the image could not be opened."""
+    return {
+        "path": row.path,
+        "label": row.label,
+        "probability": row.probability,
+        "sure": row.sure,
+        "error": row.error,
+        **{f"p_{name}": row.probabilities.get(name) for name in classes},
+    }
+
+
+def _sha256_of(model: str | Path) -> str:
+    """SHA-256 over the files that decide what a model answers."""
+    folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+    own = [folder / name for name in (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE)]
+    exported = sorted(file for name in ("onnx", "openvino") for file in (folder / name).rglob("*"))
+    digest = hashlib.sha256()
+    for path in filter(Path.is_file, own + exported):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + content)
+    return digest.hexdigest()

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.conftest import Result
+
+
+def test_what_is_wrong_is_said(
+    run: Callable[..., Result], exported: Path, model: Path, tmp_path: Path
+) -> None:
+    done = run("export", model, "--format", "onnx", "--int8", "--out", tmp_path / "a")
+    assert done.code == 1
+    assert "--int8 is calibrated on training images: give them with --data" in done.err
+    done = run("export", model, "--format", "onnx", "--out", exported)
+    assert "exists already; choose another --out" in done.err
+    done = run("export", exported, "--format", "onnx", "--out", tmp_path / "a")
+    assert "is exported; give the folder that it was exported from" in done.err
+    done = run("predict", "a.jpg", "--model", exported, "--device", "cuda")
+    assert "exported models run on the CPU" in done.err
+    done = run("explain", "a.jpg", "--model", exported)
+    assert "is exported" in done.err
