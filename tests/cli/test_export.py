@@ -7,7 +7,7 @@ from tests.cli.conftest import Result
 
 
 def test_what_is_wrong_is_said(
-    run: Callable[..., Result], exported: Path, model: Path, tmp_path: Path
+    run: Callable[..., Result], exported: Path, model: Path, tmp_path: Path, patterns: Path
 ) -> None:
     done = run("export", model, "--format", "onnx", "--int8", "--out", tmp_path / "a")
     assert done.code == 1
@@ -16,7 +16,8 @@ def test_what_is_wrong_is_said(
     assert "exists already; choose another --out" in done.err
     done = run("export", exported, "--format", "onnx", "--out", tmp_path / "a")
     assert "is exported; give the folder that it was exported from" in done.err
-    done = run("predict", "a.jpg", "--model", exported, "--device", "cuda")
+    image = next(patterns.rglob("*.png"))
+    done = run("predict", image, "--model", exported, "--device", "cuda")
     assert "exported models run on the CPU" in done.err
-    done = run("explain", "a.jpg", "--model", exported)
+    done = run("explain", image, "--model", exported)
     assert "is exported" in done.err
