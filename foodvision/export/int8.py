@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TypeVar
 
-import nncf
 import numpy as np
 from jaxtyping import Float
 
 from foodvision.export.quiet import quietly
+
+os.environ.setdefault("NNCF_CI", "1")  # or each use is reported to Google Analytics
+
+import nncf
 
 Model = TypeVar("Model")
 
