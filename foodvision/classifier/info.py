@@ -127,7 +127,7 @@ class Export(_Part):
     """What an exported folder has in addition, under ``export``."""
 
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
-    """Folder and precision of each graph, the last exported first: ``openvino/int8``."""
+    """Folder and precision of each graph."""
     min_probability: Share | None
     """Of a sure answer; None if the classifier does not say when it is not sure."""
     max_distance: float | None
@@ -199,6 +199,7 @@ def describe(model: str | Path) -> str:
         folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
         config = read_json(folder / CONFIG)
         info = ModelInfo.from_config(config)
+        exported = Export.from_config(config) if is_export(config) else None
         if "architecture" in config:  # timm's
             network, spec = f"timm's {config['architecture']}", from_timm.image_spec(config)
             classes = from_timm.class_names(config) or ()
@@ -234,8 +235,11 @@ def describe(model: str | Path) -> str:
     elif KEY in config:
         lines.append("calibrated no")
     if KEY in config:
-        says = "says" if (folder / UNSURE).is_file() else "does not say"
+        calibrated = (folder / UNSURE).is_file() or (exported and exported.max_distance is not None)
+        says = "says" if calibrated else "does not say"
         lines.append(f"unsure     {says} when it is not sure")
+    if exported:
+        lines.append(f"graphs     {', '.join(exported.runs)}")
     return "\n".join(map(printable, lines))
 
 

@@ -19,5 +19,8 @@ def test_what_is_wrong_is_said(
     image = next(patterns.rglob("*.png"))
     done = run("predict", image, "--model", exported, "--device", "cuda")
     assert "exported models run on the CPU" in done.err
+    done = run("info", exported)
+    assert "unsure     says when" in done.out
+    assert "graphs     onnx/float32, openvino/float32" in done.out
     done = run("explain", image, "--model", exported)
     assert "is exported" in done.err
