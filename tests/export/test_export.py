@@ -116,6 +116,7 @@ def test_int8_is_smaller_and_in_use(
 ) -> None:
     monkeypatch.setattr(exporting, "check_faster", lambda *_: "not timed in tests")
     monkeypatch.setattr("foodvision.export.verify.MAX_LOSS", 0.1)  # a network of noise
+    monkeypatch.setattr("foodvision.export.verify.MIN_AGREEMENT", 0.5)
     checks = export(trained, ["openvino"], tmp_path / "small", patterns, int8=True)
     before, after = (checks[f"openvino/{name}"] for name in ("float32", "int8"))
     assert before.max_difference < after.max_difference
