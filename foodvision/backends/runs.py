@@ -51,6 +51,14 @@ def weights_file(graph: Path) -> Path:
     return graph.with_name(graph.name.replace("image", "model", 1) + "_data")
 
 
+def remove_graphs(folder: Path, run: str) -> None:
+    """Delete the files of a run."""
+    for kind in ("image", "model"):
+        graph = graph_file(folder, run, kind)
+        graph.unlink()
+        weights_file(graph).unlink(missing_ok=True)
+
+
 def open_graph(folder: Path, run: str, threads: int) -> Graph:
     """Open the graph that takes images.
 

@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from foodvision import drawings
+from foodvision.backends.runs import remove_graphs
 from foodvision.classifier.info import KEY, Export
 from foodvision.classifier.torch_classifier import CARD, TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import LabelledImages
 from foodvision.data.splits import training_splits
-from foodvision.errors import FoodvisionError, MissingExtraError
+from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export.card import export_card
 from foodvision.export.verify import Check, Sample, check_faster, verify
 from foodvision.files.atomic import new_folder, write_json
@@ -68,7 +69,8 @@ def export(
         DataError: if the data has no such images, or the classifier lacks a class.
         FoodvisionError: if int8 is asked for without data, or `out` is not empty.
         MissingExtraError: if a library is missing.
-        ModelError: if there is no such model, or a graph drifts from it.
+        ModelError: with the figures, if a graph drifts from the network, or no int8 graph is as
+            good and faster; if there is no such model.
 
     """
     if int8 and data is None:
@@ -185,6 +187,7 @@ def _check_all(
     formats: Sequence[Format],
     int8: bool,
 ) -> dict[str, Check]:
+    """Check every graph; what is refused in int8 is removed, unless nothing else is in int8."""
     precisions = ("float32", "int8") if int8 else ("float32",)
     runs: list[Any] = [
         f"{name}/{precision}" for name in dict.fromkeys(formats) for precision in precisions
@@ -192,15 +195,29 @@ def _check_all(
     limits = classifier.limits or (None, None)
     about = Export(runs=tuple(runs), min_probability=limits[0], max_distance=limits[1], checks={})
     _write_config(classifier, about, folder)
-    checks = {run: verify(classifier, folder, run, sample) for run in runs}
-    described = {run: check.to_dict() for run, check in checks.items()}
+    checks: dict[str, Check] = {}
+    refused: list[ModelError] = []
     for run in runs:
-        log.info("%s: %s", run, checks[run].summary())
-        if run.endswith("int8"):
-            than = run.replace("int8", "float32")
-            described[run]["speed"] = check_faster(folder, run, than, sample.sources)
-            log.info("%s: %s", run, described[run]["speed"])
-    _write_config(classifier, about.model_copy(update={"checks": described}), folder)
+        try:
+            check = verify(classifier, folder, run, sample)
+            if run.endswith("int8"):
+                check = check_faster(check, folder, run, sample.sources)
+        except ModelError as error:
+            if run.endswith("float32"):
+                raise
+            refused.append(error)
+            continue
+        checks[run] = check
+        log.info("%s: %s", run, check.summary())
+    if len(refused) == len(set(formats)):
+        raise refused[0]
+    for reason in refused:
+        log.warning("%s", reason)
+    for run in set(runs) - set(checks):
+        remove_graphs(folder, run)
+    described = {run: check.to_dict() for run, check in checks.items()}
+    about = about.model_copy(update={"runs": tuple(checks), "checks": described})
+    _write_config(classifier, about, folder)
     return checks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class Check:
         sure_agreement: share with the same `sure`, in 0-1.
         log_loss_before: of the network, in nats; None without labels.
         log_loss_after: of the graph.
+        ms: median milliseconds from file to answer of a graph in int8, on the exporting machine.
+        ms_float32: the same of the graph in float32, in turns.
 
     """
 
@@ -77,6 +79,8 @@ class Check:
     sure_agreement: float
     log_loss_before: float | None
     log_loss_after: float | None
+    ms: float | None = None
+    ms_float32: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for config.json."""
@@ -90,6 +94,8 @@ class Check:
         )
         if self.log_loss_before is not None:
             text += f", log loss {self.log_loss_before:.4f} → {self.log_loss_after:.4f}"
+        if self.ms is not None:
+            text += f", {self.ms_float32:.1f} → {self.ms:.1f} ms"
         return f"{text}, n = {self.n} ({self.images})"
 
 
@@ -137,16 +143,17 @@ def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) 
     return check
 
 
-def check_faster(folder: Path, run: str, than: str, sources: Sequence[ImageSource]) -> str:
-    """Time two graphs in turns.
+def check_faster(check: Check, folder: Path, run: str, sources: Sequence[ImageSource]) -> Check:
+    """Time an int8 graph and the one in float32 in turns.
 
     Returns:
-        Both times, as one line.
+        The check with both times.
 
     Raises:
-        ModelError: with the figures, if the first is not faster.
+        ModelError: with the figures, if int8 is not faster.
 
     """
+    than = run.replace("int8", "float32")
     graphs = [ExportedClassifier.read(folder, name) for name in (run, than)]
     seconds: list[list[float]] = [[], []]
     for source in (sources[0], *sources[:TIMED]):
@@ -155,10 +162,12 @@ def check_faster(folder: Path, run: str, than: str, sources: Sequence[ImageSourc
             graph.predict(source)
             taken.append(time.perf_counter() - started)
     fast, slow = (1000 * float(np.median(taken[1:])) for taken in seconds)
-    text = f"{fast:.1f} ms per image, {than} {slow:.1f} ms"
     if fast >= slow:
-        raise ModelError(f"{run} is not faster here, and was not kept: {text}")
-    return text
+        raise ModelError(
+            f"{run} is not faster here, and was not kept: {fast:.1f} ms per image, {than} "
+            f"{slow:.1f} ms; {check.summary()}"
+        )
+    return replace(check, ms=fast, ms_float32=slow)
 
 
 def _answers(classifier: Classifier, sample: Sample, name: str) -> list[Prediction]:

@@ -19,10 +19,10 @@ from foodvision.classifier.exported import ExportedClassifier
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
-from foodvision.export import export as exporting
 from foodvision.export import graph as graphs
 from foodvision.export.export import export
 from foodvision.export.preprocessing import Preprocessing
+from foodvision.export.verify import check_faster
 from tests.conftest import CLASSES, build_torchvision_classifier
 
 RUNS = ["onnx/float32", "openvino/float32"]
@@ -111,42 +111,41 @@ def test_a_cnn(tmp_path: Path) -> None:
     assert graph.predict(image).sure is None
 
 
-def test_int8_is_smaller_and_in_use(
-    patterns: Path, tmp_path: Path, trained: TorchClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exporting, "check_faster", lambda *_: "not timed in tests")
-    monkeypatch.setattr("foodvision.export.verify.MAX_LOSS", 0.1)  # a network of noise
-    monkeypatch.setattr("foodvision.export.verify.MIN_AGREEMENT", 0.5)
-    checks = export(trained, ["openvino"], tmp_path / "small", patterns, int8=True)
-    before, after = (checks[f"openvino/{name}"] for name in ("float32", "int8"))
-    assert before.max_difference < after.max_difference
-    assert after.log_loss_before == before.log_loss_before is not None
-    graph = ExportedClassifier.read(tmp_path / "small")
-    assert graph.run == "openvino/int8"
-    small, whole = (
-        weights_file(graph_file(tmp_path / "small", run, "image")).stat().st_size
-        for run in ("openvino/int8", "openvino/float32")
-    )
-    assert small < whole
-    report = fv.evaluate(graph, patterns)
-    assert report.n == fv.evaluate(trained, patterns).n
-
-
-def test_int8_that_is_not_faster_is_refused(
-    exported: Path, patterns: Path, monkeypatch: pytest.MonkeyPatch
+def test_int8_that_is_not_faster_is_refused_and_the_rest_is_kept(
+    trained: TorchClassifier, patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict = ExportedClassifier.predict
+    monkeypatch.setattr("foodvision.export.verify.MAX_LOSS", 0.1)
+    monkeypatch.setattr("foodvision.export.verify.MIN_AGREEMENT", 0.5)
+    seconds = {"onnx/int8": 0.1, "openvino/float32": 0.1}
 
     def slow(self: ExportedClassifier, source: Any) -> fv.Prediction:
-        time.sleep(0.05 if self.run.startswith("onnx") else 0)
+        time.sleep(seconds.get(self.run, 0))
         return predict(self, source)
 
     monkeypatch.setattr(ExportedClassifier, "predict", slow)
-    sources = sorted(patterns.rglob("*.png"))[:2]
-    run = "onnx/float32"
-    with pytest.raises(ModelError, match=r"onnx/float32 is not faster here.* ms per image"):
-        exporting.check_faster(exported, run, "openvino/float32", sources)
-    assert "ms per image" in exporting.check_faster(exported, "openvino/float32", run, sources)
+    checks = export(trained, ["onnx", "openvino"], tmp_path / "out", patterns, int8=True)
+    assert list(checks) == ["onnx/float32", "openvino/float32", "openvino/int8"]
+    fast, whole = checks["openvino/int8"], checks["openvino/float32"]
+    assert fast.ms is not None
+    assert fast.ms_float32 is not None
+    assert fast.ms < 100 < fast.ms_float32
+    assert whole.max_difference < fast.max_difference
+    assert fast.log_loss_before == whole.log_loss_before is not None
+    names = {path.name for path in (tmp_path / "out" / "onnx").iterdir()}
+    assert names == {"model.onnx", "image.onnx", "model.onnx_data"}
+    graph = fv.Classifier.load(tmp_path / "out")
+    assert isinstance(graph, ExportedClassifier)
+    assert graph.run == "openvino/int8"
+    assert fv.evaluate(graph, patterns).n == fv.evaluate(trained, patterns).n
+    small, large = (
+        weights_file(graph_file(tmp_path / "out", run, "image")).stat().st_size
+        for run in ("openvino/int8", "openvino/float32")
+    )
+    assert small < large
+    seconds["openvino/int8"] = 0.2
+    with pytest.raises(ModelError, match=r"int8 is not faster here, and was not kept: .* ms per"):
+        check_faster(fast, tmp_path / "out", "openvino/int8", sorted(patterns.rglob("*.png"))[:3])
 
 
 @pytest.mark.parametrize("fault", ["weights", "mean"])
