@@ -3,12 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
+import openvino
 import pytest
 import torch
+from torch.export import Dim
 from torch.nn import functional as F
 
 from foodvision.drawings import draw_image
+from foodvision.export.graph import OPSET
 from foodvision.export.preprocessing import Preprocessing, resize_weights
+from foodvision.export.quiet import quietly
 from foodvision.images.spec import ImageSpec
 from foodvision.images.transforms import prepare
 
@@ -36,6 +41,34 @@ def test_two_products_are_torchs_antialiased_resize(old: int, new: int, interpol
     options: dict[str, Any] = {"mode": interpolation, "antialias": True, "align_corners": False}
     expected = F.interpolate(x[None], (new, new), **options)[0]
     torch.testing.assert_close(W @ x @ W.T, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[3]], ids=lambda spec: spec.resize_mode)
+def test_the_graph_computes_the_same_in_both_runtimes(spec: ImageSpec) -> None:
+    preprocessing = Preprocessing(spec)
+    any_size = {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    with quietly():
+        program = torch.onnx.export(
+            preprocessing,
+            (torch.rand(2, 3, 331, 457),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["x"],
+            dynamic_shapes=(any_size,),
+        )
+    assert program is not None
+    content = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    core = openvino.Core()
+    model = core.compile_model(core.read_model(content), "CPU", exact)
+    drawn = draw_image("sushi", seed=2)
+    for height, width in (*SIZES, (3000, 4000)):
+        pixels = torch.from_numpy(np.array(drawn.resize((width, height)))).permute(2, 0, 1)
+        expected, x = prepare(pixels, spec), pixels[None].float().numpy()
+        for found in (session.run(None, {"x": x})[0], model(x)[0]):
+            difference = (torch.from_numpy(found[0]) - expected) * preprocessing.std
+            assert difference.abs().max() < 1.01, (height, width)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.resize_mode + spec.interpolation)
