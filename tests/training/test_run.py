@@ -430,4 +430,4 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run on the CPU, so that the arithmetic is the same on every machine."""
     choose: Callable[[str], torch.device] = lambda name: torch.device("cpu")  # noqa: E731
     monkeypatch.setattr("foodvision.training.run.choose_device", choose)
-    monkeypatch.setattr("foodvision.classifier.classifier.choose_device", choose)
+    monkeypatch.setattr("foodvision.classifier.torch_classifier.choose_device", choose)
