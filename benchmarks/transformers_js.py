@@ -1,11 +1,11 @@
-"""Does transformers.js answer as the classifier does, from an exported folder as it is?
+"""transformers.js, from an exported folder as it is, against the classifier.
 
     python benchmarks/transformers_js.py CLASSIFIER EXPORT PHOTOS [--browser]
 
 Installs @huggingface/transformers from npm into a temporary folder (needs Node 20). `--images` of
 the photographs below PHOTOS, drawn at random, go one at a time through
 `pipeline("image-classification", EXPORT)`: without a dtype, and with each dtype that EXPORT has.
-`--browser` does the same in headless Chromium (Playwright's), where onnxruntime-web computes in
+`--browser` does the same in headless Chromium (extra `dev`, and chromium), where onnxruntime-web computes in
 WASM. The network may be reached for npm alone: transformers.js itself may not download anything.
 """
 
@@ -38,7 +38,8 @@ PAGE = """<script type="importmap">{"imports": {
 
 IN_BROWSER = """async (task) => {
     const { env } = await import("@huggingface/transformers");
-    env.backends.onnx.wasm.wasmPaths = new URL("./node_modules/onnxruntime-web/dist/", location).href;
+    const runtime = new URL("./node_modules/onnxruntime-web/dist/", location);
+    env.backends.onnx.wasm.wasmPaths = runtime.href;
     env.useBrowserCache = false;
     const { classifyAll } = await import("./transformers_js.mjs");
     return await classifyAll(task.models, task.model, task.dtypes, task.images);
@@ -111,7 +112,6 @@ def in_browser(folder: Path, task: dict[str, object]) -> Answers:
             args=["--no-sandbox"],  # it opens our own page alone; root has no sandbox
         )
         page = chromium.new_page()
-        page.on("console", lambda message: print("console:", message.text))
         page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
         answers: Answers = page.evaluate(IN_BROWSER, task)
     server.shutdown()
@@ -125,7 +125,9 @@ class Quiet(SimpleHTTPRequestHandler):
         """Print nothing."""
 
 
-def report(where: str, expected: list[dict[str, float]], answers: Answers, photos: list[Path]) -> None:
+def report(
+    where: str, expected: list[dict[str, float]], answers: Answers, photos: list[Path]
+) -> None:
     """Print how the answers differ from the classifier's."""
     for dtype, found in answers.items():
         pairs = list(zip(photos, expected, found, strict=True))
