@@ -5,8 +5,8 @@
 Installs @huggingface/transformers from npm into a temporary folder (needs Node 20). `--images` of
 the photographs below PHOTOS, drawn at random, go one at a time through
 `pipeline("image-classification", EXPORT)`: without a dtype, and with each dtype that EXPORT has.
-`--browser` does the same in headless Chromium (extra `dev`, and chromium), where onnxruntime-web computes in
-WASM. The network may be reached for npm alone: transformers.js itself may not download anything.
+`--browser` does the same in headless Chromium (extra `dev`, and chromium), where onnxruntime-web
+computes in WASM. Only npm reaches the network: transformers.js may not download anything.
 """
 
 from __future__ import annotations
