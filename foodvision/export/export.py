@@ -227,6 +227,10 @@ def _write_config(classifier: TorchClassifier, about: Export, folder: Path) -> N
     if any(run.startswith("onnx/") for run in about.runs):
         precision = "q8" if "onnx/int8" in about.runs else "fp32"
         config["transformers.js_config"] = {"dtype": precision, "use_external_data_format": True}
+        if config["model_type"] == KEY:
+            # transformers.js refuses types that it has no class for. It runs the graph of each
+            # alike, and reads no further; ours finds the network under "network".
+            config["model_type"] = "vit"
     write_json(folder / CONFIG, config)
 
 

@@ -188,11 +188,12 @@ def network_config(config: dict[str, Any], num_classes: int) -> NetworkConfig:
             f"{CONFIG}: model_type {reprlib.repr(model_type)} is not supported"
             f"{reason if registers else ''}"
         )
+    network: NetworkConfig
     try:
-        if model_type != "foodvision":
-            network: NetworkConfig = from_transformers_config(config, num_classes)
-        else:
+        if model_type == "foodvision" or "network" in config:  # an export's type is another
             network = _own_config(config["network"])
+        else:
+            network = from_transformers_config(config, num_classes)
         check_sides("image_size", network.input_size, MAX_SIDE)
         check_whole("num_classes", network.num_classes, 1, MAX_CLASSES)
         if (channels := getattr(network, "num_channels", 3)) != 3:

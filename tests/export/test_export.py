@@ -16,6 +16,7 @@ import torch
 import foodvision as fv
 from foodvision.backends.runs import graph_file, weights_file
 from foodvision.classifier.exported import ExportedClassifier
+from foodvision.classifier.info import Export
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
@@ -74,6 +75,28 @@ def test_graphs_say_what_they_take_and_share_their_weights(
         assert str(Path(fv.__file__).parent).encode() not in graph.SerializeToString()
 
 
+def test_transformers_js_can_open_it(
+    trained: TorchClassifier, exported: Path, tmp_path: Path
+) -> None:
+    config = json.loads((exported / "config.json").read_text())
+    assert config["model_type"] == "vit"
+    expected = {"dtype": "fp32", "use_external_data_format": True}
+    assert config["transformers.js_config"] == expected
+    both = Export(
+        runs=("onnx/float32", "onnx/int8"), min_probability=None, max_distance=None, checks={}
+    )
+    exporting._write_config(trained, both, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["transformers.js_config"] == expected | {"dtype": "q8"}
+    preprocessor = json.loads((exported / "preprocessor_config.json").read_text())
+    assert not any(preprocessor[f"do_{step}"] for step in ("resize", "rescale", "normalize"))
+    for name in ("model", "image"):  # its onnxruntime-web has no kernels for float64
+        graph = onnx.shape_inference.infer_shapes(onnx.load(exported / f"onnx/{name}.onnx")).graph
+        types = {value.type.tensor_type.elem_type for value in graph.value_info}
+        assert onnx.TensorProto.FLOAT in types
+        assert onnx.TensorProto.DOUBLE not in types
+
+
 def test_batches_of_any_number_and_size(trained: TorchClassifier, exported: Path) -> None:
     session = onnxruntime.InferenceSession(exported / "onnx/model.onnx")
     for n, h, w in ((1, 50, 60), (2, 32, 32), (7, 61, 33)):
@@ -106,6 +129,10 @@ def test_a_cnn(tmp_path: Path) -> None:
     assert checks["onnx/float32"].agreement == 1
     assert checks["onnx/float32"].max_difference < 1e-3
     graph = fv.Classifier.load(tmp_path / "cnn")
+    assert graph.config == classifier.config
+    config = json.loads((tmp_path / "cnn" / "config.json").read_text())
+    assert config["model_type"] == "vit"  # transformers.js has no class for ours
+    assert classifier.to_config()["model_type"] == "foodvision"
     image = draw_image("pizza", 3)
     assert graph.predict(image).label == classifier.predict(image).label
     assert graph.predict(image).sure is None

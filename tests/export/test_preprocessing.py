@@ -85,3 +85,14 @@ def test_it_is_what_the_spec_says_up_to_a_grey_level(spec: ImageSpec) -> None:
         different += int((difference.abs() > 0.5).sum())
         total += difference.numel()
     assert different < 0.02 * total
+
+
+@pytest.mark.parametrize(
+    "spec", [ImageSpec(224), ImageSpec((200, 224), "pad")], ids=["crop", "pad"]
+)
+def test_sizes_are_rounded_as_the_spec_rounds_them(spec: ImageSpec) -> None:
+    preprocessing = Preprocessing(spec)
+    sides = np.random.default_rng(0).integers(1, 6000, (2000, 2)).tolist()
+    for h, w in [(2, 3), (3, 2), (223, 669), (55, 55), (1, 60_000), *sides]:
+        found = preprocessing._resized_size(torch.tensor(float(h)), torch.tensor(float(w)))
+        assert tuple(map(int, found)) == spec.resized_size(h, w), (h, w)
