@@ -21,7 +21,7 @@ from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export import graph as graphs
-from foodvision.export.export import export
+from foodvision.export.export import _write_config, export
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.verify import check_faster
 from tests.conftest import CLASSES, build_torchvision_classifier
@@ -85,7 +85,7 @@ def test_transformers_js_can_open_it(
     both = Export(
         runs=("onnx/float32", "onnx/int8"), min_probability=None, max_distance=None, checks={}
     )
-    exporting._write_config(trained, both, tmp_path)
+    _write_config(trained, both, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["transformers.js_config"] == expected | {"dtype": "q8"}
     preprocessor = json.loads((exported / "preprocessor_config.json").read_text())
