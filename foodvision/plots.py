@@ -172,7 +172,7 @@ def plot_stages(names: Sequence[str], stages: Mapping[str, Sequence[float]], pat
         axes.annotate(f"{total:.3g}", (total, row), (3, 0), textcoords="offset points", va="center")
     axes.set_yticks(rows, [printable(name).replace("$", r"\$") for name in names], fontsize=8)
     axes.invert_yaxis()
-    axes.set(xlabel="milliseconds per image")
+    axes.set(xlabel="milliseconds per image, median of each stage")
     axes.margins(x=0.12)
     axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     _open_box(axes)
