@@ -153,6 +153,32 @@ def plot_speed_and_quality(
     figure.savefig(path, dpi=120)
 
 
+def plot_stages(names: Sequence[str], stages: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Plot one bar for each name, made of the milliseconds of its stages.
+
+    Args:
+        names: of the bars, from top to bottom.
+        stages: the milliseconds of each stage, for each bar; 0 leaves it out.
+        path: PNG file to write.
+
+    """
+    figure = _figure(_WIDTH, 1.2 + 0.35 * len(names))
+    axes = figure.subplots()
+    rows, starts = np.arange(len(names)), np.zeros(len(names))
+    for (stage, milliseconds), colour in zip(stages.items(), _COLOURS, strict=False):
+        axes.barh(rows, milliseconds, left=starts, color=colour, label=stage)
+        starts += np.array(milliseconds)
+    for row, total in enumerate(starts):
+        axes.annotate(f"{total:.3g}", (total, row), (3, 0), textcoords="offset points", va="center")
+    axes.set_yticks(rows, [printable(name).replace("$", r"\$") for name in names], fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="milliseconds per image, median of each stage")
+    axes.margins(x=0.12)
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _open_box(axes)
+    figure.savefig(path, dpi=_DPI, format="png")
+
+
 def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
     """Draw a confusion matrix: colours show the share of each true class, numbers count images.
 

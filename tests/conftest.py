@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
@@ -134,6 +135,14 @@ def trained() -> TorchClassifier:
     principal, _ = torch.linalg.qr(torch.randn(D, 5))
     classifier.unsure = Unsure(torch.randn(D), principal, 0.3, 0.5, 1.0)
     return classifier
+
+
+@pytest.fixture(scope="session")
+def saved(trained: TorchClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `trained`; do not write to it."""
+    folder = tmp_path_factory.mktemp("trained") / "saved"
+    copy.copy(trained).save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

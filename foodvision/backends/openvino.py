@@ -10,6 +10,10 @@ import openvino
 
 from foodvision.backends.graph import Graph, joined
 
+# The first call makes OpenVINO's table of NumPy types. Two threads that made it at the same time
+# waited for each other: one held the table's lock, the other the interpreter's.
+_ = openvino.Tensor(np.zeros(1, np.float32)).data
+
 
 def open_openvino(path: Path, threads: int) -> Graph:
     """Open a graph of `foodvision.export`; see `foodvision.backends.runs.open_graph`."""

@@ -27,6 +27,9 @@ _ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 SUFFIXES = {"float32": "", "int8": "_quantized"}
 """Of the file names of each precision, as transformers.js expects them."""
 
+THREADS = os.cpu_count() or 1
+"""That share the work of one image."""
+
 ROUNDS = 3
 """Images by which several runs are timed."""
 
@@ -109,7 +112,7 @@ def open_fastest(folder: Path, runs: Sequence[str]) -> tuple[str, Graph]:
     possible = [run for run in possible if run.endswith("/int8")] or possible
     if not possible:
         raise MissingExtraError("this exported model", "export")
-    graphs = {run: open_graph(folder, run, os.cpu_count() or 1) for run in possible}
+    graphs = {run: open_graph(folder, run, THREADS) for run in possible}
     if len(graphs) == 1:
         return graphs.popitem()
     seconds = {run: seconds_of(graph) for run, graph in graphs.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import cached_property, partial
@@ -10,11 +9,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from foodvision.backends import Precision
 from foodvision.backends.graph import Graph
 from foodvision.backends.runs import (
+    THREADS,
     graph_file,
     open_fastest,
     open_graph,
@@ -85,7 +85,7 @@ class ExportedClassifier(Classifier):
         if run is None:
             run, graph = open_fastest(folder, export.runs)
         else:
-            graph = open_graph(folder, run, os.cpu_count() or 1)
+            graph = open_graph(folder, run, THREADS)
         return cls(folder, run, graph, spec, classes, info, export, network)
 
     @property
@@ -125,8 +125,17 @@ class ExportedClassifier(Classifier):
         rows = self._judge_many(sources, batch_size)
         return (row if isinstance(row, ImageError) else row[:-1] for row in rows)
 
+    def judge(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, " K1"]:
+        """What `predict` computes of an image's pixels, which the graph itself prepares.
+
+        Returns:
+            Logits and, in the last place, how unfamiliar the image is (0 if that is unknown).
+
+        """
+        return _run(self._graph, pixels)
+
     def _judge(self, source: ImageSource) -> Float[np.ndarray, " K1"]:
-        return self._run(self._graph, source)
+        return self.judge(read_pixels(source, self.spec))
 
     def _judge_many(
         self, sources: Iterable[ImageSource], batch_size: int
@@ -136,7 +145,7 @@ class ExportedClassifier(Classifier):
 
         def judged(graph: Graph, source: ImageSource) -> np.ndarray | ImageError:
             try:
-                return self._run(graph, source)
+                return _run(graph, read_pixels(source, self.spec))
             except ImageError as error:
                 return error
 
@@ -151,12 +160,13 @@ class ExportedClassifier(Classifier):
 
         return rows()
 
-    def _run(self, graph: Graph, source: ImageSource) -> Float[np.ndarray, " K1"]:
-        row = graph(read_pixels(source, self.spec)[None])
-        if not np.isfinite(row).all():
-            raise ModelError("the graph's logits are not finite numbers: its weights are damaged")
-        return row
-
     @cached_property
     def _graph_of_one_core(self) -> Graph:
         return open_graph(self.folder, self.run, 1)
+
+
+def _run(graph: Graph, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, " K1"]:
+    row = graph(pixels[None])
+    if not np.isfinite(row).all():
+        raise ModelError("the graph's logits are not finite numbers: its weights are damaged")
+    return row

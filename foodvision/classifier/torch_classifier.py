@@ -133,12 +133,12 @@ class TorchClassifier(Classifier):
     @torch.inference_mode()
     def _judge(self, source: ImageSource) -> Float[np.ndarray, " K1"]:
         pixels = prepare(open_pixels(source, self.spec), self.spec)
-        return self._judge_batch(pixels[None].to(self.device))[0].float().cpu().numpy()
+        return self.judge(pixels[None].to(self.device))[0].float().cpu().numpy()
 
     def _judge_many(
         self, sources: Iterable[ImageSource], batch_size: int
     ) -> Iterator[Float[np.ndarray, " K1"] | ImageError]:
-        return self._rows(self._judge_batch, sources, batch_size)
+        return self._rows(self.judge, sources, batch_size)
 
     def logits(
         self,
@@ -176,9 +176,16 @@ class TorchClassifier(Classifier):
             raise ModelError("the network's logits are not finite numbers: its weights are damaged")
         return logits, features
 
-    def _judge_batch(self, pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K1"]:
-        """Logits and, in the last column, how unfamiliar the image is (0 if that is unknown)."""
-        logits, features = self._compute(pixels, "float32")
+    def judge(
+        self, pixels: Float[Tensor, "B C H W"], precision: Precision = "float32"
+    ) -> Float[Tensor, "B K1"]:
+        """What `predict` computes of prepared images that are on the network's device.
+
+        Returns:
+            Logits and, in the last column, how unfamiliar the image is (0 if that is unknown).
+
+        """
+        logits, features = self._compute(pixels, precision)
         distance = self.unsure(features, logits) if self.unsure else logits.new_zeros(len(logits))
         return torch.cat([logits, distance[:, None]], dim=1)
 

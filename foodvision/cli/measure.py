@@ -1,4 +1,4 @@
-"""`foodvision evaluate`, `compare`, `explain` and `info`."""
+"""`foodvision evaluate`, `compare`, `benchmark`, `explain` and `info`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,43 @@ def compare(
     print(to_json(comparison.to_dict()) if as_json else comparison.summary())
     if out and not as_json:
         print(f"comparison in {out}")
+
+
+def benchmark(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL…", help="Model folders, exported folders, or Hub ids."),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Its test images are timed and scored.  [default: drawings]"
+        ),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the table and a chart.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Time a model stage by stage: each precision, each exported graph."""
+    from foodvision.classifier.info import describe
+    from foodvision.data import load_dataset
+    from foodvision.text import to_json
+
+    for model in models:
+        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data) if data else None
+
+    from foodvision.evaluation import make_report_folder
+    from foodvision.export.benchmark import benchmark
+
+    if out:
+        make_report_folder(out)
+    measured = benchmark(models, dataset, device)
+    if out:
+        measured.save(out)
+    print(to_json(measured.to_dict()) if as_json else measured.summary())
+    if out and not as_json:
+        print(f"benchmark in {out}")
 
 
 def explain(

@@ -61,7 +61,7 @@ def compare(
         raise ValueError("there is no model to compare")
     check_goals(goals or {})
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
-    split, images = _test_images(dataset)
+    split, images = held_out_images(dataset)
     names = distinct_names(models)
     classifiers = [
         _load(model, name, device, images) for model, name in zip(models, names, strict=True)
@@ -126,13 +126,13 @@ def distinct_names(models: Sequence[Classifier | str | Path]) -> list[str]:
     return names
 
 
-def _path(model: Classifier | str | Path) -> tuple[str, ...]:
-    if isinstance(model, Classifier):
-        return model.folder.resolve().parts if model.folder else ("model",)
-    return Path(model).resolve().parts if Path(model).is_dir() else (str(model),)
+def held_out_images(dataset: Dataset) -> tuple[str, LabelledImages]:
+    """The test split, or all images of a flat folder, after its name.
 
+    Raises:
+        DataError: if it has neither.
 
-def _test_images(dataset: Dataset) -> tuple[str, LabelledImages]:
+    """
     for split in ("test", FLAT):
         if split in dataset.splits:
             return split, dataset.splits[split]
@@ -141,14 +141,30 @@ def _test_images(dataset: Dataset) -> tuple[str, LabelledImages]:
     )
 
 
+def labels_for(classifier: Classifier, name: str, images: LabelledImages) -> np.ndarray:
+    """The labels of images as positions in a classifier's logits, shape (n,).
+
+    Raises:
+        DataError: naming the model, if it lacks a class.
+
+    """
+    try:
+        return images.relabelled(classifier.classes).labels
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _path(model: Classifier | str | Path) -> tuple[str, ...]:
+    if isinstance(model, Classifier):
+        return model.folder.resolve().parts if model.folder else ("model",)
+    return Path(model).resolve().parts if Path(model).is_dir() else (str(model),)
+
+
 def _load(
     model: Classifier | str | Path, name: str, device: str, images: LabelledImages
 ) -> Classifier:
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device)
-    try:
-        images.relabelled(classifier.classes)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
+    labels_for(classifier, name, images)
     return classifier
 
 

@@ -7,15 +7,20 @@ The classifiers take turns, so whatever else the machine does hits all alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.data import Example
+from foodvision.images.decode import ImageSource
 from foodvision.progress import progress_bar
+
+Result = TypeVar("Result")
 
 MAX_IMAGES = 100
 MAX_SECONDS = 60.0
@@ -72,16 +77,20 @@ def measure_speed(
         FoodvisionError: if the machine has no such device.
 
     """
-    shuffled = np.random.default_rng(0).permutation(len(examples))  # they are sorted by class
-    examples = [examples[i] for i in shuffled[:MAX_IMAGES]]
+    examples = [examples[i] for i in draw_positions(len(examples), MAX_IMAGES)]
     for example in examples:
         example.read()
+    sources = [example.source for example in examples]
     homes = [classifier.device_type for classifier in classifiers]
     try:
         for classifier in classifiers:
             classifier.to(device)
-        seconds = _one_by_one(classifiers, examples, device)
-        rates = _in_batches(classifiers, examples, device)
+        seconds = in_turns([_timed(c) for c in classifiers], sources, f"timing on {device}")
+        rates = rates_in_turns(
+            [partial(c.logits, batch_size=BATCH_SIZE) for c in classifiers],
+            sources,
+            f"timing batches on {device}",
+        )
     finally:
         for classifier, home in zip(classifiers, homes, strict=True):
             classifier.to(home)
@@ -98,55 +107,92 @@ def measure_speed(
     ]
 
 
-def describe_machine(device: str) -> str:
-    """What the times depend on, as in ``cuda (NVIDIA H100)`` or ``cpu (2 threads)``."""
-    if device == "cuda":
-        return f"cuda ({torch.cuda.get_device_name()})"
-    threads = torch.get_num_threads()
-    plural = "" if threads == 1 else "s"
-    return f"cpu ({threads} thread{plural})" if device == "cpu" else device
+def draw_positions(n: int, most: int) -> np.ndarray:
+    """At most so many of n images, in random order: in a dataset they are sorted by class."""
+    return np.random.default_rng(0).permutation(n)[:most]
 
 
-def _one_by_one(
-    classifiers: Sequence[Classifier], examples: Sequence[Example], device: str
-) -> list[list[float]]:
-    """The seconds of each image for each classifier."""
-    for classifier in classifiers:
-        for example in examples[:WARM_UP]:
-            classifier.predict(example.source)
-    seconds: list[list[float]] = [[] for _ in classifiers]
+def in_turns(
+    calls: Sequence[Callable[[ImageSource], Result]], sources: Sequence[ImageSource], title: str
+) -> list[list[Result]]:
+    """What calls that time themselves return for each image; they take turns on each.
+
+    Args:
+        calls: each is warmed up on the first `WARM_UP` images.
+        sources: the rest is left out after `MAX_SECONDS`.
+        title: of the progress bar.
+
+    Returns:
+        One list for each call, all equally long.
+
+    """
+    for call in calls:
+        for source in sources[:WARM_UP]:
+            call(source)
+    results: list[list[Result]] = [[] for _ in calls]
     began, random = time.perf_counter(), np.random.default_rng(0)
     with progress_bar() as bar:
-        task = bar.add_task(f"timing on {device}", total=len(examples), unit="images", info="")
-        for example in examples:
+        task = bar.add_task(title, total=len(sources), unit="images", info="")
+        for source in sources:
             # In random order: after a large network, a small one takes longer.
-            for which in random.permutation(len(classifiers)).tolist():
-                started = time.perf_counter()
-                classifiers[which].predict(example.source)  # ends on the host: nothing is pending
-                seconds[which].append(time.perf_counter() - started)
+            for which in random.permutation(len(calls)).tolist():
+                results[which].append(calls[which](source))
             bar.advance(task)
             if time.perf_counter() - began > MAX_SECONDS:
                 break
-    return seconds
+    return results
 
 
-def _in_batches(
-    classifiers: Sequence[Classifier], examples: Sequence[Example], device: str
+def rates_in_turns(
+    calls: Sequence[Callable[[Sequence[ImageSource]], Iterable[object]]],
+    sources: Sequence[ImageSource],
+    title: str,
 ) -> list[float]:
-    """The median images per second of each classifier."""
-    sources = [example.source for example in examples[: 2 * BATCH_SIZE]]
-    for classifier in classifiers:
-        list(classifier.logits(sources[:BATCH_SIZE], BATCH_SIZE))
-    rates: list[list[float]] = [[] for _ in classifiers]
+    """The median images per second of calls that yield a result for each image.
+
+    Args:
+        calls: take turns; each is warmed up on one batch.
+        sources: the first two batches are used.
+        title: of the progress bar.
+
+    """
+    sources = sources[: 2 * BATCH_SIZE]
+    for call in calls:
+        list(call(sources[:BATCH_SIZE]))
+    rates: list[list[float]] = [[] for _ in calls]
     began = time.perf_counter()
     with progress_bar("rounds") as bar:
-        task = bar.add_task(f"timing batches on {device}", total=ROUNDS, info="")
+        task = bar.add_task(title, total=ROUNDS, info="")
         for _ in range(ROUNDS):
-            for classifier, rate in zip(classifiers, rates, strict=True):
+            for call, rate in zip(calls, rates, strict=True):
                 started = time.perf_counter()
-                list(classifier.logits(sources, BATCH_SIZE))
+                list(call(sources))
                 rate.append(len(sources) / (time.perf_counter() - started))
             bar.advance(task)
             if time.perf_counter() - began > MAX_SECONDS:
                 break
     return [float(np.median(rate)) for rate in rates]
+
+
+def describe_machine(device: str, threads: int | None = None) -> str:
+    """What the times depend on, as in ``cuda (NVIDIA H100)`` or ``cpu (2 threads)``.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``mps``.
+        threads: on the CPU; None for torch's.
+
+    """
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})"
+    threads = threads or torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"cpu ({threads} thread{plural})" if device == "cpu" else device
+
+
+def _timed(classifier: Classifier) -> Callable[[ImageSource], float]:
+    def seconds(source: ImageSource) -> float:
+        started = time.perf_counter()
+        classifier.predict(source)  # ends on the host: nothing is pending
+        return time.perf_counter() - started
+
+    return seconds

@@ -20,7 +20,7 @@ class Timed:
 
     def __init__(self, name: str, seconds: float, clock: SimpleNamespace) -> None:
         self.name, self.seconds, self.clock = name, seconds, clock
-        self.device = torch.device("cuda")
+        self.device_type = "cuda"
         self.moves: list[str] = []
         self.opened: list[Any] = []
 
@@ -93,5 +93,6 @@ def test_the_machine_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
     assert describe_machine("cpu") == "cpu (2 threads)"
+    assert describe_machine("cpu", 1) == "cpu (1 thread)"
     assert describe_machine("cuda") == "cuda (NVIDIA H100)"
     assert describe_machine("mps") == "mps"
