@@ -14,10 +14,13 @@ from foodvision.backends.graph import Graph, joined
 # waited for each other: one held the table's lock, the other the interpreter's.
 _ = openvino.Tensor(np.zeros(1, np.float32)).data
 
+# One for all, and for ever: the plug-in for CPUs gives signal handlers a stack of its own, and frees
+# it with the last Core. After that, the next signal that Python handles ended the process.
+CORE = openvino.Core()
+
 
 def open_openvino(path: Path, threads: int) -> Graph:
     """Open a graph of `foodvision.export`; see `foodvision.backends.runs.open_graph`."""
-    core = openvino.Core()
     properties = {
         # Where bf16 is fast, it is the default: then images would be resized in bf16 too.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -25,7 +28,7 @@ def open_openvino(path: Path, threads: int) -> Graph:
     }
     if threads > 1:
         properties["INFERENCE_NUM_THREADS"] = str(threads)
-    compiled = core.compile_model(path, "CPU", properties)
+    compiled = CORE.compile_model(path, "CPU", properties)
     names = {name for output in compiled.outputs for name in output.names}
     local = threading.local()
 

@@ -9,13 +9,14 @@ import openvino
 from onnx import ModelProto
 from openvino.preprocess import PrePostProcessor
 
+from foodvision.backends.openvino import CORE
 from foodvision.backends.runs import graph_file
 from foodvision.export.graph import KINDS, Kind
 
 
 def to_openvino(whole: ModelProto) -> openvino.Model:
     """OpenVINO's model of an ONNX graph with its weights."""
-    return openvino.Core().read_model(whole.SerializeToString())
+    return CORE.read_model(whole.SerializeToString())
 
 
 def save_openvino(whole: openvino.Model, folder: Path, run: str) -> None:

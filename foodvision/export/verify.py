@@ -217,8 +217,8 @@ def _open_batches(
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return lambda x: session.run(["logits"], {"pixel_values": x})[0]
-    import openvino
+    from foodvision.backends.openvino import CORE
 
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(path, "CPU", exact)
+    model = CORE.compile_model(path, "CPU", exact)
     return lambda x: model({"pixel_values": x})["logits"]

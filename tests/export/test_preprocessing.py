@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import openvino
 import pytest
 import torch
 from torch.export import Dim
 from torch.nn import functional as F
 
+from foodvision.backends.openvino import CORE
 from foodvision.drawings import draw_image
 from foodvision.export.graph import OPSET
 from foodvision.export.preprocessing import Preprocessing, resize_weights
@@ -60,8 +60,7 @@ def test_the_graph_computes_the_same_in_both_runtimes(spec: ImageSpec) -> None:
     content = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content)
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
-    model = core.compile_model(core.read_model(content), "CPU", exact)
+    model = CORE.compile_model(CORE.read_model(content), "CPU", exact)
     drawn = draw_image("sushi", seed=2)
     for height, width in (*SIZES, (3000, 4000)):
         pixels = torch.from_numpy(np.array(drawn.resize((width, height)))).permute(2, 0, 1)
