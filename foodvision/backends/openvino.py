@@ -14,8 +14,8 @@ from foodvision.backends.graph import Graph, joined
 # waited for each other: one held the table's lock, the other the interpreter's.
 _ = openvino.Tensor(np.zeros(1, np.float32)).data
 
-# One for all, and for ever: the CPU plug-in gives signal handlers a stack, and frees it with the
-# last Core. After that, the next signal that Python handled ended the process.
+# One for all, and for ever: the CPU plug-in gives the thread that loads it a stack for signal
+# handlers, and frees it with the last Core. If another thread did so, the next signal was fatal.
 CORE = openvino.Core()
 
 
