@@ -1,5 +1,13 @@
 """What a network runs on. Naming a precision needs no torch; using one does."""
 
+from enum import StrEnum
 from typing import Literal, TypeAlias
 
 Precision: TypeAlias = Literal["auto", "bf16", "float32"]
+
+
+class Format(StrEnum):
+    """Of an exported graph."""
+
+    onnx = "onnx"
+    openvino = "openvino"

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,11 +31,14 @@ SUFFIXES = {"float32": "", "int8": "_quantized"}
 THREADS = os.cpu_count() or 1
 """That share the work of one image."""
 
+Kind: TypeAlias = Literal["model", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 ROUNDS = 3
 """Images by which several runs are timed."""
 
 
-def graph_file(folder: Path, run: str, kind: str) -> Path:
+def graph_file(folder: Path, run: str, kind: Kind) -> Path:
     """The file of a graph.
 
     Args:
@@ -56,7 +60,7 @@ def weights_file(graph: Path) -> Path:
 
 def remove_graphs(folder: Path, run: str) -> None:
     """Delete the files of a run."""
-    for kind in ("image", "model"):
+    for kind in KINDS:
         graph = graph_file(folder, run, kind)
         graph.unlink()
         weights_file(graph).unlink(missing_ok=True)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from foodvision.backends import Format
 from foodvision.cli.arguments import Device, Model
-
-
-class Format(StrEnum):
-    """Formats of graphs."""
-
-    onnx = "onnx"
-    openvino = "openvino"
 
 
 def export(
@@ -38,11 +31,12 @@ def export(
     from foodvision.text import printable
 
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
-    out = out or Path(f"{model.rstrip('/')}-export" if Path(model).is_dir() else Path(model).name)
+    folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
+    out = out or Path(f"{folder}-export")
 
     from foodvision.export.export import export
 
-    checks = export(model, [name.value for name in formats], out, data, int8)
+    checks = export(model, formats, out, data, int8)
     for run, check in checks.items():
         print(printable(f"{run}: {check.summary()}"))
     print(printable(f"Next: foodvision predict IMAGE --model {out}"))

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from foodvision import drawings
+from foodvision.backends import Format
 from foodvision.backends.runs import remove_graphs
 from foodvision.classifier.info import KEY, Export
 from foodvision.classifier.torch_classifier import CARD, TorchClassifier
@@ -29,8 +30,6 @@ from foodvision.weights.repository import CONFIG, PREPROCESSOR
 
 log = logging.getLogger(__name__)
 
-Format: TypeAlias = Literal["onnx", "openvino"]
-
 DRAWINGS = 32
 """Images to check with where there is no data."""
 
@@ -46,7 +45,7 @@ MAX_CALIBRATION_SIDE = 512
 
 def export(
     classifier: TorchClassifier | str | Path,
-    formats: Sequence[Format],
+    formats: Sequence[str],
     out: str | Path,
     data: str | Path | Dataset | None = None,
     int8: bool = False,
@@ -55,7 +54,7 @@ def export(
 
     Args:
         classifier: or what `Classifier.load` takes; its folder is not changed.
-        formats: of the graphs.
+        formats: of the graphs: ``onnx``, ``openvino``.
         out: a folder that does not exist yet, or an empty one.
         data: a dataset with the classifier's classes, or what `load_dataset` takes: its
             validation images check the graphs, its training images calibrate int8. Its test split
@@ -71,8 +70,10 @@ def export(
         MissingExtraError: if a library is missing.
         ModelError: with the figures, if a graph drifts from the network, or no int8 graph is as
             good and faster; if there is no such model.
+        ValueError: if there is no such format.
 
     """
+    formats = [Format(name) for name in formats]
     if int8 and data is None:
         raise FoodvisionError("--int8 is calibrated on training images: give them with --data")
     out = Path(out)
@@ -84,7 +85,7 @@ def export(
     images = _Images(classifier, dataset)
     with new_folder(out) as folder:
         write_json(folder / PREPROCESSOR, _no_preprocessing())
-        _Graphs(classifier, images, folder, formats, int8).write()
+        _write_graphs(classifier, images, folder, formats, int8)
         checks = _check_all(classifier, images.sample, folder, formats, int8)
         (folder / CARD).write_text(export_card(classifier, checks, out.name), encoding="utf-8")
     return checks
@@ -139,52 +140,48 @@ def _some(images: LabelledImages, most: int) -> LabelledImages:
     return images.subset(sorted(chosen.tolist()))
 
 
-@dataclass
-class _Graphs:
-    """Writes the graphs of an export."""
-
-    classifier: TorchClassifier
-    images: _Images
-    folder: Path
-    formats: Sequence[Format]
-    int8: bool
-
-    def write(self) -> None:
-        try:
-            from foodvision.export.graph import to_onnx
-            from foodvision.export.int8 import quantised
-            from foodvision.export.onnx_files import save_onnx
-            from foodvision.export.openvino_files import save_openvino, to_openvino
-        except ImportError as error:
-            raise MissingExtraError("export", "export") from error
-        info = self.classifier.info
-        metadata = {
-            "image_spec": json.dumps(self.classifier.spec.to_dict()),
-            "classes": json.dumps(self.classifier.classes),
-            "calibration": info.calibration.model_dump_json() if info.calibration else "null",
-            "limits": json.dumps(self.classifier.limits),
-        }
-        log.info("tracing the network")
-        whole = to_onnx(self.classifier, metadata)
-        images = self.images.calibration() if self.int8 else []
-        transformer = self.classifier.config.family == "vit"
-        if "openvino" in self.formats:
-            model = to_openvino(whole)
-            save_openvino(model, self.folder, "openvino/float32")
-            if self.int8:
-                small = quantised(model, images, transformer)
-                save_openvino(small, self.folder, "openvino/int8")
-        if "onnx" in self.formats:
-            if self.int8:
-                save_onnx(quantised(whole, images, transformer), self.folder, "onnx/int8")
-            save_onnx(whole, self.folder, "onnx/float32")
+def _write_graphs(
+    classifier: TorchClassifier,
+    images: _Images,
+    folder: Path,
+    formats: Sequence[str],
+    int8: bool,
+) -> None:
+    try:
+        from foodvision.export.graph import to_onnx
+        from foodvision.export.int8 import quantised
+        from foodvision.export.onnx_files import save_onnx
+        from foodvision.export.openvino_files import save_openvino, to_openvino
+    except ImportError as error:
+        raise MissingExtraError("export", "export") from error
+    info = classifier.info
+    metadata = {
+        "image_spec": json.dumps(classifier.spec.to_dict()),
+        "classes": json.dumps(classifier.classes),
+        "calibration": info.calibration.model_dump_json() if info.calibration else "null",
+        "limits": json.dumps(classifier.limits),
+    }
+    log.info("tracing the network")
+    whole = to_onnx(classifier, metadata)
+    known = images.calibration() if int8 else []
+    transformer = classifier.config.family == "vit"
+    if "openvino" in formats:
+        model = to_openvino(whole)
+        save_openvino(model, folder, "openvino/float32")
+        if int8:
+            small = quantised(model, known, transformer)
+            save_openvino(small, folder, "openvino/int8")
+    if "onnx" in formats:
+        if int8:
+            save_onnx(quantised(whole, known, transformer), folder, "onnx/int8")
+        save_onnx(whole, folder, "onnx/float32")
 
 
 def _check_all(
     classifier: TorchClassifier,
     sample: Sample,
     folder: Path,
-    formats: Sequence[Format],
+    formats: Sequence[str],
     int8: bool,
 ) -> dict[str, Check]:
     """Check every graph; what is refused in int8 is removed, unless nothing else is in int8."""

@@ -13,7 +13,7 @@ Both take images of any size; those of one batch have the same.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 
+from foodvision.backends.runs import Kind
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.quiet import quietly
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 OPSET = 18
 """At least 17: below it, LayerNorm in half precision overflows on WebGPU."""
-
-Kind: TypeAlias = Literal["model", "image"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class _Whole(nn.Module):

@@ -7,8 +7,8 @@ from pathlib import Path
 from onnx import ModelProto
 from onnx.external_data_helper import set_external_data
 
-from foodvision.backends.runs import graph_file, weights_file
-from foodvision.export.graph import KINDS, split
+from foodvision.backends.runs import KINDS, graph_file, weights_file
+from foodvision.export.graph import split
 from foodvision.files.atomic import replacing
 
 MIN_BYTES = 1024

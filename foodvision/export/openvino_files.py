@@ -10,8 +10,7 @@ from onnx import ModelProto
 from openvino.preprocess import PrePostProcessor
 
 from foodvision.backends.openvino import CORE
-from foodvision.backends.runs import graph_file
-from foodvision.export.graph import KINDS, Kind
+from foodvision.backends.runs import KINDS, Kind, graph_file
 
 
 def to_openvino(whole: ModelProto) -> openvino.Model:
