@@ -12,6 +12,9 @@ Graph: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From uint8 RGB of shape (1, h, w, 3) to float32 of shape (K + 1,): logits and, in the last place,
 how unfamiliar the image is (0 if that is unknown). May be called from several threads."""
 
+PREPARED = "prepared"
+"""Name of the images within a graph that are ready for the network: (N, 3, H, W), float32."""
+
 
 def joined(
     logits: Float[np.ndarray, "1 K"], distance: Float[np.ndarray, " 1"] | None

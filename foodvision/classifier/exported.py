@@ -12,14 +12,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from foodvision.backends import Precision
+from foodvision.backends.fastest import open_fastest
 from foodvision.backends.graph import Graph
-from foodvision.backends.runs import (
-    THREADS,
-    graph_file,
-    open_fastest,
-    open_graph,
-    weights_file,
-)
+from foodvision.backends.runs import THREADS, graph_file, open_graph, weights_file
 from foodvision.bounds import check_whole
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import Export, ModelInfo
@@ -83,7 +78,7 @@ class ExportedClassifier(Classifier):
         spec, network = image_spec(folder, config), network_config(config, len(classes))
         info = ModelInfo.from_config(config)
         if run is None:
-            run, graph = open_fastest(folder, export.runs)
+            run, graph = open_fastest(folder, (folder / CONFIG).read_bytes(), export.runs)
         else:
             graph = open_graph(folder, run, THREADS)
         return cls(folder, run, graph, spec, classes, info, export, network)

@@ -34,7 +34,9 @@ KEY = "foodvision"
 
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Run: TypeAlias = Literal["onnx/float32", "onnx/int8", "openvino/float32", "openvino/int8"]
+Run: TypeAlias = Literal[
+    "onnx/float32", "onnx/int8", "openvino/float32", "openvino/bf16", "openvino/int8"
+]
 
 
 class _Part(BaseModel):

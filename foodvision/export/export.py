@@ -149,7 +149,7 @@ def _write_graphs(
 ) -> None:
     try:
         from foodvision.export.graph import to_onnx
-        from foodvision.export.int8 import quantised
+        from foodvision.export.int8 import quantised, quantised_as_it_runs
         from foodvision.export.onnx_files import save_onnx
         from foodvision.export.openvino_files import save_openvino, to_openvino
     except ImportError as error:
@@ -173,7 +173,8 @@ def _write_graphs(
             save_openvino(small, folder, "openvino/int8")
     if "onnx" in formats:
         if int8:
-            save_onnx(quantised(whole, known, transformer), folder, "onnx/int8")
+            small = quantised_as_it_runs(whole) if transformer else quantised(whole, known, False)
+            save_onnx(small, folder, "onnx/int8")
         save_onnx(whole, folder, "onnx/float32")
 
 
@@ -185,37 +186,45 @@ def _check_all(
     int8: bool,
 ) -> dict[str, Check]:
     """Check every graph; what is refused in int8 is removed, unless nothing else is in int8."""
-    precisions = ("float32", "int8") if int8 else ("float32",)
-    runs: list[Any] = [
-        f"{name}/{precision}" for name in dict.fromkeys(formats) for precision in precisions
-    ]
+    runs: list[Any] = [run for name in dict.fromkeys(formats) for run in _runs(name, int8)]
     limits = classifier.limits or (None, None)
     about = Export(runs=tuple(runs), min_probability=limits[0], max_distance=limits[1], checks={})
     _write_config(classifier, about, folder)
     checks: dict[str, Check] = {}
-    refused: list[ModelError] = []
+    refused: dict[str, ModelError] = {}
     for run in runs:
         try:
             check = verify(classifier, folder, run, sample)
-            if run.endswith("int8"):
+            if not run.endswith("float32"):
                 check = check_faster(check, folder, run, sample.sources)
         except ModelError as error:
             if run.endswith("float32"):
                 raise
-            refused.append(error)
+            refused[run] = error
             continue
         checks[run] = check
         log.info("%s: %s", run, check.summary())
-    if len(refused) == len(set(formats)):
-        raise refused[0]
-    for reason in refused:
+    without_int8 = [run for run in refused if run.endswith("int8")]
+    if len(without_int8) == len(set(formats)):
+        raise refused[without_int8[0]]
+    for reason in refused.values():
         log.warning("%s", reason)
-    for run in set(runs) - set(checks):
+    for run in without_int8:
         remove_graphs(folder, run)
     described = {run: check.to_dict() for run, check in checks.items()}
     about = about.model_copy(update={"runs": tuple(checks), "checks": described})
     _write_config(classifier, about, folder)
     return checks
+
+
+def _runs(name: str, int8: bool) -> list[str]:
+    """In float32, in bf16 where OpenVINO has it on this processor, and in int8 if asked for."""
+    precisions = ["float32"]
+    if name == "openvino":
+        from foodvision.backends.openvino import HAS_BF16
+
+        precisions += ["bf16"] if HAS_BF16 else []
+    return [f"{name}/{precision}" for precision in [*precisions, *(["int8"] if int8 else [])]]
 
 
 def _write_config(classifier: TorchClassifier, about: Export, folder: Path) -> None:

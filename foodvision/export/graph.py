@@ -15,12 +15,14 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+import onnx_ir
 import torch
 from jaxtyping import Float
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 
+from foodvision.backends.graph import PREPARED
 from foodvision.backends.runs import Kind
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.quiet import quietly
@@ -74,11 +76,13 @@ def to_onnx(classifier: TorchClassifier, metadata: dict[str, str]) -> ModelProto
             dynamic_shapes=(dict.fromkeys(any_size, torch.export.Dim.AUTO),),
         )
     assert program is not None
+    for traced in program.model.graph:
+        traced.name = f"{_part(traced)}/{traced.name}"
+    _name_prepared(program.model.graph)
     model = program.model_proto
     for axis, name in any_size.items():
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
     for node in model.graph.node:
-        node.name = f"{_part(node)}/{node.name}"
         del node.metadata_props[:]  # they hold the source's lines and its place on this machine
     for value in (*model.graph.value_info, *model.graph.initializer, *model.graph.output):
         del value.metadata_props[:]
@@ -89,11 +93,30 @@ def to_onnx(classifier: TorchClassifier, metadata: dict[str, str]) -> ModelProto
     return model
 
 
-def _part(node: NodeProto) -> str:
+def _part(node: onnx_ir.Node) -> str:
     """``preprocessing``, ``network``, ``unsure``, or ``head`` for what belongs to no module."""
-    scopes = {entry.key: entry.value for entry in node.metadata_props}
-    modules = ast.literal_eval(scopes.get("pkg.torch.onnx.name_scopes", "[]"))
+    modules = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
     return modules[1].partition(".")[0] if len(modules) > 2 else "head"
+
+
+def _name_prepared(graph: onnx_ir.Graph) -> None:
+    """Name what preprocessing hands to the network, so that backends find the place."""
+    parts = {node: str(node.name).partition("/")[0] for node in graph}
+    (prepared,) = {
+        value
+        for node, part in parts.items()
+        for value in node.inputs
+        if value is not None
+        and part == "network"
+        and parts.get(value.producer()) == "preprocessing"  # type: ignore[arg-type]
+    }
+    prepared.name = PREPARED
+    for node in parts:
+        # The network takes the number of images from the graph's input: a second way around.
+        shape = node.op_type == "Shape" and node.inputs[0] is graph.inputs[0]
+        if shape and node.attributes["start"].as_int() == 0:
+            node.replace_input_with(0, prepared)
+    graph.sort()
 
 
 def split(whole: ModelProto, kind: Kind) -> ModelProto:

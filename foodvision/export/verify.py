@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from foodvision.backends.runs import graph_file
+from foodvision.backends.runs import THREADS, graph_file
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.exported import ExportedClassifier
 from foodvision.classifier.predict import Prediction
@@ -27,14 +27,14 @@ MAX_DIFFERENCE = 2e-3
 """Of probabilities, between torch and a graph in float32."""
 
 MAX_LOSS = 0.01
-"""By which int8 may worsen the log loss, in nats."""
+"""By which int8 or bf16 may worsen the log loss, in nats."""
 
 MIN_AGREEMENT = 0.9
-"""Of int8's answers with the network's."""
+"""Of their answers with the network's."""
 
 BATCHES = (1, 2, 7)
 TIMED = 10
-"""Images by which int8 must be faster."""
+"""Images by which int8 and bf16 must be faster than float32."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Check:
         sure_agreement: share with the same `sure`, in 0-1.
         log_loss_before: of the network, in nats; None without labels.
         log_loss_after: of the graph.
-        ms: median milliseconds from file to answer of a graph in int8, on the exporting machine.
+        ms: median milliseconds from file to answer in int8 or bf16, on the exporting machine.
         ms_float32: the same of the graph in float32, in turns.
 
     """
@@ -144,16 +144,16 @@ def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) 
 
 
 def check_faster(check: Check, folder: Path, run: str, sources: Sequence[ImageSource]) -> Check:
-    """Time an int8 graph and the one in float32 in turns.
+    """Time a run in int8 or bf16 and the one in float32 in turns.
 
     Returns:
         The check with both times.
 
     Raises:
-        ModelError: with the figures, if int8 is not faster.
+        ModelError: with the figures, if it is not faster.
 
     """
-    than = run.replace("int8", "float32")
+    than = f"{run.partition('/')[0]}/float32"
     graphs = [ExportedClassifier.read(folder, name) for name in (run, than)]
     seconds: list[list[float]] = [[], []]
     for source in (sources[0], *sources[:TIMED]):
@@ -217,8 +217,7 @@ def _open_batches(
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return lambda x: session.run(["logits"], {"pixel_values": x})[0]
-    from foodvision.backends.openvino import CORE
+    from foodvision.backends.openvino import compiled
 
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    model = CORE.compile_model(path, "CPU", exact)
-    return lambda x: model({"pixel_values": x})["logits"]
+    model = compiled(path, run.split("/")[1], THREADS)
+    return lambda x: model(x)["logits"]
