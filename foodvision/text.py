@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that are escaped: control characters, surrogates, separators of lines."""
@@ -19,6 +20,8 @@ _BIDIRECTIONAL = {
     *map(chr, range(0x2066, 0x206A)),
 }
 """They reverse the text that follows them."""
+
+_SHOWN_NAMES = 10
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """First characters that a spreadsheet does not take for text, and the quote that marks text."""
@@ -63,3 +66,10 @@ def to_cell(text: str) -> str:
 def from_cell(cell: str) -> str:
     """The name that `to_cell` wrote."""
     return cell.removeprefix("'")
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first ten names as printable text, and how many more there are."""
+    more = len(names) - _SHOWN_NAMES
+    shown = printable(", ".join(names[:_SHOWN_NAMES]))
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from foodvision import drawings
 from foodvision.classifier.classifier import Classifier
-from foodvision.data.dataset import list_names
 from foodvision.errors import ImageError, MissingExtraError
-from foodvision.text import printable
+from foodvision.text import list_names, printable
 
 if TYPE_CHECKING:
     import gradio as gr

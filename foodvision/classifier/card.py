@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from huggingface_hub import ModelCardData
 
 from foodvision.classifier.info import Calibration, Measured, ModelInfo
-from foodvision.data.dataset import list_names
-from foodvision.text import to_markdown
+from foodvision.text import list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""

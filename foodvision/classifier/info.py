@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from foodvision.data.dataset import list_names
 from foodvision.errors import ModelError
-from foodvision.text import printable, to_json
+from foodvision.text import list_names, printable, to_json
 from foodvision.weights import from_timm
 from foodvision.weights.repository import (
     CONFIG,

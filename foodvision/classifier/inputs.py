@@ -18,9 +18,9 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
 from foodvision.classifier.predict import Prediction, name_of, shown
-from foodvision.data.folder import files_below, is_image, suffix_of, warn_of_left_out
 from foodvision.errors import DataError
 from foodvision.images.decode import MAX_DOWNLOAD_BYTES, ImageSource, is_url
+from foodvision.images.files import files_below, is_image, suffix_of, warn_of_left_out
 
 CHUNK = 1 << 16
 """Bytes of the names that are read at once."""

@@ -26,7 +26,6 @@ from foodvision.classifier.card import model_card
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.info import KEY, Belongs, ModelInfo
 from foodvision.classifier.unsure import Unsure
-from foodvision.data.dataset import list_names
 from foodvision.errors import ImageError, ModelError
 from foodvision.files.atomic import replacing, write_json
 from foodvision.images.decode import ImageSource
@@ -34,7 +33,7 @@ from foodvision.images.spec import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network
-from foodvision.text import printable
+from foodvision.text import list_names, printable
 from foodvision.weights.from_repository import read_repository, repository_content
 from foodvision.weights.repository import (
     CONFIG,

@@ -20,7 +20,7 @@ import numpy as np
 from foodvision.data.stores import JoinedStore, Source, Store
 from foodvision.errors import DataError, ImageError
 from foodvision.files.read import open_regular
-from foodvision.text import printable
+from foodvision.text import list_names
 
 FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
@@ -39,7 +39,6 @@ _SYNONYMS = {
     "validation": ("val", "valid", "validation", "eval", "evaluation", "dev"),
     "test": ("test", "testing"),
 }
-_SHOWN_CLASSES = 10
 _ROWS_AT_A_TIME = 16
 
 
@@ -215,10 +214,3 @@ def split_of(name: str) -> str | None:
 def plain_name(name: str) -> str:
     """A name in lower case without spaces, hyphens and underscores, such as ``filename``."""
     return re.sub(r"[\s_-]", "", name).lower()
-
-
-def list_names(classes: Sequence[str]) -> str:
-    """The first ten names as printable text, and how many more there are."""
-    more = len(classes) - _SHOWN_CLASSES
-    shown = printable(", ".join(classes[:_SHOWN_CLASSES]))
-    return f"{shown} and {more:,} more" if more > 0 else shown

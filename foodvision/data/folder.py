@@ -9,21 +9,26 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from foodvision.data.dataset import FLAT, Dataset, LabelledImages, list_names, split_of
+from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
 from foodvision.data.stores import FolderStore
 from foodvision.errors import DataError
-from foodvision.images.decode import SUFFIXES
+from foodvision.images.files import (
+    files_below,
+    is_image,
+    itself_and_above,
+    suffix_of,
+    visible_entries,
+    warn_of_left_out,
+)
+from foodvision.text import list_names
 
 log = logging.getLogger(__name__)
-
-_SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"}
-"""Folders added by macOS, Synology and Windows, which hold no images of the dataset."""
 
 
 def from_folder(given: Path, strict: bool = True) -> Dataset:
@@ -164,81 +169,11 @@ def _has_images(folder: Path) -> bool:
 
 def _count_loose(folder: Path) -> int:
     """The number of images that are in a folder and not in its subfolders."""
-    return sum(is_image(Path(entry)) for entry in _visible_entries(folder) if not entry.is_dir())
+    return sum(is_image(Path(entry)) for entry in visible_entries(folder) if not entry.is_dir())
 
 
 def _folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without links to itself or to a folder above it."""
-    above = _itself_and_above(folder)
-    folders = [entry for entry in _visible_entries(folder) if entry.is_dir()]
+    above = itself_and_above(folder)
+    folders = [entry for entry in visible_entries(folder) if entry.is_dir()]
     return [Path(e) for e in folders if not (e.is_symlink() and os.path.realpath(e) in above)]
-
-
-def _itself_and_above(folder: Path) -> set[str]:
-    real = Path(os.path.realpath(folder))
-    return {str(real), *map(str, real.parents)}
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and its subfolders, sorted, without hidden ones.
-
-    Linked folders come last, and no folder is listed twice, so links cannot loop. Files that are
-    not regular (FIFO, socket, device) are left out with a warning.
-
-    Raises:
-        DataError: if a subfolder cannot be read.
-
-    """
-    seen = _itself_and_above(folder.parent)
-    waiting, linked, special = [str(folder)], list[str](), 0
-    while waiting or linked:
-        inner = waiting.pop() if waiting else linked.pop(0)
-        if (real := os.path.realpath(inner)) in seen:
-            continue
-        seen.add(real)
-        entries = _visible_entries(inner)
-        for entry in entries:
-            if entry.is_dir():
-                continue
-            if entry.is_file() or not Path(entry).exists():  # reading reports a broken link
-                yield Path(entry)
-            else:
-                special += 1
-        folders = [entry for entry in entries if entry.is_dir()]
-        linked += [entry.path for entry in folders if entry.is_symlink()]
-        waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
-    if special:
-        log.warning("%s: not regular files (FIFO, socket or device), left out: %d", folder, special)
-
-
-def _visible_entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """The entries of a folder, sorted, without hidden ones and `_SYSTEM_FOLDERS`."""
-    try:
-        with os.scandir(folder) as entries:
-            visible = [
-                entry
-                for entry in entries
-                if not entry.name.startswith(".") and entry.name not in _SYSTEM_FOLDERS
-            ]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    return sorted(visible, key=lambda entry: entry.name)
-
-
-def is_image(path: Path) -> bool:
-    """Whether the suffix is one of an image format that is supported."""
-    return path.suffix.lower() in SUFFIXES
-
-
-def suffix_of(path: Path) -> str:
-    """What `warn_of_left_out` counts."""
-    return path.suffix.lower() or "without a suffix"
-
-
-def warn_of_left_out(where: str, suffixes: Counter[str]) -> None:
-    """Log how many files are left out because of their suffix, in one line."""
-    if total := suffixes.total():
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
-        noun = "file" if total == 1 else "files"
-        reason = "left out, whose suffix is not that of an image"
-        log.warning("%s: %d %s %s: %s", where, total, noun, reason, listed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from foodvision.data import split_csv
-from foodvision.data.dataset import FLAT, SPLITS, Dataset, list_names
+from foodvision.data.dataset import FLAT, SPLITS, Dataset
 from foodvision.data.folder import from_folder, has_class_folders
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.data.labels_csv import find_labels_csv, from_labels_csv
@@ -22,6 +22,7 @@ from foodvision.drawings.draw import write_drawn
 from foodvision.errors import DataError
 from foodvision.files.atomic import cache_folder, cannot_write
 from foodvision.progress import progress_bar
+from foodvision.text import list_names
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from foodvision.data.dataset import (
     SPLITS,
     Dataset,
     LabelledImages,
-    list_names,
     plain_name,
     split_of,
 )
 from foodvision.data.stores import ArrowStore
 from foodvision.errors import DataError, MissingExtraError
+from foodvision.text import list_names
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 
-from foodvision.data.dataset import FLAT, SPLITS, Dataset, list_names
+from foodvision.data.dataset import FLAT, SPLITS, Dataset
 from foodvision.data.duplicates import find_duplicates
 from foodvision.data.inventory import take_inventory, warn_of_identical
 from foodvision.data.splits import SPLIT_CSV, carve, choose_split, to_csv
 from foodvision.errors import DataError
 from foodvision.files.atomic import cannot_write, replacing
 from foodvision.files.read import open_csv
-from foodvision.text import from_cell
+from foodvision.text import from_cell, list_names
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from foodvision.classifier.torch_classifier import TorchClassifier
-from foodvision.data.dataset import list_names
 from foodvision.export.verify import Check
-from foodvision.text import printable
+from foodvision.text import list_names, printable
 
 _TEXT = """# {name}
 
