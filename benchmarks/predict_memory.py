@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.predict_memory [--few 1000] [--many 100000] [--source folder]
 
-A ViT-Ti/8 at 64 px with random weights classifies drawings, JPEGs of 96 px: 300 files, under as
-many distinct paths (hard links) as are asked for. The paths are given as a folder, or as a list on
+An exported ViT-Ti/8 at 64 px with random weights classifies drawings, JPEGs of 96 px: 300 files,
+under as many distinct paths (hard links) as are asked for. The paths are given as a folder, or as a list on
 standard input. The memory is the resident set size, summed over all processes of `predict` and read
 from /proc every 50 ms. (Not the proportional one: it changes with what else uses the libraries.)
 
@@ -28,8 +28,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
+from foodvision.export.export import export
 from foodvision.images.spec import ImageSpec
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
@@ -38,13 +39,13 @@ DISTINCT, SIDE, SECONDS, KILLS = 300, 96, 0.05, 3
 
 
 def write_model(folder: Path) -> None:
-    """A ViT-Ti/8 with three classes, as `train --recipe scratch` builds it."""
+    """The export of a ViT-Ti/8 with three classes, as `train --recipe scratch` builds it."""
     config = ViTConfig(
         image_size=64, patch_size=8, num_layers=12, hidden_size=192, mlp_size=768, num_heads=3,
         num_classes=3,
     )  # fmt: skip
-    classifier = Classifier(ViT(config), ImageSpec(64), ("pizza", "steak", "sushi"))
-    classifier.save(folder)
+    classifier = TorchClassifier(ViT(config), ImageSpec(64), ("pizza", "steak", "sushi"))
+    export(classifier, ["openvino"], folder)
 
 
 def write_images(folder: Path, number: int) -> None:

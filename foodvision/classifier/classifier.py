@@ -48,6 +48,11 @@ class Classifier(ABC):
     def device_type(self) -> str:
         """Where it runs: ``cpu``, ``cuda`` or ``mps``."""
 
+    @property
+    @abstractmethod
+    def backend(self) -> str:
+        """What computes: ``torch``, or runtime and precision of a graph, as ``openvino/int8``."""
+
     @abstractmethod
     def to(self, device: str) -> Classifier:
         """Move it to ``auto``, ``cpu``, ``cuda`` or ``mps``; returns itself.
@@ -153,15 +158,18 @@ class Classifier(ABC):
         return answer(name, row[:-1], self.classes, threshold, familiar)
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto") -> Classifier:
+    def load(
+        cls, model: str | Path, device: str = "auto", backend: str | None = None
+    ) -> Classifier:
         """Load a folder that foodvision wrote or exported, or that transformers wrote.
 
         Args:
             model: a folder, or a Hub id ``OWNER/NAME``.
             device: see `to`. An exported graph runs on the CPU, and loading it imports no torch.
+            backend: see `backend`; None for the fastest here.
 
         Raises:
-            FoodvisionError: if the machine has no such device.
+            FoodvisionError: if the machine has no such device, or the model no such backend.
             MissingExtraError: if nothing that runs the exported graph is installed.
             ModelError: if there is no such model, foodvision has no network for it, or it is
                 damaged.
@@ -172,8 +180,10 @@ class Classifier(ABC):
             if is_export(read_json(folder / CONFIG)):
                 from foodvision.classifier.exported import ExportedClassifier
 
-                return ExportedClassifier.read(folder).to(device)
+                return ExportedClassifier.read(folder, backend).to(device)
 
+            if backend not in (None, "torch"):
+                raise ModelError(f"has no backend {backend}, only torch; export it to have others")
             from foodvision.classifier.torch_classifier import TorchClassifier
 
             return TorchClassifier.read(folder).to(device)

@@ -68,7 +68,7 @@ class ExportedClassifier(Classifier):
 
         Raises:
             MissingExtraError: if nothing that runs it is installed.
-            ModelError: if a file is missing or damaged.
+            ModelError: if it has no such graph, or a file is missing or damaged.
 
         """
         config = read_json(folder / CONFIG)
@@ -79,14 +79,21 @@ class ExportedClassifier(Classifier):
         info = ModelInfo.from_config(config)
         if run is None:
             run, graph = open_fastest(folder, (folder / CONFIG).read_bytes(), export.runs)
-        else:
+        elif run in export.runs:
             graph = open_graph(folder, run, THREADS)
+        else:
+            raise ModelError(f"has no backend {run}, only {', '.join(export.runs)}")
         return cls(folder, run, graph, spec, classes, info, export, network)
 
     @property
     def config(self) -> NetworkConfig:
         """Which network it was."""
         return self._config
+
+    @property
+    def backend(self) -> str:
+        """The same as `run`."""
+        return self.run
 
     @property
     def device_type(self) -> str:

@@ -32,8 +32,11 @@ class Table(ABC):
         growing: holds its rows until then.
         rows: how many there are.
         failed: how many of them have an error.
+        backend: that computes them, see `Classifier.backend`; None if any may.
 
     """
+
+    backend: str | None = None
 
     def __init__(self, out: Path, growing: Path, record: Path) -> None:
         self.out, self.growing, self._record = out, growing, record
@@ -47,13 +50,15 @@ class Table(ABC):
     def begin(self, model: str | Path, threshold: float | None, names: Iterable[str]) -> None:
         """Note what the rows are computed with; if there are rows, check that it was the same.
 
+        `backend` is set to that of the rows, unless it is given.
+
         Args:
             model: a model folder, or a Hub id.
             threshold: see `Prediction.sure`.
             names: of the images, in their order.
 
         Raises:
-            FoodvisionError: if the model, the threshold or the images have changed.
+            FoodvisionError: if the model, the threshold, the backend or the images have changed.
 
         """
         self._made_with = {"model": _sha256_of(model), "threshold": threshold}
@@ -61,7 +66,8 @@ class Table(ABC):
             return
         try:
             before = read_json(self._record)
-            for key, value in self._made_with.items():
+            self.backend = self.backend or before["backend"]
+            for key, value in (self._made_with | {"backend": self.backend}).items():
                 if before[key] != value:
                     raise FoodvisionError(
                         f"{self.growing}: was begun with another {key}; {self._advice}"
@@ -100,7 +106,7 @@ class Table(ABC):
             with self._locked():
                 if self.rows and not self.is_begun():
                     raise FoodvisionError(f"{self.out}: another process has finished it")
-                write_json(self._record, self._made_with)
+                write_json(self._record, self._made_with | {"backend": self.backend})
                 self._write(predictions, classes)
                 self._record.unlink()
         except KeyboardInterrupt as error:

@@ -99,6 +99,11 @@ class TorchClassifier(Classifier):
         return next(self.network.parameters()).device
 
     @property
+    def backend(self) -> str:
+        """Always ``torch``."""
+        return "torch"
+
+    @property
     def device_type(self) -> str:
         """``cpu``, ``cuda`` or ``mps``."""
         return self.device.type
@@ -233,9 +238,11 @@ class TorchClassifier(Classifier):
         self.folder = self.folder or folder
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto") -> TorchClassifier:
+    def load(
+        cls, model: str | Path, device: str = "auto", backend: str | None = None
+    ) -> TorchClassifier:
         """As `Classifier.load`; an exported graph is an error, because it holds no network."""
-        classifier = super().load(model, device)
+        classifier = super().load(model, device, backend)
         if not isinstance(classifier, TorchClassifier):
             raise ModelError(f"{model}: is exported; give the folder that it was exported from")
         return classifier

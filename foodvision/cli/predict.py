@@ -48,6 +48,13 @@ def predict(
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy into --sort-into, not link.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUNTIME/PRECISION",
+            help="Of an exported model, as in openvino/int8.  [default: the fastest here]",
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Classify images; a bad image does not stop the others."""
@@ -64,12 +71,16 @@ def predict(
     found = find_inputs(inputs)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
     if table:
+        table.backend = backend
         table.begin(model, threshold, found.names())
+        backend = table.backend
     sorter = Sorter(Path(sort_into), copy) if sort_into else None
 
     from foodvision.classifier.classifier import Classifier
 
-    classifier = Classifier.load(model, device)
+    classifier = Classifier.load(model, device, backend)
+    if table:
+        table.backend = classifier.backend
     predictions = found.predictions(
         lambda sources: classifier.predict_many(sources, batch_size, threshold),
         batch_size,

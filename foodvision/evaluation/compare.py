@@ -79,7 +79,8 @@ def compare(
     intervals = [percentile_interval(means) for means in bootstrap_means(losses)]
 
     examples = images.subset([i for i, name in enumerate(images.names()) if name in scored])
-    devices = dict.fromkeys(["cpu", choose_device(device).type])
+    graphs = any(classifier.backend != "torch" for classifier in classifiers)  # on the CPU alone
+    devices = dict.fromkeys(["cpu", "cpu" if graphs else choose_device(device).type])
     speeds = [measure_speed(classifiers, examples, device) for device in devices]
     return Comparison(
         data=dataset.name,

@@ -203,7 +203,6 @@ def _check_all(
             refused[run] = error
             continue
         checks[run] = check
-        log.info("%s: %s", run, check.summary())
     without_int8 = [run for run in refused if run.endswith("int8")]
     if len(without_int8) == len(set(formats)):
         raise refused[without_int8[0]]

@@ -17,6 +17,7 @@ from foodvision.classifier.output import open_table, write_predictions
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import FoodvisionError, RunInterruptedError
 
+BACKEND = "onnx/float32"
 CLASSES = ("b", 'a "quoted"\r\nname')
 NAMES = ["1.png", 'two\r\nlines "and" a quote.png', "=1+1.png", "'.png", "\udcff.png", "", "7.png"]
 
@@ -47,6 +48,8 @@ def write(
     """The number of rows that were there."""
     table = open_table(out, resume)
     table.begin(model, 0.5, names)
+    assert table.backend == (BACKEND if resume else None)
+    table.backend = BACKEND
     kept = table.rows
     predictions = islice(rows(names) if stop == 99 else stopped_after(stop), kept, None)
     write_predictions(predictions, len(names), table, classes=CLASSES)
@@ -124,6 +127,10 @@ def test_what_has_changed_is_refused(
         write(out, model, True, NAMES[:2])
     with pytest.raises(FoodvisionError, match="was begun with another threshold; give what"):
         open_table(out, resume=True).begin(model, None, NAMES)
+    table = open_table(out, resume=True)
+    table.backend = "openvino/int8"
+    with pytest.raises(FoodvisionError, match="was begun with another backend; give what"):
+        table.begin(model, 0.5, NAMES)
     (model / "config.json").write_text("[]")
     with pytest.raises(FoodvisionError, match="was begun with another model; give what"):
         write(out, model, resume=True)

@@ -19,6 +19,10 @@ def test_what_is_wrong_is_said(
     image = next(patterns.rglob("*.png"))
     done = run("predict", image, "--model", exported, "--device", "cuda")
     assert "exported models run on the CPU" in done.err
+    done = run("predict", image, "--model", exported, "--backend", "onnx/int4")
+    assert "has no backend onnx/int4, only onnx/float32, openvino/float32" in done.err
+    done = run("predict", image, "--model", model, "--backend", "onnx/float32")
+    assert "has no backend onnx/float32, only torch; export it" in done.err
     done = run("info", exported)
     assert "unsure     says when" in done.out
     assert "graphs     onnx/float32, openvino/float32" in done.out
