@@ -3,9 +3,10 @@
     .venv/bin/python -m benchmarks.predict_memory [--few 1000] [--many 100000] [--source folder]
 
 An exported ViT-Ti/8 at 64 px with random weights classifies drawings, JPEGs of 96 px: 300 files,
-under as many distinct paths (hard links) as are asked for. The paths are given as a folder, or as a list on
-standard input. The memory is the resident set size, summed over all processes of `predict` and read
-from /proc every 50 ms. (Not the proportional one: it changes with what else uses the libraries.)
+under as many distinct paths (hard links) as are asked for. The paths are given as a folder, or as a
+list on standard input. The memory is the resident set size, summed over all processes of `predict`
+and read from /proc every 50 ms. (Not the proportional one: it changes with what else uses the
+libraries.)
 
 Then the run is repeated with `--killed` images, killed with SIGKILL at three random moments and
 resumed each time; the SHA-256 of its output must equal that of an uninterrupted run (`--killed 0`
