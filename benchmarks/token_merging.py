@@ -1,0 +1,190 @@
+"""Token merging (arXiv 2210.09461): how much faster a ViT answers, and what its log loss becomes.
+
+    python benchmarks/token_merging.py MODEL [DATA] [--merged 0 4 8 12 16]
+
+In each layer but the last, r of the n tokens are merged into others between attention and MLP: the
+most similar pairs of a bipartite matching by their keys. The weights stay as they are. Times are of
+the network alone, one image, two threads, the ways in random order; log loss and accuracy are those
+of DATA's test split. Without DATA (a network with random weights), there are times alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foodvision.backends.openvino import CORE, HAS_BF16
+from foodvision.classifier.torch_classifier import TorchClassifier
+from foodvision.data import load_dataset
+from foodvision.data.splits import training_splits
+from foodvision.export.int8 import quantised
+from foodvision.export.quiet import quietly
+from foodvision.images.transforms import open_pixels, prepare
+from foodvision.metrics import log_loss_of_each
+from foodvision.models.vit import EncoderBlock, ViT
+
+ROUNDS, CALIBRATED, THREADS = 25, 64, 2
+
+
+class MergingViT(nn.Module):
+    """A ViT with a class token whose layers each merge r tokens away."""
+
+    def __init__(self, network: ViT, r: int) -> None:
+        super().__init__()
+        self.network, self.r = network, r
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Logits."""
+        z = self.network.embedding(pixel_values)
+        size = torch.ones_like(z[..., :1])  # how many patches a token stands for
+        *blocks, last = self.network.blocks
+        for block in blocks:
+            z, keys = attended(block, z, size)
+            z, size = merged(z, size, keys, min(self.r, (z.shape[1] - 1) // 2))
+            z = z + block.mlp(block.norm2(z))
+        z, _ = attended(last, z, size, 1)
+        z = z + last.mlp(last.norm2(z))
+        return self.network.classify(self.network.norm(z[:, 0]))
+
+
+def attended(
+    block: EncoderBlock, z: Tensor, size: Tensor, m: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Eq. 2 of the first m tokens with attention in proportion to sizes, and the keys' mean."""
+    q, k, v = block.msa.qkv(block.norm1(z), m)
+    logits = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    A = torch.softmax(logits + size.log().transpose(-2, -1)[:, None], dim=-1)
+    return z[:, :m] + block.msa.U_msa((A @ v).transpose(1, 2).flatten(2)), k.mean(dim=1)
+
+
+def merged(z: Tensor, size: Tensor, keys: Tensor, r: int) -> tuple[Tensor, Tensor]:
+    """Merge the r most similar tokens of even position into tokens of odd position."""
+    if r == 0:
+        return z, size
+    keys = F.normalize(keys, dim=-1)
+    similarity = keys[:, ::2] @ keys[:, 1::2].transpose(-2, -1)
+    best, partner = similarity.max(dim=-1)
+    best = torch.cat([torch.full_like(best[:, :1], -9), best[:, 1:]], dim=1)  # the class token
+    order = best.argsort(dim=-1, descending=True)
+    gone, kept = order[:, :r], order[:, r:].sort(dim=-1).values
+    into = F.one_hot(partner.gather(1, gone), similarity.shape[-1]).to(z.dtype)
+    parts = torch.cat([z * size, size], dim=-1)
+    even, odd = parts[:, ::2], parts[:, 1::2]
+    odd = odd + into.transpose(-2, -1) @ even.take_along_dim(gone[..., None], dim=1)
+    parts = torch.cat([even.take_along_dim(kept[..., None], dim=1), odd], dim=1)
+    return parts[..., :-1] / parts[..., -1:], parts[..., -1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--merged", type=int, nargs="+", default=[0, 4, 8, 12, 16])
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    classifier = TorchClassifier.load(arguments.model, "cpu")
+    assert isinstance(classifier.network, ViT)
+    classifier.network.eval()
+    calibration, test, labels = images_of(classifier, arguments.data)
+    ways: dict[tuple[int, str], Callable[[np.ndarray], np.ndarray]] = {}
+    for r in arguments.merged:
+        for name, run in compiled(MergingViT(classifier.network, r).eval(), calibration).items():
+            ways[r, name] = run
+    if 0 in arguments.merged:
+        with torch.inference_mode():
+            expected = classifier.network(torch.from_numpy(test[0])).numpy()
+        np.testing.assert_allclose(ways[0, "torch float32"](test[0]), expected, atol=1e-4)
+    seconds = timed(ways, test[0])
+    logits = {
+        way: np.concatenate([run(x) for x in test]) for way, run in ways.items() if len(labels)
+    }
+    for way in ways:
+        r, name = way
+        line = f"r = {r:2}  {name:16} {1000 * statistics.median(seconds[way]):7.1f} ms"
+        if len(labels):
+            loss, answers = log_loss_of_each(logits[way], labels).mean(), logits[way].argmax(1)
+            same = (answers == logits[arguments.merged[0], "torch float32"].argmax(1)).mean()
+            line += f"  log loss {loss:.4f}  accuracy {(answers == labels).mean():.1%}"
+            line += f"  same answers {same:.1%}"
+        print(line)
+
+
+def images_of(
+    classifier: TorchClassifier, data: str | None
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Training images to calibrate by, test images, and their labels."""
+    spec = classifier.spec
+    if data is None:
+        shape = (1, 3, spec.height, spec.width)
+        drawn = [np.random.default_rng(i).normal(size=shape).astype(np.float32) for i in range(8)]
+        return drawn, drawn, np.array([])
+    dataset = load_dataset(data)
+    train = training_splits(dataset, 0, 0.15).train.images.relabelled(classifier.classes)
+    test = dataset.splits["test"].relabelled(classifier.classes)
+    chosen = train.subset(np.random.default_rng(0).permutation(len(train))[:CALIBRATED])
+    few, all_test = (
+        [prepare(open_pixels(image.source, spec), spec)[None].numpy() for image in images]
+        for images in (chosen, test)
+    )
+    return few, all_test, test.labels
+
+
+def compiled(
+    network: MergingViT, calibration: list[np.ndarray]
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    with tempfile.TemporaryDirectory() as folder, quietly(), torch.no_grad():
+        path = Path(folder) / "merging.onnx"
+        example = (torch.from_numpy(calibration[0]),)
+        torch.onnx.export(
+            network, example, path, dynamo=True, verbose=False, opset_version=18,
+            input_names=["pixel_values"], output_names=["logits"],
+        )  # fmt: skip
+        model = CORE.read_model(path)
+        int8 = quantised(model, calibration, transformer=True)
+        rest = "bf16" if HAS_BF16 else "f32"
+        found = {
+            "OpenVINO float32": on_openvino(model, "f32"),
+            "OpenVINO bf16": on_openvino(model, rest),
+            "OpenVINO int8": on_openvino(int8, rest),
+        }
+
+    def in_torch(x: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(x)).numpy()
+
+    return {"torch float32": in_torch} | found
+
+
+def on_openvino(model: openvino.Model, hint: str) -> Callable[[np.ndarray], np.ndarray]:
+    properties = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": THREADS}
+    compiled_model = CORE.compile_model(model, "CPU", properties | {"PERFORMANCE_HINT": "LATENCY"})
+    return lambda x: compiled_model([x])[0].copy()
+
+
+def timed(
+    ways: dict[tuple[int, str], Callable[[np.ndarray], np.ndarray]], x: np.ndarray
+) -> dict[tuple[int, str], list[float]]:
+    seconds: dict[tuple[int, str], list[float]] = {way: [] for way in ways}
+    for turn in range(ROUNDS + 2):
+        for way in random.sample(list(ways), len(ways)):
+            started = time.perf_counter()
+            ways[way](x)
+            if turn > 1:
+                seconds[way].append(time.perf_counter() - started)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
