@@ -2,8 +2,8 @@
 
     python benchmarks/precisions.py MODEL EXPORT DATA
 
-Prints log loss and accuracy of the network in float32 and bf16 and of every graph of its export, and
-how many answers are those of the network in float32.
+Prints log loss and accuracy of the network in float32 and bf16 and of every graph of its export,
+and how many answers are those of the network in float32.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from foodvision.classifier.info import KEY, Export
 from foodvision.classifier.torch_classifier import CARD, TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import LabelledImages
-from foodvision.data.splits import training_splits
+from foodvision.data.splits import SPLIT_CSV, training_splits
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export.card import export_card
 from foodvision.export.verify import Check, Sample, check_faster, verify
@@ -85,6 +86,8 @@ def export(
     images = _Images(classifier, dataset)
     with new_folder(out) as folder:
         write_json(folder / PREPROCESSOR, _no_preprocessing())
+        if classifier.folder and (trained_on := classifier.folder / SPLIT_CSV).exists():
+            shutil.copyfile(trained_on, folder / SPLIT_CSV)  # by which `evaluate` warns
         _write_graphs(classifier, images, folder, formats, int8)
         checks = _check_all(classifier, images.sample, folder, formats, int8)
         (folder / CARD).write_text(export_card(classifier, checks, out.name), encoding="utf-8")

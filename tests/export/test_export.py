@@ -125,7 +125,10 @@ def test_loading_and_predicting_imports_no_torch(exported: Path, patterns: Path)
 
 def test_a_cnn(tmp_path: Path) -> None:
     classifier = build_torchvision_classifier("resnet18")
-    checks = export(classifier, ["onnx"], tmp_path / "cnn")
+    classifier.save(tmp_path / "run")
+    (tmp_path / "run/split.csv").write_text("what it was trained on")
+    checks = export(tmp_path / "run", ["onnx"], tmp_path / "cnn")
+    assert (tmp_path / "cnn/split.csv").read_text() == "what it was trained on"
     assert checks["onnx/float32"].agreement == 1
     assert checks["onnx/float32"].max_difference < 1e-3
     graph = fv.Classifier.load(tmp_path / "cnn")
