@@ -47,7 +47,9 @@ def open_openvino(path: Path, precision: str, threads: int) -> Graph:
 def compiled(
     path: Path, precision: str, threads: int
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """A graph as a function from its input to its outputs by name; several threads may call it.
+    """A graph as a function from its input to its outputs by name.
+
+    Several threads may call it. What it returns holds until the same thread calls it again.
 
     Resizing and the rest are compiled apart, the former always in float32: images that are resized
     in bf16 differ by grey levels. What it returns are whole numbers up to 255, which bf16 has.
@@ -86,7 +88,9 @@ def _split(path: Path) -> tuple[openvino.Model, openvino.Model]:
     """The graph up to the resized images, and the rest."""
     model = CORE.read_model(path)
     outputs = (output for op in model.get_ordered_ops() for output in op.outputs())
-    resized = next(output for output in outputs if RESIZED in output.get_names())
+    resized = next((output for output in outputs if RESIZED in output.get_names()), None)
+    if resized is None:
+        raise ValueError("nothing in it is named resized; export the model again")
     entry = parameter(resized.get_partial_shape(), resized.get_element_type())
     for target in resized.get_target_inputs():
         target.replace_source_output(entry.output(0))
