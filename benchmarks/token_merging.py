@@ -11,7 +11,6 @@ of DATA's test split. Without DATA (a network with random weights), there are ti
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import statistics
 import tempfile
@@ -48,11 +47,12 @@ class MergingViT(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Logits."""
         z = self.network.embedding(pixel_values)
-        size = torch.ones_like(z[..., :1])  # how many patches a token stands for
+        size = None  # how many patches each token stands for, once they differ
         *blocks, last = self.network.blocks
         for block in blocks:
             z, keys = attended(block, z, size)
-            z, size = merged(z, size, keys, min(self.r, (z.shape[1] - 1) // 2))
+            if r := min(self.r, (z.shape[1] - 1) // 2):  # the class token and half of the others
+                z, size = merged(z, torch.ones_like(z[..., :1]) if size is None else size, keys, r)
             z = z + block.mlp(block.norm2(z))
         z, _ = attended(last, z, size, 1)
         z = z + last.mlp(last.norm2(z))
@@ -60,19 +60,17 @@ class MergingViT(nn.Module):
 
 
 def attended(
-    block: EncoderBlock, z: Tensor, size: Tensor, m: int | None = None
+    block: EncoderBlock, z: Tensor, size: Tensor | None, m: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Eq. 2 of the first m tokens with attention in proportion to sizes, and the keys' mean."""
     q, k, v = block.msa.qkv(block.norm1(z), m)
-    logits = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    A = torch.softmax(logits + size.log().transpose(-2, -1)[:, None], dim=-1)
-    return z[:, :m] + block.msa.U_msa((A @ v).transpose(1, 2).flatten(2)), k.mean(dim=1)
+    bias = None if size is None else size.log().transpose(-2, -1)[:, None]
+    SA = F.scaled_dot_product_attention(q, k, v, bias)
+    return z[:, :m] + block.msa.U_msa(SA.transpose(1, 2).flatten(2)), k.mean(dim=1)
 
 
 def merged(z: Tensor, size: Tensor, keys: Tensor, r: int) -> tuple[Tensor, Tensor]:
     """Merge the r most similar tokens of even position into tokens of odd position."""
-    if r == 0:
-        return z, size
     keys = F.normalize(keys, dim=-1)
     similarity = keys[:, ::2] @ keys[:, 1::2].transpose(-2, -1)
     best, partner = similarity.max(dim=-1)
