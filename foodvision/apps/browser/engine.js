@@ -1,0 +1,93 @@
+// Which runtime computes: each is timed on an image whose answer is known, and the fastest that is right stays.
+
+/** Largest difference of a probability from the known answer. */
+const TOLERANCE = 0.02;
+
+/** Largest difference of the distance, as a share of it (or of 1, if that is more). */
+const DISTANCE_TOLERANCE = 0.02;
+
+/** A runtime that has not answered by then is given up. */
+const PATIENCE = 120_000; // ms
+
+const NAMES = { wasm: "WebAssembly", webgpu: "WebGPU" };
+
+/** One runtime in a worker of its own: when it ends, all of its memory is free again. */
+class Engine {
+  constructor(provider, script) {
+    this.provider = provider;
+    this.name = NAMES[provider];
+    this.worker = new Worker(URL.createObjectURL(script), { type: "module" });
+    this.last = Promise.resolve();
+  }
+
+  /** One request after the other: what came first is answered first. */
+  ask(action, input) {
+    const answer = this.last.then(() => this.#post(action, input));
+    this.last = answer.catch(() => {});
+    return answer;
+  }
+
+  #post(action, input) {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error("It did not answer in time.")), PATIENCE);
+      const end = (settle) => (value) => (clearTimeout(timer), settle(value));
+      this.worker.onerror = (event) => end(reject)(new Error(event.message || "It could not be started."));
+      this.worker.onmessage = ({ data }) =>
+        "error" in data ? end(reject)(Object.assign(new Error(data.error), data)) : end(resolve)(data.value);
+      this.worker.postMessage({ action, input });
+    });
+  }
+
+  end() {
+    this.worker.terminate();
+  }
+}
+
+/**
+ * The engine to use, and what was found of each: { engine, trials: [{ name, milliseconds, wrong }] }.
+ * `wrong` is why one is not used; it is null for one that may be.
+ */
+export async function chooseEngine(page, runtimes, model, known, script, threads) {
+  let chosen = null;
+  const trials = [];
+  for (const [provider, { module, binary }] of Object.entries(runtimes)) {
+    const engine = new Engine(provider, script);
+    const trial = { name: engine.name, milliseconds: null, wrong: null };
+    trials.push(trial);
+    try {
+      await engine.ask("open", { provider, module, binary, threads, ...model });
+      trial.milliseconds = await time(engine, page, known);
+    } catch (error) {
+      trial.wrong = error.message;
+    }
+    if (trial.wrong === null && !(chosen?.milliseconds <= trial.milliseconds)) {
+      chosen?.engine.end();
+      chosen = { engine, milliseconds: trial.milliseconds };
+    } else {
+      engine.end();
+    }
+  }
+  return { engine: chosen?.engine ?? null, trials };
+}
+
+/** Milliseconds of an image, once the engine has given the known answer. */
+async function time(engine, page, known) {
+  let best = Infinity;
+  let spent = 0;
+  for (let run = 0; run < 2 || (run < 5 && spent < 1000); run++) {
+    const { seconds, ...answer } = await engine.ask("classify", { image: known });
+    check(answer, page.known);
+    if (run > 0) best = Math.min(best, seconds * 1000); // the first one prepares the runtime
+    spent += seconds * 1000;
+  }
+  return best;
+}
+
+function check(answer, known) {
+  const differences = known.probabilities.map((value, i) => Math.abs(value - answer.probabilities[i]));
+  const off = Math.max(...differences);
+  const far = known.distance === null ? 0 : Math.abs(answer.distance - known.distance);
+  if (!(off <= TOLERANCE) || !(far <= DISTANCE_TOLERANCE * Math.max(1, Math.abs(known.distance)))) {
+    throw new Error(`Its answer to the known image is wrong (by ${off.toFixed(3)}).`);
+  }
+}
