@@ -103,12 +103,12 @@ function listen(page, engine) {
   let latest = 0;
   const classify = async (getImage, more = 0) => {
     const mine = ++latest;
+    at("result").ariaBusy = "true";
     say(at("problem"), more ? `Only the first of ${more + 1} images is classified.` : "");
     try {
       const image = await getImage();
       if (!image || mine !== latest) return;
       at("result").hidden = false;
-      at("result").ariaBusy = "true";
       const answer = await engine.ask("classify", { image }).catch(async (error) => {
         throw error.unreadable ? unreadable(await kindOf(image)) : error;
       });
@@ -176,20 +176,15 @@ function showAnswer(page, engine, { probabilities, distance, seconds }) {
     ...order.slice(0, SHOWN_CLASSES).map((i) => row(page.classes[i], probabilities[i])),
   );
   say(at("seconds"), `${seconds.toFixed(seconds < 0.1 ? 3 : 2)} s with ${engine.name} on this device`);
-  const answer = { probabilities, distance, seconds, sure, label: page.classes[first] };
-  at("result").dispatchEvent(new CustomEvent("answer", { bubbles: true, detail: answer }));
 }
 
 function row(name, probability) {
   const item = document.createElement("li");
-  const [bar, label, percent] = ["bar", "name", "percent"].map((kind) => {
-    const part = document.createElement("span");
-    part.className = kind;
-    return part;
-  });
+  const [bar, label, percent] = ["i", "span", "data"].map((kind) => document.createElement(kind));
   bar.style.width = `${probability * 100}%`;
   label.textContent = name;
-  percent.textContent = `${(probability * 100).toFixed(1)} %`;
+  percent.value = probability;
+  percent.textContent = `${(probability * 100).toFixed(1)}%`;
   item.append(bar, label, percent);
   return item;
 }
