@@ -4,7 +4,7 @@
 // content security policy that allows no connection at all, under which the workers start.
 
 import { hasCamera, takePhoto } from "./camera.js";
-import { chooseEngine } from "./engine.js";
+import { tryRuntimes } from "./engine.js";
 import { cacheName, loadFile } from "./load.js";
 import { kindOf, PhotoError, show, unreadable } from "./photo.js";
 
@@ -34,18 +34,32 @@ async function start() {
   await registered;
   lock();
   say(at("status"), "Checking the model on an image whose answer is known …");
-  const { engine, trials } = await choose(page, loaded);
-  if (!engine) {
+  const trials = [];
+  let fastest = null;
+  await tryAll(page, loaded, (trial) => {
+    trials.push(trial);
+    if (trial.wrong === null && !(fastest?.milliseconds <= trial.milliseconds)) {
+      fastest?.engine.end();
+      fastest = trial;
+    } else {
+      trial.engine.end();
+    }
+    if (!fastest) return;
+    tell(page, trials, fastest);
+    if (at("ask").hidden) {
+      // WebAssembly answers while WebGPU is still being tried.
+      at("loading").hidden = true;
+      at("ask").hidden = false;
+      listen(page, () => fastest);
+    }
+  });
+  if (!fastest) {
     const reasons = trials.map(({ name, wrong }) => `${name}: ${wrong}`).join(" ");
     throw new Error(`The model does not run in this browser. ${reasons}`);
   }
-  at("loading").hidden = true;
-  at("ask").hidden = false;
-  tell(page, wanted, trials, engine);
-  listen(page, engine);
 }
 
-/** The service worker keeps the page itself; the promise is whether the browser has one. */
+/** The service worker keeps the page itself. */
 async function keepShell() {
   try {
     await navigator.serviceWorker.register("sw.js");
@@ -91,15 +105,15 @@ function lock() {
   document.head.append(policy);
 }
 
-function choose(page, { graph, weights, runtimes, known, script }) {
+function tryAll(page, { graph, weights, runtimes, known, script }, onTrial) {
   // Threads need headers that sw.js adds from the second visit on.
   const threads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   const weightsName = page.model.weights.url.split("/").pop();
-  const model = { graph, weights, weightsName, resizedSide: page.resized_side };
-  return chooseEngine(page, runtimes, model, known, script, threads);
+  const opened = { graph, weights, weightsName, resizedSide: page.resized_side, threads };
+  return tryRuntimes(page, runtimes, { opened, known, script }, onTrial);
 }
 
-function listen(page, engine) {
+function listen(page, fastest) {
   let latest = 0;
   const classify = async (getImage, more = 0) => {
     const mine = ++latest;
@@ -109,10 +123,11 @@ function listen(page, engine) {
       const image = await getImage();
       if (!image || mine !== latest) return;
       at("result").hidden = false;
+      const { engine, name } = fastest();
       const answer = await engine.ask("classify", { image }).catch(async (error) => {
         throw error.unreadable ? unreadable(await kindOf(image)) : error;
       });
-      if (mine === latest) showAnswer(page, engine, answer);
+      if (mine === latest) showAnswer(page, name, answer);
     } catch (error) {
       if (mine !== latest) return;
       at("result").hidden = true;
@@ -165,7 +180,7 @@ async function frame() {
   return shown(await canvas.convertToBlob()); // PNG
 }
 
-function showAnswer(page, engine, { probabilities, distance, seconds }) {
+function showAnswer(page, name, { probabilities, distance, seconds }) {
   const order = probabilities.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   const [first] = order;
   const { min_probability: lowest, max_distance: largest } = page.limits ?? {};
@@ -175,7 +190,7 @@ function showAnswer(page, engine, { probabilities, distance, seconds }) {
   at("classes").replaceChildren(
     ...order.slice(0, SHOWN_CLASSES).map((i) => row(page.classes[i], probabilities[i])),
   );
-  say(at("seconds"), `${seconds.toFixed(seconds < 0.1 ? 3 : 2)} s with ${engine.name} on this device`);
+  say(at("seconds"), `${seconds.toFixed(seconds < 0.1 ? 3 : 2)} s with ${name} on this device`);
 }
 
 function row(name, probability) {
@@ -190,15 +205,15 @@ function row(name, probability) {
 }
 
 /** What a visitor may want to know of the model, and of this browser's choice. */
-function tell(page, runtimes, trials, engine) {
+function tell(page, trials, fastest) {
   const files = [page.model.graph, page.model.weights];
   const facts = [
     ...page.facts,
     `It knows ${page.classes.length} classes: ${page.classes.join(", ")}.`,
     `The model has ${MB(sum(files))}, in ${page.precision}; it runs on ONNX Runtime ${page.runtime_version}.`,
     ...trials.map(({ name, milliseconds, wrong }) => {
-      const used = name === engine.name ? " It is used." : "";
-      return wrong === null ? `${name}: ${milliseconds.toFixed(0)} ms on a known image.${used}` : `${name} is not used. ${wrong}`;
+      if (wrong !== null) return `${name} is not used. ${wrong}`;
+      return `${name}: ${milliseconds.toFixed(0)} ms on a known image.${name === fastest.name ? " It is used." : ""}`;
     }),
   ];
   at("facts").replaceChildren(

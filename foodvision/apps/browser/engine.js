@@ -1,4 +1,4 @@
-// Which runtime computes: each is timed on an image whose answer is known, and the fastest that is right stays.
+// The runtimes, each timed on an image whose answer is known.
 
 /** Largest difference of a probability from the known answer. */
 const TOLERANCE = 0.02;
@@ -6,16 +6,14 @@ const TOLERANCE = 0.02;
 /** Largest difference of the distance, as a share of it (or of 1, if that is more). */
 const DISTANCE_TOLERANCE = 0.02;
 
-/** A runtime that has not answered by then is given up. */
-const PATIENCE = 120_000; // ms
+/** A runtime that has not answered by then is given up, in milliseconds. */
+const PATIENCE = 60_000;
 
 const NAMES = { wasm: "WebAssembly", webgpu: "WebGPU" };
 
 /** One runtime in a worker of its own: when it ends, all of its memory is free again. */
 class Engine {
-  constructor(provider, script) {
-    this.provider = provider;
-    this.name = NAMES[provider];
+  constructor(script) {
     this.worker = new Worker(URL.createObjectURL(script), { type: "module" });
     this.last = Promise.resolve();
   }
@@ -38,36 +36,28 @@ class Engine {
     });
   }
 
+  /** Once it has answered what it was asked. */
   end() {
-    this.worker.terminate();
+    this.last.then(() => this.worker.terminate());
   }
 }
 
 /**
- * The engine to use, and what was found of each: { engine, trials: [{ name, milliseconds, wrong }] }.
- * `wrong` is why one is not used; it is null for one that may be.
+ * Start each runtime, and time it on the known image. `onTrial` is told of each as it ends:
+ * { name, engine, milliseconds, wrong }; `wrong` is why one is not used, and null for one that may be.
  */
-export async function chooseEngine(page, runtimes, model, known, script, threads) {
-  let chosen = null;
-  const trials = [];
+export async function tryRuntimes(page, runtimes, model, onTrial) {
   for (const [provider, { module, binary }] of Object.entries(runtimes)) {
-    const engine = new Engine(provider, script);
-    const trial = { name: engine.name, milliseconds: null, wrong: null };
-    trials.push(trial);
+    const engine = new Engine(model.script);
+    const trial = { name: NAMES[provider], engine, milliseconds: null, wrong: null };
     try {
-      await engine.ask("open", { provider, module, binary, threads, ...model });
-      trial.milliseconds = await time(engine, page, known);
+      await engine.ask("open", { provider, module, binary, ...model.opened });
+      trial.milliseconds = await time(engine, page, model.known);
     } catch (error) {
       trial.wrong = error.message;
     }
-    if (trial.wrong === null && !(chosen?.milliseconds <= trial.milliseconds)) {
-      chosen?.engine.end();
-      chosen = { engine, milliseconds: trial.milliseconds };
-    } else {
-      engine.end();
-    }
+    onTrial(trial);
   }
-  return { engine: chosen?.engine ?? null, trials };
 }
 
 /** Milliseconds of an image, once the engine has given the known answer. */
