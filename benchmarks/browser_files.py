@@ -35,7 +35,8 @@ def write_images(folder: Path, photos: Path) -> list[Path]:
     next(chosen).save(folder / "plain.png")
     see_through(next(chosen)).save(folder / "alpha.png")
     see_through(next(chosen)).save(folder / "alpha.webp", lossless=True)
-    next(chosen).save(folder / "plain.webp", quality=85)
+    exif[0x0112] = 6
+    next(chosen).transpose(UPRIGHT[6]).save(folder / "exif-6.webp", quality=85, exif=exif)
     next(chosen).save(folder / "plain.gif")
     save_in_profile(next(chosen), folder / "display-p3.jpg", DISPLAY_P3)
     save_in_profile(next(chosen), folder / "prophoto.png", PROPHOTO)

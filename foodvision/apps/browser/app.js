@@ -4,7 +4,7 @@
 // content security policy that allows no connection at all, under which the workers start.
 
 import { hasCamera, takePhoto } from "./camera.js";
-import { tryRuntimes } from "./engine.js";
+import { tryCandidates } from "./engine.js";
 import { cacheName, loadFile } from "./load.js";
 import { kindOf, PhotoError, show, unreadable } from "./photo.js";
 
@@ -47,7 +47,7 @@ async function start() {
     if (!fastest) return;
     tell(page, trials, fastest);
     if (at("ask").hidden) {
-      // WebAssembly answers while WebGPU is still being tried.
+      // The first answers while others are still being tried.
       at("loading").hidden = true;
       at("ask").hidden = false;
       listen(page, () => fastest);
@@ -106,11 +106,17 @@ function lock() {
 }
 
 function tryAll(page, { graph, weights, runtimes, known, script }, onTrial) {
-  // Threads need headers that sw.js adds from the second visit on.
-  const threads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  const { wasm, webgpu } = runtimes;
+  const candidates = [{ name: "WebAssembly", provider: "wasm", threads: 1, ...wasm }];
+  const threads = Math.min(4, navigator.hardwareConcurrency);
+  if (globalThis.crossOriginIsolated && threads > 1) {
+    // From the second visit on, by headers that sw.js adds. On a busy machine one thread is faster.
+    candidates.push({ name: `WebAssembly with ${threads} threads`, provider: "wasm", threads, ...wasm });
+  }
+  if (webgpu) candidates.push({ name: "WebGPU", provider: "webgpu", threads: 1, ...webgpu });
   const weightsName = page.model.weights.url.split("/").pop();
-  const opened = { graph, weights, weightsName, resizedSide: page.resized_side, threads };
-  return tryRuntimes(page, runtimes, { opened, known, script }, onTrial);
+  const opened = { graph, weights, weightsName, resizedSide: page.resized_side };
+  return tryCandidates(page, candidates, { opened, known, script }, onTrial);
 }
 
 function listen(page, fastest) {
@@ -163,8 +169,7 @@ function listen(page, fastest) {
 }
 
 async function shown(file) {
-  await show(file, at("photo"));
-  return file;
+  return show(file, at("photo"));
 }
 
 async function frame() {

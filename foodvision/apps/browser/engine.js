@@ -9,8 +9,6 @@ const DISTANCE_TOLERANCE = 0.02;
 /** A runtime that has not answered by then is given up, in milliseconds. */
 const PATIENCE = 60_000;
 
-const NAMES = { wasm: "WebAssembly", webgpu: "WebGPU" };
-
 /** One runtime in a worker of its own: when it ends, all of its memory is free again. */
 class Engine {
   constructor(script) {
@@ -43,15 +41,15 @@ class Engine {
 }
 
 /**
- * Start each runtime, and time it on the known image. `onTrial` is told of each as it ends:
+ * Start each candidate, and time it on the known image. `onTrial` is told of each as it ends:
  * { name, engine, milliseconds, wrong }; `wrong` is why one is not used, and null for one that may be.
  */
-export async function tryRuntimes(page, runtimes, model, onTrial) {
-  for (const [provider, { module, binary }] of Object.entries(runtimes)) {
+export async function tryCandidates(page, candidates, model, onTrial) {
+  for (const { name, ...runtime } of candidates) {
     const engine = new Engine(model.script);
-    const trial = { name: NAMES[provider], engine, milliseconds: null, wrong: null };
+    const trial = { name, engine, milliseconds: null, wrong: null };
     try {
-      await engine.ask("open", { provider, module, binary, ...model.opened });
+      await engine.ask("open", { ...runtime, ...model.opened });
       trial.milliseconds = await time(engine, page, model.known);
     } catch (error) {
       trial.wrong = error.message;

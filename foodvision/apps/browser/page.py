@@ -32,7 +32,10 @@ MAX_BYTES = 100_000_000
 """Of the model: a phone's browser holds it three times while it loads, and GitHub Pages takes no
 larger file."""
 
-STATIC = ("app.js", "camera.js", "engine.js", "load.js", "photo.js", "worker.js", "style.css")
+STATIC = (
+    *("app.js", "camera.js", "engine.js", "load.js", "photo.js", "webp.js", "worker.js"),
+    "style.css",
+)
 
 KNOWN_SIDE = 384
 """Pixels of the known image: about what a photograph has once the page has reduced it."""

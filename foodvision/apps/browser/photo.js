@@ -1,5 +1,7 @@
 // What a visitor gave, before it is classified: is it an image that a browser opens, and not too large?
 
+import { uprightWebP } from "./webp.js";
+
 const MAX_BYTES = 50e6;
 const MAX_PIXELS = 50e6;
 const MAX_SIDE = 16_384; // above it a browser's canvas stays empty without an error
@@ -18,7 +20,7 @@ const TIFF = /^(II[*+]\0|MM\0[*+])/;
 /** An error whose message is a sentence for the visitor. */
 export class PhotoError extends Error {}
 
-/** Shows the file in an `<img>`; throws a PhotoError if it is no image or too large. */
+/** Shows the file in an `<img>`, and returns it; throws a PhotoError if it is no image or too large. */
 export async function show(file, img) {
   if (file.size === 0) throw new PhotoError("This file is empty. Choose another one.");
   if (file.size > MAX_BYTES) throw new PhotoError(`This file is larger than ${MAX_BYTES / 1e6} MB. Choose a smaller one.`);
@@ -32,17 +34,21 @@ export async function show(file, img) {
           `and ${MAX_SIDE.toLocaleString("en")} on a side: make it smaller.`,
       );
     }
-  } catch (error) {
+  } finally {
     URL.revokeObjectURL(address);
-    throw error;
   }
+  const upright = kind === "WebP" ? await uprightWebP(file) : file;
   URL.revokeObjectURL(img.src);
-  img.src = address;
+  img.src = URL.createObjectURL(upright);
+  return upright;
 }
 
 /** The sentence about a file that could not be decoded. */
 export function unreadable(kind) {
-  return new PhotoError(`This ${kind} file is damaged, or this browser cannot open ${kind}. Choose a JPEG or PNG.`);
+  return new PhotoError(
+    `This browser cannot open this ${kind} file: it is damaged, or of a kind that the browser does not know. ` +
+      "Choose another one.",
+  );
 }
 
 export async function kindOf(file) {

@@ -3,7 +3,10 @@
 
 const PREFIX = `foodvision ${registration.scope} `;
 const CACHE = PREFIX + VERSION;
-const SHELL = ["./", "app.js", "camera.js", "engine.js", "load.js", "photo.js", "worker.js", "style.css", "page.json", "known.png"];
+const SHELL = [
+  ...["./", "app.js", "camera.js", "engine.js", "load.js", "photo.js", "webp.js", "worker.js"],
+  ...["style.css", "page.json", "known.png"],
+];
 
 oninstall = (event) => {
   const fresh = SHELL.map((path) => new Request(path, { cache: "no-cache" }));

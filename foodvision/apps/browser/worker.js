@@ -72,9 +72,13 @@ async function readPixels(image) {
 }
 
 async function decode(file) {
+  const options = {
+    imageOrientation: "from-image", // the default, but not of older browsers
+    colorSpaceConversion: "default", // to sRGB
+    premultiplyAlpha: "none", // Chromium's WebP decoder else rounds down, by half a level on average
+  };
   try {
-    // Both options are today's defaults, but not those of older browsers.
-    return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "default" });
+    return await createImageBitmap(file, options);
   } catch {
     throw new Unreadable();
   }
