@@ -2,12 +2,13 @@
 
     python -m benchmarks.browser_page MODEL EXPORT PHOTOS --vendor DIR
 
-Writes the page of EXPORT with the runtime of DIR (`npm install onnxruntime-web` was run there), serves it
-on this machine and gives it 20 images made from PHOTOS (JPEG, PNG, WebP, GIF; wide-gamut profiles, alpha,
-16 bits, EXIF 1-8), a CMYK JPEG, one of 12 megapixels, and files that it must refuse in a sentence. Then the
-network is cut and all is done again. Then a runtime with one other byte must be refused, in the page's
-folder as on the CDN (which `--vendor` stands in for). Needs the extra `dev`, and chromium. `--webgpu` lets
-Chromium have WebGPU in software. Exits with 1 if anything is not as it must be.
+Writes the page of EXPORT with the runtime of DIR (`npm install onnxruntime-web` was run there),
+serves it on this machine and gives it 20 images made from PHOTOS (JPEG, PNG, WebP, GIF; wide-gamut
+profiles, alpha, 16 bits, EXIF 1-8), a CMYK JPEG, one of 12 megapixels, and files that it must
+refuse in a sentence. Then the network is cut and all is done again. Then a runtime with one other
+byte must be refused, in the page's folder as on the CDN (which DIR stands in for). Needs the extra
+`dev`, and chromium. `--webgpu` lets Chromium have WebGPU in software. Exits with 1 if anything is
+not as it must be.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """From an exported folder to a static page that runs the model in the visitor's browser.
 
-An export with ONNX graphs comes in; out goes a folder for any web server: the page, the graph with its
-own preprocessing, and an image with its known answer, by which the page checks what a browser computes.
+An export with ONNX graphs comes in; out goes a folder for any web server: the page, the graph with
+its own preprocessing, and an image with its known answer, by which the page checks what a browser
+computes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ KNOWN_SIDE = 384
 def write_page(
     export_folder: Path, out: Path, title: str, description: str, vendor: Path | None = None
 ) -> None:
-    """Write a folder with a page that needs nothing but a web server, and after a visit not even that.
+    """Write a folder with a page that needs only a web server, and after a visit no network.
 
     The graph in float32 is used, or the one in int8 if only that is at most `MAX_BYTES`.
 
@@ -53,13 +54,13 @@ def write_page(
         out: a folder that does not exist yet, or an empty one.
         title: of the page, plain text.
         description: a sentence below it, plain text.
-        vendor: where ``npm install onnxruntime-web`` was run; its files are copied, so that the page
-            loads nothing from elsewhere. None: the page loads them from a CDN.
+        vendor: where ``npm install onnxruntime-web`` was run; its files are copied, so that the
+            page loads nothing from elsewhere. None: the page loads them from a CDN.
 
     Raises:
         FoodvisionError: if `vendor` has not the runtime that the page was made for.
         MissingExtraError: if ONNX Runtime is not installed.
-        ModelError: if this is no export with an ONNX graph, or the graph is too large for a browser.
+        ModelError: if this is no export with an ONNX graph, or it is too large for a browser.
         OSError: if the folder cannot be written, or is not empty.
 
     """
@@ -144,8 +145,8 @@ def _facts(classifier: ExportedClassifier) -> list[str]:
     facts = [f"Answers come from {classifier.config.kind}."]
     if measured := classifier.info.metrics:
         facts.append(
-            f"On {measured.n:,} validation images, {measured.accuracy:.0%} of its answers were right "
-            f"(log loss {measured.log_loss:.2f})."
+            f"On {measured.n:,} validation images, {measured.accuracy:.0%} of its answers were "
+            f"right (log loss {measured.log_loss:.2f})."
         )
     return facts
 

@@ -1,7 +1,7 @@
 """The runtime of the page: which files of onnxruntime-web, with the SHA-256 that each must have.
 
-The CDN serves the files of the npm package as they are, so both have the same hashes. Another version
-means other hashes: `sha256sum node_modules/onnxruntime-web/dist/NAME`.
+The CDN serves the files of the npm package as they are, so both have the same hashes. Another
+version means other hashes: `sha256sum node_modules/onnxruntime-web/dist/NAME`.
 """
 
 from __future__ import annotations
