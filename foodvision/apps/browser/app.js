@@ -137,7 +137,7 @@ function listen(page, fastest) {
     } catch (error) {
       if (mine !== latest) return;
       at("result").hidden = true;
-      const failed = `The model failed on this image (${error.message}).`;
+      const failed = `The model failed on this image: ${error.message} Reload the page and try again.`;
       say(at("problem"), error instanceof PhotoError ? error.message : failed);
     } finally {
       if (mine === latest) at("result").ariaBusy = "false";

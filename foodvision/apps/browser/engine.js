@@ -14,6 +14,7 @@ class Engine {
   constructor(script) {
     this.worker = new Worker(URL.createObjectURL(script), { type: "module" });
     this.last = Promise.resolve();
+    this.asked = 0;
   }
 
   /** One request after the other: what came first is answered first. */
@@ -24,13 +25,17 @@ class Engine {
   }
 
   #post(action, input) {
+    const id = ++this.asked;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error("It did not answer in time.")), PATIENCE);
       const end = (settle) => (value) => (clearTimeout(timer), settle(value));
       this.worker.onerror = (event) => end(reject)(new Error(event.message || "It could not be started."));
-      this.worker.onmessage = ({ data }) =>
-        "error" in data ? end(reject)(Object.assign(new Error(data.error), data)) : end(resolve)(data.value);
-      this.worker.postMessage({ action, input });
+      this.worker.onmessage = ({ data }) => {
+        if (data.id !== id) return; // too late
+        if ("error" in data) end(reject)(Object.assign(new Error(data.error), { unreadable: data.unreadable }));
+        else end(resolve)(data.value);
+      };
+      this.worker.postMessage({ id, action, input });
     });
   }
 

@@ -12,11 +12,11 @@ let ort, session, target;
 
 const actions = { open, classify };
 
-onmessage = async ({ data: { action, input } }) => {
+onmessage = async ({ data: { id, action, input } }) => {
   try {
-    postMessage({ value: await actions[action](input) });
+    postMessage({ id, value: await actions[action](input) });
   } catch (error) {
-    postMessage({ error: String(error?.message ?? error), unreadable: error instanceof Unreadable });
+    postMessage({ id, error: String(error?.message ?? error), unreadable: error instanceof Unreadable });
   }
 };
 
