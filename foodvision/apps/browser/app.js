@@ -5,7 +5,7 @@
 
 import { hasCamera, takePhoto } from "./camera.js";
 import { tryCandidates } from "./engine.js";
-import { cacheName, loadFile } from "./load.js";
+import { areKept, cacheName, loadFile } from "./load.js";
 import { kindOf, PhotoError, show, unreadable } from "./photo.js";
 
 const LOCKED =
@@ -63,7 +63,6 @@ async function start() {
 async function keepShell() {
   try {
     await navigator.serviceWorker.register("sw.js");
-    navigator.serviceWorker.ready.then(() => (at("offline").hidden = false));
   } catch {
     // Private windows and some frames have none: the page needs the network at each visit.
   }
@@ -92,6 +91,9 @@ async function loadAll(page, runtimes) {
   const opened = {};
   for (const [provider, { module, binary }] of Object.entries(runtimes)) {
     opened[provider] = { module: await load(module), binary: await load(binary) };
+  }
+  if (await areKept(files, cache)) {
+    navigator.serviceWorker?.ready.then(() => (at("offline").hidden = false));
   }
   const known = await (await fetch("known.png")).blob();
   const script = new Blob([await (await fetch("worker.js")).text()], { type: "text/javascript" });

@@ -21,8 +21,14 @@ export async function loadFile(file, cache, onBytes) {
     await cache?.delete(address);
     throw new Error(`${name} is not the file that this page was made with (its SHA-256 differs). It was not used.`);
   }
-  await cache?.put(address, new Response(content)).catch(() => {}); // a full disk: needs the network again
+  await cache?.put(address, new Response(content)).catch(() => {}); // see `areKept`
   return content.buffer;
+}
+
+/** Whether all of these files will be there without a network: a full disk keeps none. */
+export async function areKept(files, cache) {
+  const found = await Promise.all(files.map((file) => cache?.match(new URL(file.url, location).href)));
+  return found.every(Boolean);
 }
 
 /** The bytes of a stream, or null if there are not exactly `size`. */
