@@ -12,8 +12,8 @@ Graph: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From uint8 RGB of shape (1, h, w, 3) to float32 of shape (K + 1,): logits and, in the last place,
 how unfamiliar the image is (0 if that is unknown). May be called from several threads."""
 
-PREPARED = "prepared"
-"""Name of the images within a graph that are ready for the network: (N, 3, H, W), float32."""
+RESIZED = "resized"
+"""Name of the resized images within a graph: float32 (N, 3, H, W), values 0-255, not normalised."""
 
 
 def joined(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from foodvision.backends.graph import PREPARED, Graph, joined
+from foodvision.backends.graph import RESIZED, Graph, joined
 
 # Converters that nothing here uses: their import takes a tenth of a second, and reports each use
 # of OpenVINO to Google Analytics. `openvino` does without them where they cannot be imported.
@@ -47,10 +47,12 @@ def open_openvino(path: Path, precision: str, threads: int) -> Graph:
 def compiled(
     path: Path, precision: str, threads: int
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """A graph as a function from its input to its outputs by name; several threads may call it.
+    """A graph as a function from its input to its outputs by name.
 
-    Preprocessing and network are compiled apart, the former always in float32: images that are
-    resized in bf16 differ by grey levels.
+    Several threads may call it. What it returns holds until the same thread calls it again.
+
+    Resizing and the rest are compiled apart, the former always in float32: images that are resized
+    in bf16 differ by grey levels. What it returns are whole numbers up to 255, which bf16 has.
 
     Args:
         path: of either kind of graph.
@@ -83,12 +85,14 @@ def compiled(
 
 
 def _split(path: Path) -> tuple[openvino.Model, openvino.Model]:
-    """The graph up to the prepared images, and the rest."""
+    """The graph up to the resized images, and the rest."""
     model = CORE.read_model(path)
     outputs = (output for op in model.get_ordered_ops() for output in op.outputs())
-    prepared = next(output for output in outputs if PREPARED in output.get_names())
-    entry = parameter(prepared.get_partial_shape(), prepared.get_element_type())
-    for target in prepared.get_target_inputs():
+    resized = next((output for output in outputs if RESIZED in output.get_names()), None)
+    if resized is None:
+        raise ValueError("nothing in it is named resized; export the model again")
+    entry = parameter(resized.get_partial_shape(), resized.get_element_type())
+    for target in resized.get_target_inputs():
         target.replace_source_output(entry.output(0))
-    preprocessing = openvino.Model([prepared], model.get_parameters(), "preprocessing")
+    preprocessing = openvino.Model([resized], model.get_parameters(), "preprocessing")
     return preprocessing, openvino.Model(model.get_results(), [entry], "network")

@@ -152,7 +152,7 @@ def _write_graphs(
 ) -> None:
     try:
         from foodvision.export.graph import to_onnx
-        from foodvision.export.int8 import quantised, quantised_as_it_runs
+        from foodvision.export.int8 import dynamically_quantised, quantised
         from foodvision.export.onnx_files import save_onnx
         from foodvision.export.openvino_files import save_openvino, to_openvino
     except ImportError as error:
@@ -176,7 +176,7 @@ def _write_graphs(
             save_openvino(small, folder, "openvino/int8")
     if "onnx" in formats:
         if int8:
-            small = quantised_as_it_runs(whole) if transformer else quantised(whole, known, False)
+            small = dynamically_quantised(whole) if transformer else quantised(whole, known, False)
             save_onnx(small, folder, "onnx/int8")
         save_onnx(whole, folder, "onnx/float32")
 

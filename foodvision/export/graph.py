@@ -22,7 +22,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 
-from foodvision.backends.graph import PREPARED
+from foodvision.backends.graph import RESIZED
 from foodvision.backends.runs import Kind
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.quiet import quietly
@@ -78,7 +78,7 @@ def to_onnx(classifier: TorchClassifier, metadata: dict[str, str]) -> ModelProto
     assert program is not None
     for traced in program.model.graph:
         traced.name = f"{_part(traced)}/{traced.name}"
-    _name_prepared(program.model.graph)
+    _name_resized(program.model.graph)
     model = program.model_proto
     for axis, name in any_size.items():
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
@@ -99,10 +99,13 @@ def _part(node: onnx_ir.Node) -> str:
     return modules[1].partition(".")[0] if len(modules) > 2 else "head"
 
 
-def _name_prepared(graph: onnx_ir.Graph) -> None:
-    """Name what preprocessing hands to the network, so that backends find the place."""
+def _name_resized(graph: onnx_ir.Graph) -> None:
+    """Name the images before they are normalised, so that backends find the place.
+
+    Normalising is no such place: OpenVINO makes it a part of a convolution's weights.
+    """
     parts = {node: str(node.name).partition("/")[0] for node in graph}
-    (prepared,) = {
+    (normalised,) = {
         value
         for node, part in parts.items()
         for value in node.inputs
@@ -110,12 +113,19 @@ def _name_prepared(graph: onnx_ir.Graph) -> None:
         and part == "network"
         and parts.get(value.producer()) == "preprocessing"  # type: ignore[arg-type]
     }
-    prepared.name = PREPARED
+    resized = normalised
+    for operator in ("Div", "Sub"):
+        node = resized.producer()
+        assert node is not None
+        assert node.op_type == operator
+        assert node.inputs[0] is not None
+        resized = node.inputs[0]
+    resized.name = RESIZED
     for node in parts:
         # The network takes the number of images from the graph's input: a second way around.
         shape = node.op_type == "Shape" and node.inputs[0] is graph.inputs[0]
         if shape and node.attributes["start"].as_int() == 0:
-            node.replace_input_with(0, prepared)
+            node.replace_input_with(0, resized)
     graph.sort()
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import onnx
 from jaxtyping import Float
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 # Before NNCF, which imports OpenVINO: see there.
 import foodvision.backends.openvino  # noqa: F401
@@ -50,11 +51,11 @@ def quantised(
         )
 
 
-def quantised_as_it_runs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A ViT's graph with products of 8-bit integers, for ONNX Runtime.
+def dynamically_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A ViT's graph with products of 8-bit integers, for ONNX Runtime: dynamic quantisation.
 
-    The weights are quantised per channel; the range of each activation is taken from the image
-    itself when the graph runs. ONNX Runtime multiplies these faster than the static graphs of NNCF,
+    The weights are quantised per channel; the range of each activation is that of the image itself,
+    found when the graph runs. ONNX Runtime multiplies these faster than the static graphs of NNCF,
     and NNCF needs six gigabytes and more than ten minutes for an ONNX graph of ViT-B/16, this a
     quarter of a minute.
 
@@ -62,9 +63,6 @@ def quantised_as_it_runs(model: onnx.ModelProto) -> onnx.ModelProto:
         model: with its weights; not changed.
 
     """
-    # In onnxruntime's package, but it imports libraries that only an export needs.
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     kept = [node.name for node in model.graph.node if not node.name.startswith("network/")]
     with tempfile.TemporaryDirectory() as folder, quietly():
         path = Path(folder) / "int8.onnx"

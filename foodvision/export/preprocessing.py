@@ -42,12 +42,11 @@ class Preprocessing(nn.Module):
         columns = quantised(self._weights(w, new_w, self.spec.width, x.shape[-1]))
         y = (x @ columns.T + 0.5).floor().clamp(0, 255)
         y = (rows @ y + 0.5).floor().clamp(0, 255)
-        y = (y - self.mean) / self.std
-        if self.spec.resize_mode == "pad":
+        if self.spec.resize_mode == "pad":  # with what normalises to 0
             inside_rows = torch.arange(self.spec.height) < new_h
             inside = inside_rows[:, None] & (torch.arange(self.spec.width) < new_w)
-            y = y * inside
-        return y
+            y = torch.where(inside, y, self.mean)
+        return (y - self.mean) / self.std
 
     def _resized_size(self, h: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """`ImageSpec.resized_size` of heights and widths that only the running graph knows."""

@@ -48,7 +48,7 @@ def write(
     """The number of rows that were there."""
     table = open_table(out, resume)
     table.begin(model, 0.5, names)
-    assert table.backend == (BACKEND if resume else None)
+    assert table.backend in ((BACKEND,) if table.rows else (None,))
     table.backend = BACKEND
     kept = table.rows
     predictions = islice(rows(names) if stop == 99 else stopped_after(stop), kept, None)
