@@ -77,7 +77,8 @@ def _write(plan: Plan, folder: Path) -> Contents:
         title,
         f"An image classifier for {len(classifier.classes)} classes: {to_markdown(names)}.\n\n"
         f"Network: {classifier.config.description}; {classifier.info.parameters or 0:,} "
-        f"parameters.\n\n## Measured\n\n{measured(classifier.info.metrics)}",
+        f"parameters.{_trained_on(classifier)}\n\n## Measured\n\n"
+        f"{measured(classifier.info.metrics)}",
         licence_of(source),
         (library,) if library == "timm" else (),
         known=classifier.predict(drawings.draw_image("pizza", seed=0)).probabilities,
@@ -92,6 +93,15 @@ def _exported(classifier: Classifier, source: Path, out: Path) -> Path:
 
     export(source, ["onnx"], out)
     return out
+
+
+def _trained_on(classifier: Classifier) -> str:
+    if not (data := classifier.info.data):
+        return ""
+    return (
+        f" Trained on {data.train:,} images of {to_markdown(data.name)}, which are not in this "
+        "Space: they belong to their owners."
+    )
 
 
 def _title(classes: Sequence[str]) -> str:

@@ -60,8 +60,9 @@ def deploy(
         return done
     check_licence(licence, non_commercial)
     hub = Hub()
+    account = hub.log_in(space.partition("/")[0])
     if not hub.find(space, "space"):
-        hub.check_account(space.partition("/")[0], plan.target)
+        hub.check_may_create(account, plan.target)
         hub.create(space, private, plan.target)
     commit = hub.upload(out, space, "space")
     address = hub.wait(space, commit)

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -74,7 +75,6 @@ _BODY = """\
 ## Licences
 
 The program, foodvision, is under the MIT licence. {weights}
-The model was trained on images that are not in this Space, and may have other owners.
 {privacy}"""
 
 _PRIVACY = {
@@ -101,6 +101,7 @@ def write_space(plan: Plan, out: Path) -> Licence:
         ModelError: if there is no such model, or it does not suit the target.
 
     """
+    examples = _list_examples(plan.examples) if plan.examples else []
     if not _is_replaceable(out):
         raise FoodvisionError(f"{out}: exists already, and is no Space; choose another --out")
     with new_folder(out) as folder:
@@ -108,8 +109,8 @@ def write_space(plan: Plan, out: Path) -> Licence:
         _write_card(plan, contents, folder)
         if plan.target is not Target.STATIC:
             _write_program(plan, contents, folder)
-            if plan.examples:
-                _copy_examples(plan.examples, folder / EXAMPLES)
+            if examples:
+                _copy_examples(examples, folder / EXAMPLES)
             if contents.known:
                 _check_answer(folder, contents.known)
         check_card(folder)
@@ -164,13 +165,17 @@ def _write_program(plan: Plan, contents: Contents, folder: Path) -> None:
         shutil.copytree(source, folder / "foodvision", ignore=compiled)
 
 
-def _copy_examples(source: Path, out: Path) -> None:
-    """Copy images upright, smaller, and without what cameras write beside them, such as a place."""
+def _list_examples(source: Path) -> list[Path]:
     paths = [path for path in sorted(source.iterdir()) if path.suffix.lower() in SUFFIXES]
     if not 1 <= len(paths) <= MAX_EXAMPLES:
         raise FoodvisionError(
             f"{source}: has {len(paths)} images; give 1 to {MAX_EXAMPLES} as examples"
         )
+    return paths
+
+
+def _copy_examples(paths: Sequence[Path], out: Path) -> None:
+    """Copy images upright, smaller, and without what cameras write beside them, such as a place."""
     out.mkdir()
     for number, path in enumerate(paths, 1):
         image = open_image(path)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, SpaceStage, constants
 from huggingface_hub.errors import (
@@ -57,49 +57,76 @@ _ADVICE = {
 }
 
 
+class Account(NamedTuple):
+    """Who writes."""
+
+    owner: str
+    plan: str
+    """A key of `_MAX_ZEROGPU`."""
+    verified: bool
+    """Its e-mail address."""
+
+
 class Hub:
     """The Hub, as the account that is logged in."""
 
     def __init__(self) -> None:
         self.api = HfApi(endpoint=constants.ENDPOINT)
 
-    def check_account(self, owner: str, target: Target) -> None:
-        """Ask the Hub what this account may create, before anything is sent.
+    def log_in(self, owner: str) -> Account:
+        """Ask the Hub who this is.
 
         Args:
-            owner: a user or an organisation.
-            target: of a Space that does not exist yet.
+            owner: a user or an organisation, whose repositories are to be written.
 
         Raises:
-            HubError: if it is refused, with what would not be.
+            HubError: if the token is not one that may.
 
         """
         with asking(owner):
-            account = self.api.whoami()
-        plan = _plan(account, owner)
-        if plan is None:
-            raise HubError(
-                f"{owner}: the token is of {account.get('name')}, who is not in an organisation of "
-                "this name"
-            )
-        token = (account.get("auth") or {}).get("accessToken") or {}
+            who = self.api.whoami()
+        token = (who.get("auth") or {}).get("accessToken") or {}
         if token.get("role") == "read":
             raise HubError(f"{owner}: the token may only read; make one with write access")
-        if target is Target.CPU and plan == "free":
+        if who.get("name") == owner:
+            verified = bool(who.get("emailVerified", True))
+            return Account(owner, "pro" if who.get("isPro") else "free", verified)
+        for group in who.get("orgs") or []:
+            if group.get("name") == owner:
+                pays = group.get("plan") or group.get("isEnterprise")
+                return Account(owner, "paid" if pays else "free", verified=True)
+        raise HubError(
+            f"{owner}: the token is of {who.get('name')}, who is in no organisation of this name"
+        )
+
+    def check_may_create(self, account: Account, target: Target) -> None:
+        """Ask for what the Hub would refuse, before anything is sent.
+
+        Args:
+            account: of `log_in`.
+            target: of a Space that does not exist yet.
+
+        Raises:
+            HubError: with what would not be refused.
+
+        """
+        owner = account.owner
+        if target is Target.CPU and account.plan == "free":
             raise HubError(
                 f"{owner}: an account without a paid plan cannot create a Gradio Space on a CPU; "
                 "--target static needs no server and is free, --target zerogpu is free for two "
                 "Spaces"
             )
-        if target is Target.ZEROGPU:
-            if plan == "free" and account.get("type") == "user" and not _is_verified(account):
-                raise HubError(f"{owner}: ZeroGPU needs a verified e-mail address")
-            used = self._count_zerogpu(owner)
-            if used >= _MAX_ZEROGPU[plan]:
-                raise HubError(
-                    f"{owner}: has {used} Spaces on ZeroGPU, all that it may have; delete one, or "
-                    "use --target static, which is free"
-                )
+        if target is not Target.ZEROGPU:
+            return
+        if not account.verified:
+            raise HubError(f"{owner}: ZeroGPU needs a verified e-mail address")
+        used = self._count_zerogpu(owner)
+        if used >= _MAX_ZEROGPU[account.plan]:
+            raise HubError(
+                f"{owner}: has {used} Spaces on ZeroGPU, all that it may have; delete one, or use "
+                "--target static, which is free"
+            )
 
     def _count_zerogpu(self, owner: str) -> int:
         with asking(owner):
@@ -121,9 +148,7 @@ class Hub:
         with asking(name):
             try:
                 found: Any = self.api.repo_info(name, repo_type=kind)
-            except RepositoryNotFoundError as error:
-                if error.response.status_code == 401 and "Invalid" in str(error):
-                    raise
+            except RepositoryNotFoundError:
                 return None
         tags = {*(found.tags or []), *(getattr(found.card_data, "tags", None) or [])}
         files = {sibling.rfilename for sibling in found.siblings or []}
@@ -235,22 +260,6 @@ def asking(name: str) -> Iterator[None]:
             f"{name}: the connection to the Hub was lost ({_first_line(error)}); run the same "
             "command again: what has arrived is not sent twice"
         ) from error
-
-
-def _plan(account: dict[str, Any], owner: str) -> str | None:
-    """``free``, ``pro`` or ``paid``; None if the account does not belong to the owner."""
-    if account.get("name") == owner:
-        return "pro" if account.get("isPro") else "free"
-    for organisation in account.get("orgs") or []:
-        if organisation.get("name") == owner:
-            return (
-                "paid" if organisation.get("plan") or organisation.get("isEnterprise") else "free"
-            )
-    return None
-
-
-def _is_verified(account: dict[str, Any]) -> bool:
-    return bool(account.get("emailVerified", True))
 
 
 def _first_line(error: Exception) -> str:

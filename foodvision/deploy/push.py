@@ -46,6 +46,7 @@ def push(
             _card(folder / CARD, model.name, name, licence), encoding="utf-8"
         )
         hub = Hub()
+        hub.log_in(name.partition("/")[0])
         if not hub.find(name, "model"):
             hub.create(name, private)
         hub.upload(folder, name, "model")
