@@ -112,7 +112,7 @@ def write_space(plan: Plan, out: Path) -> Licence:
             if examples:
                 _copy_examples(examples, folder / EXAMPLES)
             if contents.known:
-                _check_answer(folder, contents.known)
+                check_answer(folder, contents.known)
         check_card(folder)
         if out.exists():
             shutil.rmtree(out)
@@ -184,8 +184,17 @@ def _copy_examples(paths: Sequence[Path], out: Path) -> None:
     log.warning("%d examples will be public: put online only what you may", len(paths))
 
 
-def _check_answer(folder: Path, known: dict[str, float]) -> None:
-    """Let the copied program answer with the copied model, as it will in the Space."""
+def check_answer(folder: Path, known: dict[str, float]) -> None:
+    """Let the copied program answer with the copied model, as it will in the Space.
+
+    Args:
+        folder: of the Space.
+        known: the model's own probabilities for a drawn pizza.
+
+    Raises:
+        FoodvisionError: if they differ, or it does not run.
+
+    """
     command = [sys.executable, "-c", _ANSWER, MODEL]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

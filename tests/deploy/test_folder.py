@@ -18,7 +18,7 @@ from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target, What
 from foodvision.deploy.deploy import deploy
-from foodvision.deploy.folder import write_space
+from foodvision.deploy.folder import check_answer, write_space
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.requirements import requirements
 from foodvision.deploy.space_card import check_card
@@ -65,6 +65,7 @@ def test_a_cpu_space_runs_without_torch(exported: Path, photographs: Path, tmp_p
     pinned = {canonicalize_name(Requirement(line).name) for line in lines}
     assert not pinned & {"torch", "torchvision", "timm", "transformers", "foodvision"}
     assert all("==" in line for line in lines)
+    pinned.add("pydantic-core")  # which pydantic pins
     missing = [
         module
         for module, names in packages_distributions().items()
@@ -78,12 +79,20 @@ def test_a_cpu_space_runs_without_torch(exported: Path, photographs: Path, tmp_p
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    with pytest.raises(FoodvisionError, match="answers differently"):
+        check_answer(out, {"dots": 0.9, "stripes": 0.05, "waves": 0.05})
     with Image.open(out / "examples/01.jpg") as example:
         assert example.size == (512, 1024)
         assert not example.getexif()
 
 
-def test_what_a_cpu_space_contains(exported: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check starts an interpreter, which takes seconds."""
+    monkeypatch.setattr("foodvision.deploy.folder.check_answer", lambda folder, known: None)
+
+
+def test_what_a_cpu_space_contains(unchecked: None, exported: Path, tmp_path: Path) -> None:
     out = tmp_path / "space"
     lines = deploy(Plan(str(exported), Target.CPU, title="Dots!"), out, make_zip=True)
     assert {path.name for path in out.iterdir()} == {
@@ -106,7 +115,9 @@ def test_what_a_cpu_space_contains(exported: Path, tmp_path: Path) -> None:
     assert read_header((out / "README.md").read_text())["title"] == "Dots, stripes or waves?"
 
 
-def test_a_zerogpu_space_pins_what_zerogpu_runs(saved: Path, tmp_path: Path) -> None:
+def test_a_zerogpu_space_pins_what_zerogpu_runs(
+    unchecked: None, saved: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "space"
     write_space(Plan(str(saved), Target.ZEROGPU), out)
     lines = (out / "requirements.txt").read_text().splitlines()
@@ -155,7 +166,9 @@ def test_caption_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         Plan(blip, Target.STATIC, What.CAPTION)
 
 
-def test_no_path_of_this_machine_goes_along(trained: TorchClassifier, tmp_path: Path) -> None:
+def test_no_path_of_this_machine_goes_along(
+    unchecked: None, trained: TorchClassifier, tmp_path: Path
+) -> None:
     copy = TorchClassifier(trained.network, trained.spec, trained.classes)
     copy.info = copy.info.model_copy(update={"recipe": {"weights": str(tmp_path / "my.pth")}})
     copy.save(tmp_path / "model")

@@ -23,7 +23,7 @@ from tests.deploy.hub import Hub
 @pytest.fixture(autouse=True)
 def no_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is checked elsewhere, and no Space really runs."""
-    monkeypatch.setattr("foodvision.deploy.folder._check_answer", lambda folder, known: None)
+    monkeypatch.setattr("foodvision.deploy.folder.check_answer", lambda folder, known: None)
     monkeypatch.setattr(stages, "call_app", lambda address, what: f"{what} answers")
 
 
