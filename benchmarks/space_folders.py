@@ -140,7 +140,16 @@ def install(folder: Path, environment: Path, uv: str) -> Path:
         (Path(alone) / "requirements.txt").write_text("\n".join(own_lines(folder)))
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, environment], check=True)
         python = environment / "bin/python"
-        words = ["pip", "install", "-q", "--python", python, "-r", "requirements.txt"]
+        words = [
+            "pip",
+            "install",
+            "-q",
+            "--compile-bytecode",
+            "--python",
+            python,
+            "-r",
+            "requirements.txt",
+        ]
         subprocess.run([uv, *words], cwd=alone, check=True)
     seconds, size = time.perf_counter() - started, num_bytes(environment)
     print(f"  installed in {seconds:.0f} s, {size / 1e6:.0f} MB", flush=True)
