@@ -13,6 +13,7 @@ from foodvision.deploy.folder import num_bytes, write_space
 from foodvision.deploy.hub import Hub, asking
 from foodvision.deploy.licence import Licence
 from foodvision.deploy.plan import Plan
+from foodvision.deploy.space_card import SDK
 from foodvision.errors import FoodvisionError, HubError
 from foodvision.files.atomic import replacing
 from foodvision.files.web import WebError, read_url
@@ -49,6 +50,8 @@ def deploy(
         HubError: if the Hub refuses, cannot be reached, or the Space does not run.
 
     """
+    hub = Hub()
+    exists = space is not None and _may_write(hub, space, plan)  # before long work
     licence = write_space(plan, out)
     done = [f"{out}: {num_bytes(out) / 1e6:.1f} MB, checked"]
     if make_zip:
@@ -59,15 +62,27 @@ def deploy(
             log.warning("%s", licence.sentence)
         return done
     check_licence(licence, non_commercial)
-    hub = Hub()
-    account = hub.log_in(space.partition("/")[0])
-    if not hub.find(space, "space"):
-        hub.check_may_create(account, plan.target)
+    if not exists:
         hub.create(space, private, plan.target)
     commit = hub.upload(out, space, "space")
     address = hub.wait(space, commit)
     answer = call_page(address) if plan.target is Target.STATIC else call_app(address, plan.what)
     return [*done, f"{address}: {answer}"]
+
+
+def _may_write(hub: Hub, space: str, plan: Plan) -> bool:
+    """Ask whether the Space may be created, or filled anew; returns whether it exists."""
+    account = hub.log_in(space.partition("/")[0])
+    found = hub.find(space, "space")
+    if found is None:
+        hub.check_may_create(account, plan.target, plan.what)
+        return False
+    if (sdk := getattr(found, "sdk", None)) not in (None, SDK[plan.target]):
+        raise HubError(
+            f"{space}: is a {sdk} Space, on other hardware than --target {plan.target} needs; "
+            "choose another name, or delete it first"
+        )
+    return True
 
 
 def check_licence(licence: Licence, non_commercial: bool) -> None:

@@ -23,8 +23,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import ModelInfo, SpaceInfo
 
-from foodvision.deploy import Target
-from foodvision.deploy.space_card import HARDWARE, TAG
+from foodvision.deploy import Target, What
+from foodvision.deploy.space_card import HARDWARE, SDK, TAG
 from foodvision.errors import FoodvisionError, HubError
 from foodvision.progress import duration
 
@@ -99,23 +99,26 @@ class Hub:
             f"{owner}: the token is of {who.get('name')}, who is in no organisation of this name"
         )
 
-    def check_may_create(self, account: Account, target: Target) -> None:
+    def check_may_create(self, account: Account, target: Target, what: What) -> None:
         """Ask for what the Hub would refuse, before anything is sent.
 
         Args:
             account: of `log_in`.
             target: of a Space that does not exist yet.
+            what: its app.
 
         Raises:
             HubError: with what would not be refused.
 
         """
         owner = account.owner
+        free = "--target static, which needs no server and is free"
+        if what is What.CAPTION:
+            free = "a server of your own"
         if target is Target.CPU and account.plan == "free":
             raise HubError(
                 f"{owner}: an account without a paid plan cannot create a Gradio Space on a CPU; "
-                "--target static needs no server and is free, --target zerogpu is free for two "
-                "Spaces"
+                f"use {free}, or --target zerogpu, which is free for two Spaces"
             )
         if target is not Target.ZEROGPU:
             return
@@ -125,7 +128,7 @@ class Hub:
         if used >= _MAX_ZEROGPU[account.plan]:
             raise HubError(
                 f"{owner}: has {used} Spaces on ZeroGPU, all that it may have; delete one, or use "
-                "--target static, which is free"
+                f"{free}"
             )
 
     def _count_zerogpu(self, owner: str) -> int:
@@ -170,8 +173,11 @@ class Hub:
         """
         space: dict[str, Any] = {}
         if target:
-            sdk = "static" if target is Target.STATIC else "gradio"
-            space = {"repo_type": "space", "space_sdk": sdk, "space_hardware": HARDWARE[target]}
+            space = {
+                "repo_type": "space",
+                "space_sdk": SDK[target],
+                "space_hardware": HARDWARE[target],
+            }
         with asking(name):
             self.api.create_repo(name, private=private, **space)
 

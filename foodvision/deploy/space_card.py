@@ -24,6 +24,8 @@ HARDWARE = {
     Target.CPU: SpaceHardware.CPU_BASIC,
 }
 
+SDK = {Target.STATIC: "static", Target.ZEROGPU: "gradio", Target.CPU: "gradio"}
+
 APP_FILES = {Target.STATIC: "index.html", Target.ZEROGPU: "app.py", Target.CPU: "app.py"}
 
 _COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
@@ -65,7 +67,7 @@ def space_card(
         emoji="🍽️",
         colorFrom="yellow",
         colorTo="red",
-        sdk="static" if static else "gradio",
+        sdk=SDK[target],
         sdk_version=None if static else gradio_version,
         python_version=python_version,
         app_file=APP_FILES[target],

@@ -190,6 +190,7 @@ class Request(BaseHTTPRequestHandler):
             "sha": repository.sha,
             "tags": header.get("tags", []),
             "cardData": header,
+            "sdk": repository.created.get("sdk"),
             "siblings": [{"rfilename": path} for path in repository.files],
             "host": f"{self.server.url}/running",
         }

@@ -59,7 +59,7 @@ def test_a_cpu_space_of_a_free_account_is_refused_before_anything_is_sent(
     hub: Hub, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "write_space", write_little)
-    with pytest.raises(HubError, match="--target static needs no server and is free"):
+    with pytest.raises(HubError, match="use --target static, which needs no server and is free"):
         deploy(plan(saved, Target.CPU), tmp_path / "out", "me/food")
     assert hub.repositories == {}
     hub.account["isPro"] = True
@@ -153,6 +153,15 @@ def test_a_second_deployment_replaces_what_is_old_and_sends_only_what_is_new(
     assert not any("/upload/" in asked for asked in hub.asked)
 
 
+def test_a_space_does_not_change_its_hardware(
+    hub: Hub, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "write_space", write_little)
+    deploy(plan(saved), tmp_path / "out", "me/food")
+    with pytest.raises(HubError, match="is a gradio Space"):
+        deploy(plan(saved, Target.STATIC), tmp_path / "out", "me/food")
+
+
 def test_a_failed_build_shows_its_log(
     hub: Hub, saved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +184,7 @@ def test_weights_that_forbid_commerce_are_said_before_anything_is_sent(
         push(tmp_path / "tuned", "me/model")
     with pytest.raises(FoodvisionError, match="forbids commercial use"):
         deploy(plan(tmp_path / "tuned"), tmp_path / "out", "me/food")
-    assert hub.asked == []
+    assert hub.repositories == {}
     push(tmp_path / "tuned", "me/model", non_commercial=True)
     model = hub.repositories["models/me/model"]
     assert model.header["license"] == "cc-by-nc-4.0"
