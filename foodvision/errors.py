@@ -47,6 +47,10 @@ class RecipeError(FoodvisionError):
     """A recipe with an unknown or impossible setting."""
 
 
+class HubError(FoodvisionError):
+    """The Hub refused something, or could not be reached; what was sent before is kept there."""
+
+
 class RunInterruptedError(FoodvisionError):
     """A run that was interrupted and can be resumed; the command line exits with 130."""
 

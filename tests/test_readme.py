@@ -36,7 +36,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
     build_classifier().save("weights")
     shutil.copy("photos/dots/000.png", "photo.jpg")
-    assert len(commands()) == 14
+    assert len(commands()) == 15
     for arguments in commands():
         # Only the epochs and the weights are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from foodvision import drawings
 from foodvision.classifier.classifier import Classifier
 from foodvision.errors import ImageError, MissingExtraError
+from foodvision.images.decode import SUFFIXES
 from foodvision.text import list_names, printable
 
 if TYPE_CHECKING:
@@ -37,12 +39,13 @@ KEEP_SECONDS = 900
 NOT_SURE = "The model is **not sure**: this may be something else than the classes it knows."
 
 
-def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
+def build_app(classifier: Classifier, folder: Path, examples: Path | None = None) -> gr.Blocks:
     """Build the app of a classifier; its API has one endpoint, ``/predict``.
 
     Args:
         classifier: the model to serve.
         folder: of `private_folder`; must exist as long as the app.
+        examples: a folder of images to try; None for drawings, if the classifier knows them.
 
     Raises:
         MissingExtraError: if Gradio is not installed.
@@ -97,7 +100,7 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
 
     # Gradio opens each file itself, and if that fails it shows an error without a reason.
     upload.preprocess, upload.async_move_resource_to_block_cache = pass_file, copy_upload
-    examples = _examples(classifier, folder)
+    samples = _copies(examples, folder) if examples else _drawings(classifier, folder)
     app = gr.Interface(
         predict,
         upload,
@@ -108,8 +111,8 @@ def build_app(classifier: Classifier, folder: Path) -> gr.Blocks:
         ],
         title=_title([_as_text(name) for name in classifier.classes]),
         description=_description(classifier),
-        examples=[str(path) for path in examples] or None,
-        example_labels=[f"a drawn {path.stem}" for path in examples] or None,
+        examples=list(map(str, samples)) or None,
+        example_labels=list(samples.values()) or None,
         cache_examples=False,
         flagging_mode="never",
         api_name="predict",
@@ -141,7 +144,11 @@ def private_folder() -> Iterator[Path]:
 
 
 def launch_app(
-    classifier: Classifier, host: str = "127.0.0.1", port: int | None = None, browser: bool = True
+    classifier: Classifier,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browser: bool = True,
+    examples: Path | None = None,
 ) -> None:
     """Serve the app until it is interrupted, then remove all that was uploaded.
 
@@ -150,10 +157,11 @@ def launch_app(
         host: address to listen on; ``0.0.0.0`` accepts connections from the whole network.
         port: None for the first free port from 7860.
         browser: open a browser window.
+        examples: see `build_app`.
 
     """
     with private_folder() as folder:
-        app = build_app(classifier, folder)
+        app = build_app(classifier, folder, examples)
         app.queue(max_size=MAX_WAITING)
         app.launch(server_name=host, server_port=port, inbrowser=browser, max_file_size=MAX_UPLOAD)
 
@@ -181,11 +189,17 @@ def _description(classifier: Classifier) -> str:
     return text + "."
 
 
-def _examples(classifier: Classifier, folder: Path) -> list[Path]:
-    """Drawn images as examples, for a classifier that knows their classes."""
+def _drawings(classifier: Classifier, folder: Path) -> dict[Path, str]:
+    """Drawn images as examples with their labels, for a classifier that knows their classes."""
     if not set(drawings.CLASSES) <= set(classifier.classes):
-        return []
+        return {}
     paths = [folder / f"{label}.png" for label in drawings.CLASSES]
     for path in paths:
         drawings.draw_image(path.stem, seed=0).save(path)
-    return paths
+    return {path: f"a drawn {path.stem}" for path in paths}
+
+
+def _copies(examples: Path, folder: Path) -> dict[Path, str]:
+    """The images of a folder, copied to where the app reads, with their labels."""
+    paths = (path for path in sorted(examples.iterdir()) if path.suffix.lower() in SUFFIXES)
+    return {Path(shutil.copy(path, folder)): printable(path.stem) for path in paths}

@@ -62,7 +62,7 @@ def model_card(
             f"# {' or '.join(names) if len(names) < 4 else f'{len(names)} classes'}?\n",
             f"An image classifier for {len(names)} classes: {list_names(names)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
-            f"## Measured\n\n{_measured(info.metrics)}",
+            f"## Measured\n\n{measured(info.metrics)}",
             f"## How sure it is\n\n{_certainty(info.calibration, says_unsure)}",
             f"## Trained on\n\n{_trained_on(info)}",
             f"## Use\n\n{_CODE}",
@@ -71,7 +71,8 @@ def model_card(
     )
 
 
-def _measured(metrics: Measured | None) -> str:
+def measured(metrics: Measured | None) -> str:
+    """The section of a card that has the figures, in Markdown."""
     if metrics is None:
         return "Nothing has been measured yet.\n"
     low, high = metrics.accuracy_ci95

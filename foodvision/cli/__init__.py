@@ -35,6 +35,8 @@ app.command()(measure.info)
 app.command()(predict.predict)
 app.command()(publish.export)
 app.command("app")(publish.open_app)
+app.command()(publish.deploy)
+app.command()(publish.push)
 app.add_typer(paper.app, name="paper")
 
 

@@ -1,14 +1,16 @@
-"""`foodvision export` and `app`."""
+"""`foodvision export`, `app`, `deploy` and `push`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from foodvision.backends import Format
 from foodvision.cli.arguments import Device, Model
+from foodvision.deploy import Target, What
+from foodvision.text import printable
 
 
 def export(
@@ -28,7 +30,6 @@ def export(
 ) -> None:
     """Write a classifier as graphs for other runtimes, each proven equal to the network."""
     from foodvision.classifier.info import describe
-    from foodvision.text import printable
 
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
     folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
@@ -60,3 +61,87 @@ def open_app(
     from foodvision.classifier.classifier import Classifier
 
     launch_app(Classifier.load(model, device), host, port, browser)
+
+
+Private: TypeAlias = Annotated[bool, typer.Option("--private", help="Visible to its owner alone.")]
+NonCommercial: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--non-commercial",
+        help="Send weights whose licence forbids commercial use, and what is tuned from them.",
+    ),
+]
+
+
+def deploy(
+    model: Model,
+    target: Annotated[
+        Target,
+        typer.Option(
+            help="static: in the visitor's browser, free. zerogpu: Gradio on a shared GPU. cpu: "
+            "Gradio on ONNX Runtime, for a paid plan or a server of your own."
+        ),
+    ],
+    space: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Put it online there, as you.")
+    ] = None,
+    what: Annotated[What, typer.Option(help="The app; MODEL is its model.")] = What.CLASSIFY,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write.  [default: MODEL-TARGET]")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="[default: made of the classes]")] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images that visitors may try, which will be public."),
+    ] = None,
+    vendor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="For static: where npm installed onnxruntime-web, to copy it instead of a CDN.",
+        ),
+    ] = None,
+    make_zip: Annotated[
+        bool, typer.Option("--zip", help="Also write OUT.zip, to upload by hand.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write and check the folder; send nothing.")
+    ] = False,
+    private: Private = False,
+    non_commercial: NonCommercial = False,
+) -> None:
+    """Put a model online: write the folder of a Hugging Face Space, check it, and push it."""
+    from foodvision.classifier.info import describe
+    from foodvision.deploy.plan import Plan
+
+    plan = Plan(model, target, what, title, examples, vendor)
+    if what is What.CLASSIFY:
+        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+
+    from foodvision.deploy.deploy import deploy
+
+    folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
+    out = out or Path(f"{folder}-{target}")
+    for line in deploy(plan, out, None if dry_run else space, make_zip, private, non_commercial):
+        print(printable(line))
+    if dry_run or not space:
+        print(printable(f"Nothing was sent. Upload the files of {out}, or give --space OWNER/NAME"))
+
+
+def push(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder, or an export.")],
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Of the Hub's repository.")],
+    private: Private = False,
+    non_commercial: NonCommercial = False,
+) -> None:
+    """Put a model on the Hub, where every command finds it as OWNER/NAME."""
+    from foodvision.classifier.info import describe
+    from foodvision.deploy.push import push
+    from foodvision.errors import ModelError
+
+    if not model.is_dir():
+        raise ModelError(f"{model}: no such model folder")
+    describe(model)
+    address, size = push(model, name, private, non_commercial)
+    print(printable(f"{address}: {size / 1e6:.1f} MB"))
+    print(printable(f"Next: foodvision predict IMAGE --model {name}"))

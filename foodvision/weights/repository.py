@@ -47,6 +47,8 @@ def find_repository(model: str) -> Path:
     try:
         wanted = [CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]
         folder = Path(snapshot_download(model, allow_patterns=wanted))
+        if "export" in (read_json(folder / CONFIG).get("foodvision") or {}):
+            snapshot_download(model, allow_patterns=["onnx/*", "openvino/*"])
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

@@ -1,0 +1,124 @@
+"""The model of a Space: its files are copied into the folder, and what it is comes back as text."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from foodvision import drawings
+from foodvision.apps.space import MODEL
+from foodvision.classifier.card import measured
+from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.exported import ExportedClassifier
+from foodvision.deploy import Target, What
+from foodvision.deploy.licence import Licence, licence_of
+from foodvision.deploy.model_files import copy_captioner, copy_model, copy_onnx
+from foodvision.deploy.plan import Plan
+from foodvision.errors import ModelError
+from foodvision.text import list_names, to_markdown
+from foodvision.weights.licence import find_licence
+from foodvision.weights.repository import find_repository
+
+
+class Contents(NamedTuple):
+    """What the other files of a Space depend on."""
+
+    title: str
+    about: str
+    """Of the model, for the card, in Markdown."""
+    licence: Licence
+    libraries: tuple[str, ...] = ()
+    """That its network comes from, beside torch."""
+    hub_model: str | None = None
+    """What the Space loads from the Hub instead of its folder."""
+    known: dict[str, float] | None = None
+    """The model's probabilities for a drawn pizza."""
+
+
+def write_model(plan: Plan, folder: Path) -> Contents:
+    """Write the model into the folder of a Space; of a static Space, its page as well.
+
+    Raises:
+        ModelError: if there is no such model, or it does not suit the target.
+
+    """
+    return _write_captioner(plan, folder) if plan.what is What.CAPTION else _write(plan, folder)
+
+
+def _write(plan: Plan, folder: Path) -> Contents:
+    source = Path(plan.model) if Path(plan.model).is_dir() else find_repository(plan.model)
+    classifier = Classifier.load(source, "cpu")
+    title = plan.title or _title(classifier.classes)
+    names = list_names(classifier.classes)
+    try:
+        if plan.target is Target.ZEROGPU:
+            if isinstance(classifier, ExportedClassifier):
+                raise ModelError(
+                    "is exported, and runs on the CPU: give the folder that it was exported from, "
+                    "or --target cpu"
+                )
+            copy_model(source, folder / MODEL)
+        else:
+            with tempfile.TemporaryDirectory() as temporary:
+                graphs = _exported(classifier, source, Path(temporary) / "export")
+                if plan.target is Target.CPU:
+                    copy_onnx(graphs, folder / MODEL)
+                else:
+                    from foodvision.apps.browser.page import write_page  # type: ignore
+
+                    about = f"It knows only these classes: {names}."
+                    write_page(graphs, folder, title, about, plan.vendor)
+    except ModelError as error:
+        raise ModelError(f"{plan.model}: {error}") from error
+    library = getattr(classifier.config, "library", None)
+    return Contents(
+        title,
+        f"An image classifier for {len(classifier.classes)} classes: {to_markdown(names)}.\n\n"
+        f"Network: {classifier.config.description}; {classifier.info.parameters or 0:,} "
+        f"parameters.{_trained_on(classifier)}\n\n## Measured\n\n"
+        f"{measured(classifier.info.metrics)}",
+        licence_of(source),
+        (library,) if library == "timm" else (),
+        known=classifier.predict(drawings.draw_image("pizza", seed=0)).probabilities,
+    )
+
+
+def _exported(classifier: Classifier, source: Path, out: Path) -> Path:
+    """The model as an export: itself, or one that is made now."""
+    if isinstance(classifier, ExportedClassifier):
+        return source
+    from foodvision.export.export import export
+
+    export(source, ["onnx"], out)
+    return out
+
+
+def _trained_on(classifier: Classifier) -> str:
+    if not (data := classifier.info.data):
+        return ""
+    return (
+        f" Trained on {data.train:,} images of {to_markdown(data.name)}, which are not in this "
+        "Space: they belong to their owners."
+    )
+
+
+def _title(classes: Sequence[str]) -> str:
+    if len(classes) > 4:
+        return f"Which of {len(classes)}?"
+    return f"{', '.join(classes[:-1])} or {classes[-1]}?".capitalize()
+
+
+def _write_captioner(plan: Plan, folder: Path) -> Contents:
+    local = Path(plan.model).is_dir()
+    if local:
+        copy_captioner(Path(plan.model), folder / MODEL)
+    name = Path(plan.model).name if local else plan.model
+    licence = find_licence(plan.model if local else f"hub:{plan.model}")
+    return Contents(
+        plan.title or "What is in this image?",
+        f"Captions of images, written by {to_markdown(name)}.",
+        Licence(name, licence),
+        hub_model=None if local else plan.model,
+    )

@@ -1,0 +1,51 @@
+"""The licence of a model's weights, through the runs that began with one another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from foodvision.deploy.licence import Licence, licence_of
+
+
+def model(folder: Path, weights: str | None) -> Path:
+    folder.mkdir()
+    config = {"foodvision": {"recipe": {"weights": weights}}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("weights", "identifier", "forbids"),
+    [
+        (None, None, False),
+        ("torchvision:vit_b_16/IMAGENET1K_V1", None, False),
+        ("torchvision:vit_b_16/IMAGENET1K_SWAG_LINEAR_V1", "cc-by-nc-4.0", True),
+        ("/home/me/vit_b_16_swag-9ac1b537.pth", "cc-by-nc-4.0", True),
+    ],
+)
+def test_weights(tmp_path: Path, weights: str | None, identifier: str, forbids: bool) -> None:
+    probe = model(tmp_path / "probe", weights)
+    tuned = model(tmp_path / "tuned", str(probe))
+    for folder in (probe, tuned):
+        licence = licence_of(folder)
+        assert licence.identifier == identifier
+        assert licence.forbids_commerce == forbids
+        assert "/home" not in licence.sentence
+
+
+def test_weights_of_others_name_their_own(tmp_path: Path) -> None:
+    timm = tmp_path / "lite0"
+    timm.mkdir()
+    config = {"architecture": "lite0", "pretrained_cfg": {"license": "apache-2.0"}}
+    (timm / "config.json").write_text(json.dumps(config))
+    assert licence_of(timm) == ("lite0", "apache-2.0")
+    assert licence_of(model(tmp_path / "run", str(timm))).identifier == "apache-2.0"
+
+
+def test_names_outside_the_hubs_list() -> None:
+    assert Licence("x", "My own licence").identifier == "other"
+    assert Licence("x", "CC-BY-NC-SA-4.0").forbids_commerce
+    assert not Licence("x", "openly licensed").forbids_commerce
