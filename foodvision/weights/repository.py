@@ -6,7 +6,6 @@ the network, its images and its classes is read here, without torch.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import reprlib
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from foodvision.bounds import check_sides, check_whole
 from foodvision.errors import ModelError
 from foodvision.files import read
+from foodvision.files.digest import sha256_of_file
 from foodvision.images.spec import MAX_SIDE, ImageSpec
 from foodvision.models.config import MAX_CLASSES, NetworkConfig, ViTConfig
 from foodvision.models.library_config import LibraryConfig
@@ -64,8 +64,7 @@ def _verify(path: Path) -> None:
     content = path.resolve()
     if not re.fullmatch(r"[0-9a-f]{64}", content.name):
         return
-    with content.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of_file(content)
     if found != content.name:
         content.unlink()
         raise ModelError(
