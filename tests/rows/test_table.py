@@ -176,6 +176,7 @@ def test_a_full_disk_keeps_the_rows(tmp_path: Path, model: Path) -> None:
 
     table = open_table(tmp_path / "a.jsonl")
     table.begin(made_with(model, 0.5), NAMES)
+    table.backend = BACKEND
     message = (
         "a.jsonl.partial: cannot be written (No space left on device); fix that, then continue"
     )
