@@ -33,8 +33,19 @@ MAX_HEADER_BYTES = 10_000_000
 """Of a .safetensors file: the names and shapes of 100,000 tensors."""
 
 
-def find_repository(model: str) -> Path:
+def find_repository(
+    model: str,
+    needed: Sequence[str] = (CONFIG, WEIGHTS),
+    optional: Sequence[str] = (PREPROCESSOR, UNSURE),
+    revision: str = "main",
+) -> Path:
     """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is missing.
+
+    Args:
+        model: the id.
+        needed: names of files, for the message of an error; they may be missing nevertheless.
+        optional: names of further files.
+        revision: a commit, branch or tag.
 
     Raises:
         ModelError: giving the files, their address and what to do with them.
@@ -45,16 +56,18 @@ def find_repository(model: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     try:
-        wanted = [CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]
-        folder = Path(snapshot_download(model, allow_patterns=wanted))
+        wanted = [*needed, *optional]
+        folder = Path(snapshot_download(model, allow_patterns=wanted, revision=revision))
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"no such folder, and it cannot be downloaded from the Hub ({reason}); where there is "
-            f"a network, download {CONFIG}, {WEIGHTS} and, if there is one, {PREPROCESSOR} from "
-            f"{constants.ENDPOINT}/{model} into a folder, and give that folder"
+            f"a network, download {', '.join(needed)} and, if they are there, "
+            f"{', '.join(optional)} from {constants.ENDPOINT}/{model}"
+            f"{'' if revision == 'main' else f'/tree/{revision}'} into a folder, and give that "
+            "folder"
         ) from error
-    for name in (WEIGHTS, UNSURE):
+    for name in wanted:
         _verify(folder / name)
     return folder
 
