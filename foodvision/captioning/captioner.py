@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foodvision.backends import Precision
-from foodvision.backends.device import choose_device, decide_precision
+from foodvision.backends.device import choose_device, has_fast_bf16
 from foodvision.backends.torch import answers_in_batches
 from foodvision.bounds import check_whole
 from foodvision.captioning.caption import Caption, CaptionSettings
@@ -45,14 +44,15 @@ class Captioner:
     @classmethod
     @torch.inference_mode(False)
     def load(
-        cls, model: str | Path = BASE, device: str = "auto", precision: Precision = "auto"
+        cls, model: str | Path = BASE, device: str = "auto", backend: str | None = None
     ) -> Captioner:
         """Load a folder that transformers wrote, or a model of the Hub.
 
         Args:
             model: a folder, or a Hub id.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-            precision: of the weights; ``auto`` is bf16 where that is faster.
+            backend: device and precision as in ``cpu/bf16``; None for that device, and bf16
+                where it is fast.
 
         Raises:
             ModelError: if it is missing or damaged, or is not a BLIP captioner.
@@ -60,14 +60,16 @@ class Captioner:
             FoodvisionError: if the machine has no such device.
 
         """
+        device, _, precision = (backend or f"{device}/auto").partition("/")
         target = choose_device(device)
         repository = find_captioner(model)
         try:
             import transformers
         except ImportError as error:
             raise MissingExtraError("captioning", "caption") from error
-        decided = decide_precision(precision, target)
-        dtype = torch.bfloat16 if decided == "bf16" else torch.float32
+        dtype = torch.float32
+        if precision == "bf16" or (precision == "auto" and has_fast_bf16(target)):
+            dtype = torch.bfloat16
         try:
             tensors = read_tensors(repository.weights)
             with _quietly(transformers.utils.logging):

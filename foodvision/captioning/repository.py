@@ -1,7 +1,7 @@
 """A captioning model on disk: a folder that transformers wrote, here or in the Hub's cache.
 
-Salesforce's two models are pinned to a commit. Everything that is wrong with a folder is found here,
-without torch.
+Salesforce's two models are pinned to a commit. Everything that is wrong with a folder is found
+here, without torch.
 """
 
 from __future__ import annotations

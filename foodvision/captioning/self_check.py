@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from foodvision.captioning.caption import CaptionSettings
 from foodvision.captioning.captioner import Captioner
 from foodvision.errors import FoodvisionError, ImageError
 from foodvision.images.decode import ImageSource, is_url
+from foodvision.text import printable, to_json
 
 DEMO = "https://storage.googleapis.com/sfr-vision-language-research/BLIP/demo.jpg"
 """The image of Salesforce's model cards: a woman and her dog on a beach."""
@@ -64,3 +65,21 @@ def self_check(captioner: Captioner, image: ImageSource = DEMO) -> list[Check]:
             "foodvision caption --self-check demo.jpg"
         ) from error
     return [Check(prefix, CAPTIONS[prefix], text or "") for prefix, text in captions.items()]
+
+
+def write_checks(checks: list[Check], as_json: bool = False) -> None:
+    """Print what was found.
+
+    Raises:
+        FoodvisionError: if a caption is not the known one.
+
+    """
+    if as_json:
+        print(to_json([asdict(check) | {"passed": check.passed} for check in checks]))
+    else:
+        print("\n".join(printable(str(check)) for check in checks))
+    if failed := sum(not check.passed for check in checks):
+        raise FoodvisionError(
+            f"self-check: {failed} of {len(checks)} captions differ; either this is not the model "
+            "card's image, or the weights are not Salesforce's"
+        )
