@@ -66,7 +66,7 @@ def _write(plan: Plan, folder: Path) -> Contents:
                 if plan.target is Target.CPU:
                     copy_onnx(graphs, folder / MODEL)
                 else:
-                    from foodvision.apps.browser.page import write_page  # type: ignore
+                    from foodvision.apps.browser.page import write_page
 
                     about = f"It knows only these classes: {names}."
                     write_page(graphs, folder, title, about, plan.vendor)
