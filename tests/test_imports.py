@@ -12,7 +12,8 @@ import pytest
     "module",
     [
         "data",
-        "classifier.inputs",
+        "rows.inputs",
+        "rows.output",
         "classifier.output",
         "classifier.predict",
         "classifier.info",

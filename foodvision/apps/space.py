@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from foodvision.apps.classify import launch_app
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.predict import Prediction
 from foodvision.errors import FoodvisionError
-from foodvision.images.decode import ImageSource
 from foodvision.progress import log_to_stderr
 
 MODEL, EXAMPLES = "model", "examples"
@@ -23,6 +21,9 @@ MODEL, EXAMPLES = "model", "examples"
 
 GPU_SECONDS = 10
 """At most for one image; ZeroGPU lends its GPU sooner for shorter tasks."""
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 Gpu: TypeAlias = Callable[..., Callable[[Any], Any]]
 """``spaces.GPU``: it makes a decorator, whose functions run in a process that has the GPU."""
@@ -59,33 +60,42 @@ def serve_captions(app: str, model: str, gpu: Gpu | None = None) -> None:
         gpu: ``spaces.GPU`` on ZeroGPU.
 
     """
-    from foodvision.apps import caption  # type: ignore[attr-defined]
+    from foodvision.apps.caption import launch_caption_app
+    from foodvision.apps.uploads import find_examples
+    from foodvision.captioning.captioner import Captioner
 
-    folder = Path(app).resolve().parent / MODEL
+    folder = Path(app).resolve().parent
     with log_to_stderr():
-        caption.serve(str(folder) if folder.is_dir() else model, gpu)
+        captioner = Captioner.load(folder / MODEL if (folder / MODEL).is_dir() else model)
+        if gpu:
+            captioner.caption = on_gpu(captioner.caption, gpu)  # type: ignore
+        examples = folder / EXAMPLES
+        launch_caption_app(
+            captioner,
+            find_examples(examples) if examples.is_dir() else (),
+            os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+            browser=False,
+        )
 
 
-def on_gpu(
-    predict: Callable[[ImageSource], Prediction], gpu: Gpu
-) -> Callable[[ImageSource], Prediction]:
+def on_gpu(answer: Callable[Given, Answer], gpu: Gpu) -> Callable[Given, Answer]:
     """The same function, with its work done where the GPU is.
 
     Errors come back as values: of those that are raised there, ZeroGPU passes on the name alone.
     """
 
-    def attempt(source: ImageSource) -> Prediction | FoodvisionError:
+    def attempt(*args: Given.args, **kwargs: Given.kwargs) -> Answer | FoodvisionError:
         try:
-            return predict(source)
+            return answer(*args, **kwargs)
         except FoodvisionError as error:
             return error
 
     attempt_on_gpu = gpu(duration=GPU_SECONDS)(attempt)
 
-    def predict_on_gpu(source: ImageSource) -> Prediction:
-        result: Prediction | FoodvisionError = attempt_on_gpu(source)
+    def answer_on_gpu(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        result: Answer | FoodvisionError = attempt_on_gpu(*args, **kwargs)
         if isinstance(result, FoodvisionError):
             raise result
         return result
 
-    return predict_on_gpu
+    return answer_on_gpu

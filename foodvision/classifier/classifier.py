@@ -12,11 +12,12 @@ from jaxtyping import Float
 
 from foodvision.backends import Precision
 from foodvision.classifier.info import ModelInfo, is_export
-from foodvision.classifier.predict import Prediction, answer, name_of
+from foodvision.classifier.predict import Prediction, answer
 from foodvision.errors import ImageError, ModelError
 from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.models.config import NetworkConfig
+from foodvision.rows.row import name_of
 from foodvision.weights.repository import CONFIG, find_repository, read_json
 
 

@@ -1,44 +1,32 @@
-"""Predictions come in one by one and are written as they come: lines, JSON, or a table on disk."""
+"""Predictions as lines, JSON, or a table with a column ``p_CLASS`` for each class."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from foodvision.classifier.parquet_table import ParquetTable
-from foodvision.classifier.predict import Prediction, shown
-from foodvision.classifier.table import Table
-from foodvision.classifier.text_table import CsvTable, JsonlTable
-from foodvision.errors import FoodvisionError
-from foodvision.progress import progress_bar
-from foodvision.text import printable, to_json
-
-log = logging.getLogger(__name__)
+from foodvision.classifier.predict import Prediction
+from foodvision.files.digest import sha256_of_files
+from foodvision.rows.output import to_stdout, to_table
+from foodvision.rows.table import Columns, Table
+from foodvision.text import printable
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_repository
 
 
-def open_table(out: Path, resume: bool = False) -> Table:
-    """The table of a path, once it is clear that it can be written; nothing is written yet.
+def made_with(model: str | Path, threshold: float | None) -> dict[str, Any]:
+    """What a table's predictions are computed with, for `Table.begin`.
 
-    Raises:
-        FoodvisionError: if the name is that of a file of another format, a folder for Parquet
-            files is not empty, or there is (no) interrupted run, against `resume`.
-        MissingExtraError: if pyarrow is needed and is not installed.
+    Args:
+        model: a model folder, or a Hub id; the checksum is over the files that decide its answers.
+        threshold: see `Prediction.sure`.
 
     """
-    formats: dict[str, Callable[[Path], Table]] = {".csv": CsvTable, ".jsonl": JsonlTable}
-    table = formats.get(out.suffix, ParquetTable)(out)
-    table.check()
-    begun = table.is_begun()
-    if resume and not begun:
-        raise FoodvisionError(f"{out}: there is no interrupted run; leave --resume out")
-    if begun and not resume:
-        raise FoodvisionError(
-            f"{table.growing}: holds rows of an interrupted run; continue it with --resume, or "
-            "delete it"
-        )
-    return table
+    folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+    own = [folder / name for name in (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE)]
+    exported = sorted(file for name in ("onnx", "openvino") for file in (folder / name).rglob("*"))
+    return {"model": sha256_of_files(folder, own + exported), "threshold": threshold}
 
 
 def write_predictions(
@@ -64,50 +52,28 @@ def write_predictions(
         RunInterruptedError: if Ctrl-C or SIGTERM stopped the writing of a table.
 
     """
-    done, failed = (table.rows, table.failed) if table else (0, 0)
-    first = ""
-
-    def watched() -> Iterator[Prediction]:
-        nonlocal failed, first
-        with progress_bar() as bar:
-            task = bar.add_task("predicting", total=total, completed=done, unit="images", info="")
-            for prediction in predictions:
-                bar.advance(task)
-                if prediction.error:
-                    failed += 1
-                    first = first or f"{shown(prediction.path)}: {prediction.error}"
-                yield prediction
-
-    if table:
-        table.write(watched(), classes)
-    elif as_json:
-        _write_json(watched())
-    else:
-        _write_lines(watched(), total, top)
-    if failed and failed == total:
-        reason = "no image can be opened" + (f"; {first}" if first else "")
-        raise FoodvisionError(first if first and total == 1 else reason)
-    if failed:
-        log.warning("%d of %d images cannot be opened", failed, total)
+    if not table:
+        to_stdout(predictions, total, "predicting", as_json, lambda row: _line(row, top))
+        return
+    columns: Columns = {
+        **{"path": str, "label": str, "probability": float, "sure": bool, "error": str},
+        **{f"p_{name}": float for name in classes},
+    }
+    shares = {name: f"p_{name}" for name in classes}
+    to_table(
+        predictions,
+        total,
+        "predicting",
+        table,
+        columns,
+        lambda row: row.to_dict() | {p: row.probabilities.get(name) for name, p in shares.items()},
+    )
 
 
-def _write_json(predictions: Iterator[Prediction]) -> None:
-    """One list, whose rows are not held in memory."""
-    before = "["
-    for row in predictions:
-        print(before, to_json(row.to_dict()), sep="", end="")
-        before = ",\n"
-    print("[]" if before == "[" else "]")
-
-
-def _write_lines(predictions: Iterator[Prediction], total: int, top: int) -> None:
-    for row in predictions:
-        best = [
-            f"{probability:6.1%}  {printable(name):<16}"
-            for name, probability in islice(row.probabilities.items(), top)
-        ]
-        if best:
-            unsure = "unsure  " if row.sure is False else ""
-            print(*best, f"{unsure}{printable(row.path)}", sep="  ")
-        elif total > 1:  # a single one ends the command with this line
-            log.warning("%s: %s", shown(row.path), row.error)
+def _line(row: Prediction, top: int) -> str:
+    best = [
+        f"{probability:6.1%}  {printable(name):<16}"
+        for name, probability in islice(row.probabilities.items(), top)
+    ]
+    unsure = "unsure  " if row.sure is False else ""
+    return "  ".join([*best, f"{unsure}{printable(row.path)}"])

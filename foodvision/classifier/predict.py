@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from foodvision.images.decode import ImageSource
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,3 @@ def answer(
     label = next(iter(ranked))
     sure = None if threshold is None else ranked[label] >= threshold and familiar
     return Prediction(path, label, ranked[label], ranked, sure)
-
-
-def name_of(source: ImageSource) -> str:
-    """What a prediction calls its image."""
-    return str(source) if isinstance(source, str | Path) else "<image>"
-
-
-def shown(path: str) -> str:
-    """A path as it is printed: an empty one in quotes."""
-    return path if path.strip() else repr(path)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from foodvision.cli import data, measure, paper, predict, publish, train
+from foodvision.cli import caption, data, measure, paper, predict, publish, train
 from foodvision.errors import FoodvisionError, RunInterruptedError
 from foodvision.progress import log_to_stderr
 from foodvision.text import printable
@@ -37,6 +37,8 @@ app.command()(publish.export)
 app.command("app")(publish.open_app)
 app.command()(publish.deploy)
 app.command()(publish.push)
+app.command()(caption.caption)
+app.command("caption-app")(caption.open_caption_app)
 app.add_typer(paper.app, name="paper")
 
 

@@ -19,4 +19,12 @@ Model: TypeAlias = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Host: TypeAlias = Annotated[str, typer.Option(help="0.0.0.0 accepts the whole network.")]
+Port: TypeAlias = Annotated[
+    int | None, typer.Option(help="[default: the first free port from 7860]")
+]
+Browser: TypeAlias = Annotated[bool, typer.Option(help="Open a browser window.")]
+Share: TypeAlias = Annotated[
+    bool, typer.Option("--share", help="Also serve it at a public address of Gradio's, for days.")
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -59,9 +59,11 @@ def predict(
 ) -> None:
     """Classify images; a bad image does not stop the others."""
     from foodvision.classifier.info import describe
-    from foodvision.classifier.inputs import find_inputs
-    from foodvision.classifier.output import open_table, write_predictions
+    from foodvision.classifier.output import made_with, write_predictions
+    from foodvision.classifier.predict import Prediction
     from foodvision.classifier.sorting import Sorter
+    from foodvision.rows.inputs import find_inputs
+    from foodvision.rows.output import open_table
 
     if sort_into == "" or (copy and sort_into is None):
         raise typer.BadParameter("--sort-into: give the folder to sort into")
@@ -72,7 +74,7 @@ def predict(
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
     if table:
         table.backend = backend
-        table.begin(model, threshold, found.names())
+        table.begin(made_with(model, threshold), found.names())
         backend = table.backend
     sorter = Sorter(Path(sort_into), copy) if sort_into else None
 
@@ -81,8 +83,9 @@ def predict(
     classifier = Classifier.load(model, device, backend)
     if table:
         table.backend = classifier.backend
-    predictions = found.predictions(
+    predictions = found.rows(
         lambda sources: classifier.predict_many(sources, batch_size, threshold),
+        Prediction,
         batch_size,
         first=table.rows if table else 0,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from foodvision.backends import Format
-from foodvision.cli.arguments import Device, Model
+from foodvision.cli.arguments import Browser, Device, Host, Model, Port
 from foodvision.deploy import Target, What
 from foodvision.text import printable
 
@@ -45,11 +45,9 @@ def export(
 
 def open_app(
     model: Model,
-    host: Annotated[str, typer.Option(help="0.0.0.0 accepts the whole network.")] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(help="[default: the first free port from 7860]")
-    ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    browser: Browser = True,
     device: Device = "auto",
 ) -> None:
     """Open the app of a classifier in the browser."""

@@ -6,7 +6,6 @@ the network, its images and its classes is read here, without torch.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import reprlib
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from foodvision.bounds import check_sides, check_whole
 from foodvision.errors import ModelError
 from foodvision.files import read
+from foodvision.files.digest import sha256_of_file
 from foodvision.images.spec import MAX_SIDE, ImageSpec
 from foodvision.models.config import MAX_CLASSES, NetworkConfig, ViTConfig
 from foodvision.models.library_config import LibraryConfig
@@ -33,8 +33,19 @@ MAX_HEADER_BYTES = 10_000_000
 """Of a .safetensors file: the names and shapes of 100,000 tensors."""
 
 
-def find_repository(model: str) -> Path:
+def find_repository(
+    model: str,
+    needed: Sequence[str] = (CONFIG, WEIGHTS),
+    optional: Sequence[str] = (PREPROCESSOR, UNSURE),
+    revision: str = "main",
+) -> Path:
     """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is missing.
+
+    Args:
+        model: the id.
+        needed: names of files, for the message of an error; they may be missing nevertheless.
+        optional: names of further files.
+        revision: a commit, branch or tag.
 
     Raises:
         ModelError: giving the files, their address and what to do with them.
@@ -45,18 +56,20 @@ def find_repository(model: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     try:
-        wanted = [CONFIG, WEIGHTS, PREPROCESSOR, UNSURE]
-        folder = Path(snapshot_download(model, allow_patterns=wanted))
+        wanted = [*needed, *optional]
+        folder = Path(snapshot_download(model, allow_patterns=wanted, revision=revision))
         if "export" in (read_json(folder / CONFIG).get("foodvision") or {}):
-            snapshot_download(model, allow_patterns=["onnx/*", "openvino/*"])
+            snapshot_download(model, allow_patterns=["onnx/*", "openvino/*"], revision=revision)
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"no such folder, and it cannot be downloaded from the Hub ({reason}); where there is "
-            f"a network, download {CONFIG}, {WEIGHTS} and, if there is one, {PREPROCESSOR} from "
-            f"{constants.ENDPOINT}/{model} into a folder, and give that folder"
+            f"a network, download {', '.join(needed)} and, if they are there, "
+            f"{', '.join(optional)} from {constants.ENDPOINT}/{model}"
+            f"{'' if revision == 'main' else f'/tree/{revision}'} into a folder, and give that "
+            "folder"
         ) from error
-    for name in (WEIGHTS, UNSURE):
+    for name in wanted:
         _verify(folder / name)
     return folder
 
@@ -66,8 +79,7 @@ def _verify(path: Path) -> None:
     content = path.resolve()
     if not re.fullmatch(r"[0-9a-f]{64}", content.name):
         return
-    with content.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of_file(content)
     if found != content.name:
         content.unlink()
         raise ModelError(

@@ -37,6 +37,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     """
     readers = dict(zip(SUFFIXES, (_read_safetensors, _read_pth, _read_npz), strict=True))
+    readers[".bin"] = _read_pth  # transformers' name for it
     try:
         tensors = readers[path.suffix](path)
     except FileNotFoundError as error:

@@ -26,7 +26,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from foodvision.apps.classify import build_app, private_folder
+from foodvision.apps.classify import build_app
+from foodvision.apps.uploads import private_folder
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError

@@ -8,10 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from foodvision.classifier import parquet_table
-from foodvision.classifier.output import open_table, write_predictions
+from foodvision.classifier.output import write_predictions
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import FoodvisionError, MissingExtraError, RunInterruptedError
+from foodvision.rows import parquet_table
+from foodvision.rows.output import open_table
 
 CLASSES = ("b", "not utf-8 \udcff")
 

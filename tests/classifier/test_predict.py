@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foodvision.classifier.output import open_table, write_predictions
+from foodvision.classifier.output import write_predictions
 from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import FoodvisionError
+from foodvision.rows.output import open_table
 from tests.conftest import draw_pattern
 from tests.images.test_decode import bomb
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas
 import pytest
 
-from foodvision.classifier import parquet_table
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
+from foodvision.rows import parquet_table
 from tests.cli.conftest import Result
 from tests.conftest import CLASSES
 
@@ -133,7 +133,7 @@ KILL = """
 import os, signal, sys
 from itertools import islice
 from foodvision import cli
-from foodvision.classifier import parquet_table
+from foodvision.rows import parquet_table
 from foodvision.classifier.classifier import Classifier
 
 def killed(self, *arguments):

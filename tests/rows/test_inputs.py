@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier import inputs
-from foodvision.classifier.inputs import Inputs, find_inputs
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import DataError
+from foodvision.rows import inputs
+from foodvision.rows.inputs import Inputs, find_inputs
 from tests.conftest import draw_pattern
 
 
@@ -105,9 +105,7 @@ def test_standard_input_is_an_image_or_a_list(typed: Callable[[bytes], Inputs]) 
 
 
 @pytest.mark.parametrize("first", range(10))
-def test_predictions_from_a_row_on_are_computed_in_the_same_batches(
-    first: int, photos: Path
-) -> None:
+def test_rows_from_one_on_are_computed_in_the_same_batches(first: int, photos: Path) -> None:
     texts = ["a.png", "b.png", "c.png"]
     for text in texts:
         (photos / text).touch()
@@ -119,9 +117,9 @@ def test_predictions_from_a_row_on_are_computed_in_the_same_batches(
             batches.append(batch)
             yield from (Prediction(str(source)) for source in batch)
 
-    whole = [row.path for row in found.predictions(predict, 3)]
+    whole = [row.path for row in found.rows(predict, Prediction, 3)]
     assert len(whole) == len(found) == 12
     every, batches = batches, []
     assert whole == list(found.names())
-    assert [row.path for row in found.predictions(predict, 3, first)] == whole[first:]
+    assert [row.path for row in found.rows(predict, Prediction, 3, first)] == whole[first:]
     assert batches == every[len(every) - len(batches) :]

@@ -1,16 +1,16 @@
-"""Predictions as a folder of Parquet files; an interruption loses the rows of one at most."""
+"""Rows as a folder of Parquet files; an interruption loses the rows of one at most."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from itertools import chain, count, islice, takewhile
 from pathlib import Path
+from typing import Any
 
-from foodvision.classifier.predict import Prediction
-from foodvision.classifier.table import Table, columns_of
 from foodvision.errors import FoodvisionError, MissingExtraError
 from foodvision.files.atomic import cannot_write, replacing
+from foodvision.rows.table import Columns, Table
 
 FILE_ROWS, GROUP_ROWS = 10_000, 5_000
 """Rows of a file, and most rows of a row group: so many are in memory."""
@@ -38,32 +38,27 @@ class ParquetTable(Table):
         except OSError as error:
             raise FoodvisionError(cannot_write(out, error)) from error
 
-    def _write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None:
+    def _write(self, rows: Iterator[Mapping[str, Any]], columns: Columns) -> None:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        types = {"path": pa.string(), "label": pa.string(), "probability": pa.float64()}
-        types |= {"sure": pa.bool_(), "error": pa.string()}
-        types |= {f"p_{self._cell(name)}": pa.float64() for name in classes}
-        schema = pa.schema(types)
+        types = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
+        schema = pa.schema([(self._cell(name), types[kind]) for name, kind in columns.items()])
         kept = self.rows // FILE_ROWS
         for stale in takewhile(Path.exists, map(self._part, count(kept))):
             stale.unlink()
         for number in count(kept):
-            rows: Iterator[Prediction] = islice(predictions, FILE_ROWS)
-            first = next(rows, None)
+            part = islice(rows, FILE_ROWS)
+            first = next(part, None)
             if first is None and number:
                 return
             written = 0
             with replacing(self._part(number)) as path, ParquetWriter(path, schema) as writer:
-                rows = chain([first], rows) if first else rows
-                while group := list(islice(rows, GROUP_ROWS)):
-                    columns = zip(
-                        *(columns_of(row, classes).values() for row in group), strict=True
-                    )
+                every = chain([first], part) if first else part
+                while group := list(islice(every, GROUP_ROWS)):
                     arrays = [
-                        pa.array([self._cell(x) if isinstance(x, str) else x for x in column], t)
-                        for column, t in zip(columns, schema.types, strict=True)
+                        pa.array([self._plain(row[name]) for row in group], types[kind])
+                        for name, kind in columns.items()
                     ]
                     writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                     written += len(group)
@@ -89,6 +84,9 @@ class ParquetTable(Table):
     def _cell(self, name: str) -> str:
         r"""Parquet has no lone surrogates: a byte that is not UTF-8 is written as ``\udc80``."""
         return name.encode("utf-8", "backslashreplace").decode()
+
+    def _plain(self, value: Any) -> Any:
+        return self._cell(value) if isinstance(value, str) else value
 
     def _remove(self) -> None:
         self._record.unlink(missing_ok=True)

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from foodvision.classifier import parquet_table
-from foodvision.classifier.output import open_table, write_predictions
+from foodvision.classifier.output import made_with, write_predictions
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.rows import parquet_table
+from foodvision.rows.output import open_table
 
 BACKEND = "onnx/float32"
 CLASSES = ("b", 'a "quoted"\r\nname')
@@ -47,7 +48,8 @@ def write(
 ) -> int:
     """The number of rows that were there."""
     table = open_table(out, resume)
-    table.begin(model, 0.5, names)
+    table.begin(made_with(model, 0.5), names)
+    assert table.backend == (BACKEND if table.is_begun() else None)
     table.backend = BACKEND
     kept = table.rows
     predictions = islice(rows(names) if stop == 99 else stopped_after(stop), kept, None)
@@ -125,14 +127,11 @@ def test_what_has_changed_is_refused(
     with pytest.raises(FoodvisionError, match=r"row 3 is '?=1\+1\.png, .* now have no more images"):
         write(out, model, True, NAMES[:2])
     with pytest.raises(FoodvisionError, match="was begun with another threshold; give what"):
-        open_table(out, resume=True).begin(model, None, NAMES)
-    table = open_table(out, resume=True)
-    table.begin(model, 0.5, NAMES)
-    assert table.backend == BACKEND
+        open_table(out, resume=True).begin(made_with(model, None), NAMES)
     table = open_table(out, resume=True)
     table.backend = "openvino/int8"
     with pytest.raises(FoodvisionError, match="was begun with another backend; give what"):
-        table.begin(model, 0.5, NAMES)
+        table.begin(made_with(model, 0.5), NAMES)
     (model / "config.json").write_text("[]")
     with pytest.raises(FoodvisionError, match="was begun with another model; give what"):
         write(out, model, resume=True)
@@ -176,7 +175,8 @@ def test_a_full_disk_keeps_the_rows(tmp_path: Path, model: Path) -> None:
         raise OSError(28, "No space left on device")
 
     table = open_table(tmp_path / "a.jsonl")
-    table.begin(model, 0.5, NAMES)
+    table.begin(made_with(model, 0.5), NAMES)
+    table.backend = BACKEND
     message = (
         "a.jsonl.partial: cannot be written (No space left on device); fix that, then continue"
     )

@@ -1,4 +1,4 @@
-"""CSV and JSONL files of predictions, which take their name when they are finished.
+"""CSV and JSONL files of rows, which take their name when they are finished.
 
 Until then the rows are in ``F.csv.partial``. Each is in the file as soon as it is computed, so kill
 -9 loses none; what follows the last whole row is cut when the run is resumed.
@@ -12,14 +12,12 @@ import json
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foodvision.classifier.predict import Prediction
-from foodvision.classifier.table import Table, columns_of
 from foodvision.files.atomic import check_writable, put_in_place
+from foodvision.rows.table import Columns, Table
 from foodvision.text import to_cell, to_json
 
 SYNC_SECONDS = 5.0
@@ -40,14 +38,14 @@ class _TextTable(Table):
         """See `Table.check`."""
         check_writable(self.out)
 
-    def _write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None:
+    def _write(self, rows: Iterator[Mapping[str, Any]], columns: Columns) -> None:
         with self.growing.open("ab") as file:
             file.truncate(self._end)
             synced = time.monotonic()
             if not self._end:
-                file.write(self._header(classes))
-            for row in predictions:
-                file.write(self._row(row, classes))
+                file.write(self._header(columns))
+            for row in rows:
+                file.write(self._row(row, columns))
                 file.flush()  # whole rows alone reach the file
                 self.rows += 1
                 if time.monotonic() > synced + SYNC_SECONDS:
@@ -70,18 +68,18 @@ class _TextTable(Table):
         self.growing.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
 
-    def _header(self, classes: Sequence[str]) -> bytes:
+    def _header(self, columns: Columns) -> bytes:
         return b""
 
     @abstractmethod
-    def _row(self, row: Prediction, classes: Sequence[str]) -> bytes: ...
+    def _row(self, row: Mapping[str, Any], columns: Columns) -> bytes: ...
 
 
 class JsonlTable(_TextTable):
-    """The columns of the other tables, beside the dictionary of ``--json``."""
+    """The columns of the other tables, and whatever else a row has."""
 
-    def _row(self, row: Prediction, classes: Sequence[str]) -> bytes:
-        return (to_json(row.to_dict() | columns_of(row, classes)) + "\n").encode()
+    def _row(self, row: Mapping[str, Any], columns: Columns) -> bytes:
+        return (to_json(row) + "\n").encode()
 
     def _kept(self) -> Iterator[tuple[str, bool]]:
         for line in self._lines(quoted=False):
@@ -95,11 +93,11 @@ class JsonlTable(_TextTable):
 class CsvTable(_TextTable):
     """Cells that no spreadsheet runs as a formula."""
 
-    def _header(self, classes: Sequence[str]) -> bytes:
-        return self._csv(columns_of(Prediction(""), classes))
+    def _header(self, columns: Columns) -> bytes:
+        return self._csv(columns)
 
-    def _row(self, row: Prediction, classes: Sequence[str]) -> bytes:
-        cells = columns_of(row, classes).values()
+    def _row(self, row: Mapping[str, Any], columns: Columns) -> bytes:
+        cells = (row[name] for name in columns)
         return self._csv(to_cell(cell) if isinstance(cell, str) else cell for cell in cells)
 
     def _csv(self, cells: Iterable[Any]) -> bytes:
@@ -110,8 +108,10 @@ class CsvTable(_TextTable):
 
     def _kept(self) -> Iterator[tuple[str, bool]]:
         lines = (row.decode("utf-8", "surrogateescape") for row in self._lines(quoted=True))
-        for cells in csv.reader(islice(lines, 1, None)):
-            yield cells[0], cells[4] != ""
+        reader = csv.reader(lines)
+        header = next(reader, [])
+        for cells in reader:
+            yield cells[header.index("path")], cells[header.index("error")] != ""
 
     def _cell(self, name: str) -> str:
         return to_cell(name)

@@ -1,38 +1,38 @@
-"""A table of predictions on disk that survives an interruption; its formats are in other files.
+"""A table of rows on disk that survives an interruption; its formats are in other files.
 
 Rows come in one by one. Beside them, until the table is finished, is a record of what they were
-computed with: a later run continues where this one stopped, and refuses to mix two models. Every
-table has a column ``p_CLASS`` for each class, in the order of the model's classes.
+computed with: a later run continues where this one stopped, and refuses to mix two models.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from foodvision.classifier.predict import Prediction, shown
 from foodvision.errors import FoodvisionError, RunInterruptedError
 from foodvision.files.atomic import cannot_write, write_json
 from foodvision.files.read import read_json
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_repository
+from foodvision.rows.row import shown
+
+Columns: TypeAlias = Mapping[str, type]
+"""The type of each column, by name: str, float or bool. ``path`` and ``error`` are among them."""
 
 _CONTINUE = "continue with the same command and --resume"
 
 
 class Table(ABC):
-    """Predictions on disk.
+    """Rows on disk.
 
     Attributes:
         out: the finished table.
         growing: holds its rows until then.
         rows: how many there are.
         failed: how many of them have an error.
-        backend: that computes them, see `Classifier.backend`; None if any may.
+        backend: what computes them, such as ``openvino/int8``; None if any may.
 
     """
 
@@ -47,21 +47,20 @@ class Table(ABC):
         """Whether an interrupted run has left rows."""
         return self.growing.exists() and self._record.exists()
 
-    def begin(self, model: str | Path, threshold: float | None, names: Iterable[str]) -> None:
+    def begin(self, made_with: Mapping[str, Any], names: Iterable[str]) -> None:
         """Note what the rows are computed with; if there are rows, check that it was the same.
 
         `backend` is set to that of the rows, unless it is given.
 
         Args:
-            model: a model folder, or a Hub id.
-            threshold: see `Prediction.sure`.
+            made_with: plain values by what an error calls them, such as ``model`` (a checksum).
             names: of the images, in their order.
 
         Raises:
-            FoodvisionError: if the model, the threshold, the backend or the images have changed.
+            FoodvisionError: if one of the values, the backend or the images have changed.
 
         """
-        self._made_with = {"model": _sha256_of(model), "threshold": threshold}
+        self._made_with = dict(made_with)
         if not self.is_begun():
             return
         try:
@@ -94,8 +93,12 @@ class Table(ABC):
     def _advice(self) -> str:
         return "give what it was begun with, or delete it and leave --resume out"
 
-    def write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None:
-        """Add each prediction as it comes, after the rows that are there; then finish the table.
+    def write(self, rows: Iterator[Mapping[str, Any]], columns: Columns) -> None:
+        """Add each row as it comes, after the rows that are there; then finish the table.
+
+        Args:
+            rows: plain values by column, None where there is none; JSONL keeps further ones.
+            columns: those of the table, in their order.
 
         Raises:
             RunInterruptedError: if Ctrl-C or SIGTERM stopped it.
@@ -107,7 +110,7 @@ class Table(ABC):
                 if self.rows and not self.is_begun():
                     raise FoodvisionError(f"{self.out}: another process has finished it")
                 write_json(self._record, self._made_with | {"backend": self.backend})
-                self._write(predictions, classes)
+                self._write(rows, columns)
                 self._record.unlink()
         except KeyboardInterrupt as error:
             again = "interrupted before the first rows were written; run the same command again"
@@ -157,33 +160,8 @@ class Table(ABC):
         """What the column ``path`` has for a name."""
 
     @abstractmethod
-    def _write(self, predictions: Iterator[Prediction], classes: Sequence[str]) -> None: ...
+    def _write(self, rows: Iterator[Mapping[str, Any]], columns: Columns) -> None: ...
 
     @abstractmethod
     def _remove(self) -> None:
         """Remove a table without rows."""
-
-
-def columns_of(row: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    """One row: plain types by column, None where the image could not be opened."""
-    return {
-        "path": row.path,
-        "label": row.label,
-        "probability": row.probability,
-        "sure": row.sure,
-        "error": row.error,
-        **{f"p_{name}": row.probabilities.get(name) for name in classes},
-    }
-
-
-def _sha256_of(model: str | Path) -> str:
-    """SHA-256 over the files that decide what a model answers."""
-    folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
-    own = [folder / name for name in (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE)]
-    exported = sorted(file for name in ("onnx", "openvino") for file in (folder / name).rglob("*"))
-    digest = hashlib.sha256()
-    for path in filter(Path.is_file, own + exported):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").digest()
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + content)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The images that a user names to be predicted: files, folders, globs, URLs, or standard input.
+"""The images that a user names: files, folders, globs, URLs, or standard input.
 
 What was typed comes in; numbered rows go out, one per image, in the order of the inputs. Their
 names are kept in a temporary file, so that a million take no more memory than a thousand.
@@ -16,11 +16,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from typing import NamedTuple, Protocol, TypeVar
 
-from foodvision.classifier.predict import Prediction, name_of, shown
 from foodvision.errors import DataError
 from foodvision.images.decode import MAX_DOWNLOAD_BYTES, ImageSource, is_url
 from foodvision.images.files import files_below, is_image, suffix_of, warn_of_left_out
+from foodvision.rows.row import Row, name_of, shown
+
+Answer = TypeVar("Answer", bound=Row)
+Row_co = TypeVar("Row_co", bound=Row, covariant=True)
 
 CHUNK = 1 << 16
 """Bytes of the names that are read at once."""
@@ -32,16 +36,29 @@ _IMAGE_HEADER = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|P[1-6]\s", 
 """How images begin whose first bytes may hold no NUL; a list of names never holds one."""
 
 
+class Missing(NamedTuple):
+    """An input without images, as it was typed, and why."""
+
+    path: str
+    error: str
+
+
+class Failed(Protocol[Row_co]):
+    """Makes the row of an input without images: the class of the rows does."""
+
+    def __call__(self, path: str, *, error: str) -> Row_co: ...  # noqa: D102
+
+
 class Inputs:
     """Images, and inputs without images, in rows 0, 1, 2, … in the order of the command line.
 
     Attributes:
-        missing: the row of each input without images, with its error.
+        missing: the inputs without images, by row.
 
     """
 
     def __init__(self) -> None:
-        self.missing: dict[int, Prediction] = {}
+        self.missing: dict[int, Missing] = {}
         self._content = b""  # of the image on standard input
         self._rows = 0
         # Each ends with NUL, which no path contains.
@@ -61,11 +78,11 @@ class Inputs:
 
     def add_missing(self, text: str, error: str) -> None:
         """An input that stands for no image."""
-        self.missing[self._rows] = Prediction(text, error=error)
+        self.missing[self._rows] = Missing(text, error)
         self.add(text)
 
     def names(self) -> Iterator[str]:
-        """What the prediction of each row calls its image."""
+        """What each row calls its image."""
         for row, source in enumerate(self._all()):
             yield self.missing[row].path if row in self.missing else name_of(source)
 
@@ -73,12 +90,13 @@ class Inputs:
         """The images, without the `missing` rows."""
         return (source for row, source in enumerate(self._all()) if row not in self.missing)
 
-    def predictions(
+    def rows(
         self,
-        predict: Callable[[Iterator[ImageSource]], Iterator[Prediction]],
+        answer: Callable[[Iterator[ImageSource]], Iterator[Answer]],
+        failed: Failed[Answer],
         batch_size: int,
         first: int = 0,
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[Answer]:
         """The rows from `first` on.
 
         The last bits of a result depend on the images beside it in the batch. So the images from
@@ -86,17 +104,21 @@ class Inputs:
         there gives the same numbers as one that was not interrupted.
 
         Args:
-            predict: gives the prediction of each image, in batches of `batch_size`.
+            answer: gives the row of each image, in batches of `batch_size`.
+            failed: gives the row of an input without images.
             batch_size: images at a time.
             first: number of a row.
 
         """
         before = first - sum(row < first for row in self.missing)
         again = before % batch_size
-        answers = predict(islice(self.sources(), before - again, None))
+        answers = answer(islice(self.sources(), before - again, None))
         next(islice(answers, again, again), None)  # these rows are there already
         for row in range(first, len(self)):
-            yield self.missing[row] if row in self.missing else next(answers)
+            if missing := self.missing.get(row):
+                yield failed(missing.path, error=missing.error)
+            else:
+                yield next(answers)
 
     def _all(self) -> Iterator[str | bytes]:
         position, rest = 0, b""
