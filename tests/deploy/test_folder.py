@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -37,7 +38,8 @@ class Missing:  # as on the Space, where only requirements.txt is installed
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())
-from foodvision.apps.classify import build_app, private_folder
+from foodvision.apps.classify import build_app
+from foodvision.apps.uploads import private_folder
 from foodvision.classifier.classifier import Classifier
 assert Path(sys.modules["foodvision"].__file__).is_relative_to(Path.cwd())
 with private_folder() as folder:
@@ -79,7 +81,7 @@ def test_a_cpu_space_runs_without_torch(exported: Path, photographs: Path, tmp_p
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    with Image.open(out / "examples/01.jpg") as example:
+    with Image.open(out / "examples/example-0.jpg") as example:
         assert example.size == (512, 1024)
         assert not example.getexif()
 
@@ -159,7 +161,9 @@ def test_caption_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     blip = "Salesforce/blip-image-captioning-base"
     write_space(Plan(blip, Target.CPU, What.CAPTION), tmp_path / "cpu")
     header = read_header((tmp_path / "cpu/README.md").read_text())
-    assert header["preload_from_hub"] == [blip]
+    (preload,) = header["preload_from_hub"]
+    assert re.fullmatch(rf"{blip} config.json,pytorch_model.bin [0-9a-f]{{40}}", preload)
+    assert header["models"] == [blip]
     assert blip in (tmp_path / "cpu/app.py").read_text()
     lines = (tmp_path / "cpu/requirements.txt").read_text().splitlines()
     assert lines[0].startswith("--extra-index-url")
@@ -234,7 +238,7 @@ def test_what_does_not_fit_is_refused(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(FoodvisionError, match="is no Space"):
         write_space(Plan(str(exported), Target.CPU), tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").exists()
-    with pytest.raises(FoodvisionError, match="has 0 images"):
+    with pytest.raises(FoodvisionError, match="no images in this folder"):
         write_space(Plan(str(exported), Target.CPU, examples=tmp_path / "mine"), tmp_path / "s")
     with pytest.raises(FoodvisionError, match="--vendor is for"):
         Plan(str(exported), Target.CPU, vendor=tmp_path)
