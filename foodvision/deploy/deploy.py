@@ -10,7 +10,7 @@ from pathlib import Path
 from foodvision import drawings
 from foodvision.deploy import Target, What
 from foodvision.deploy.folder import num_bytes, write_space
-from foodvision.deploy.hub import Hub, asking
+from foodvision.deploy.hub import Hub
 from foodvision.deploy.licence import Licence
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.space_card import SDK
@@ -121,17 +121,22 @@ def call_app(address: str, what: What) -> str:
     """Send a drawing to a running app, and return its answer as text.
 
     Raises:
-        HubError: if there is none.
+        HubError: if it does not answer.
 
     """
     from gradio_client import Client, handle_file
 
-    with tempfile.TemporaryDirectory() as folder, asking(address):
+    with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "pizza.png"
         drawings.draw_image("pizza", seed=0).save(image)
-        client = Client(address, verbose=False, analytics_enabled=False, download_files=folder)
-        name = "/predict" if what is What.CLASSIFY else "/caption"
-        answer = client.predict(handle_file(image), api_name=name)
+        try:
+            client = Client(address, verbose=False, analytics_enabled=False, download_files=folder)
+            if what is What.CLASSIFY:
+                answer = client.predict(handle_file(image), api_name="/predict")
+            else:
+                answer = client.predict(handle_file(image), prefix="", api_name="/caption")
+        except Exception as error:  # the client's, httpx's, the app's
+            raise HubError(f"{address}: does not answer ({error})") from error
     first = answer[0] if isinstance(answer, (tuple, list)) else answer
     said = first.get("label") if isinstance(first, dict) else first
     return printable(f"runs, and says of a drawn pizza: {said}")

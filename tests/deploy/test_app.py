@@ -48,7 +48,7 @@ def test_a_running_app_is_called(classifier: TorchClassifier, tmp_path: Path) ->
 
 
 def test_no_app() -> None:
-    with pytest.raises(HubError, match="connection"):
+    with pytest.raises(HubError, match="does not answer"):
         call_app(f"http://127.0.0.1:{closed_port()}", What.CLASSIFY)
 
 
