@@ -94,8 +94,9 @@ def test_requests_name_uploads_and_no_other_file(url: str, photos: Path) -> None
 
 
 def test_browser_describes_an_example_and_an_upload(
-    url: str, captioner: Captioner, photos: Path, chromium: str
+    url: str, captioner: Captioner, photos: Path, chromium: str, tmp_path: Path
 ) -> None:
+    copies = uploads.copy_examples(uploads.find_examples(photos), tmp_path)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         page = browser.new_page()
@@ -109,6 +110,13 @@ def test_browser_describes_an_example_and_an_upload(
         page.get_by_role("button", name="Describe").click()
         expected = captioner.caption(photos / "b.png", CaptionSettings("the dog")).caption
         expect(caption_box).to_have_value(expected, timeout=30_000)
+        for number, path in enumerate(copies):
+            page.locator("button.gallery-item").nth(number).click()
+            expect(page.locator("img[src*='example-']")).to_have_count(2 + 1, timeout=30_000)
+            page.get_by_label("Begins with (optional)").fill("")
+            page.get_by_role("button", name="Describe").click()
+            expected = captioner.caption(path).caption
+            expect(caption_box).to_have_value(expected, timeout=30_000)
         browser.close()
 
 
@@ -117,7 +125,7 @@ def test_examples_are_upright_copies_without_metadata(
 ) -> None:
     monkeypatch.setattr(uploads, "EXAMPLE_SIDE", 50)
     copies = uploads.copy_examples(uploads.find_examples(photos), tmp_path)
-    assert [Image.open(path).size for path in copies] == [(33, 50), (50, 42)]
+    assert [Image.open(path).size for path in copies] == [(33, 50), (48, 40)]
     assert not any(Image.open(path).getexif() for path in copies)
     assert "c.jpg: not an image" in caplog.text
     monkeypatch.setattr(uploads, "MAX_EXAMPLES", 2)

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from transformers import BlipForConditionalGeneration, BlipProcessor
 
-from foodvision.captioning import repository, self_check
+from foodvision.captioning import BASE, LARGE, repository, self_check
 from foodvision.captioning.caption import CaptionSettings
 from foodvision.captioning.captioner import Captioner
-from foodvision.captioning.repository import BASE, LARGE, Published, find_captioner
+from foodvision.captioning.repository import Published, find_captioner
 from foodvision.errors import FoodvisionError, ImageError, MissingExtraError, ModelError
 from foodvision.files.digest import sha256_of_file
 from foodvision.images.transforms import open_pixels, prepare
