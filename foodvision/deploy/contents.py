@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from foodvision import drawings
 from foodvision.apps.space import MODEL
+from foodvision.captioning.repository import PUBLISHED
 from foodvision.classifier.card import measured
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.exported import ExportedClassifier
@@ -19,7 +21,7 @@ from foodvision.deploy.plan import Plan
 from foodvision.errors import ModelError
 from foodvision.text import list_names, to_markdown
 from foodvision.weights.licence import find_licence
-from foodvision.weights.repository import find_repository
+from foodvision.weights.repository import CONFIG, find_repository
 
 
 class Contents(NamedTuple):
@@ -33,6 +35,8 @@ class Contents(NamedTuple):
     """That its network comes from, beside torch."""
     hub_model: str | None = None
     """What the Space loads from the Hub instead of its folder."""
+    preload: str | None = None
+    """The same as a Space's build fetches it."""
     known: dict[str, float] | None = None
     """The model's probabilities for a drawn pizza."""
 
@@ -71,7 +75,8 @@ def _write(plan: Plan, folder: Path) -> Contents:
                     about = f"It knows only these classes: {names}."
                     write_page(graphs, folder, title, about, plan.vendor)
     except ModelError as error:
-        raise ModelError(f"{plan.model}: {error}") from error
+        reason = re.sub(r"^\S*/export: ", "", str(error))  # not the name of a temporary folder
+        raise ModelError(f"{plan.model}: {reason.removeprefix(f'{source}: ')}") from error
     library = getattr(classifier.config, "library", None)
     return Contents(
         title,
@@ -121,4 +126,12 @@ def _write_captioner(plan: Plan, folder: Path) -> Contents:
         f"Captions of images, written by {to_markdown(name)}.",
         Licence(name, licence),
         hub_model=None if local else plan.model,
+        preload=None if local else _preload(plan.model),
     )
+
+
+def _preload(model: str) -> str:
+    """The large files at the commit that is loaded; the others are fetched when the app starts."""
+    if not (known := PUBLISHED.get(model)):
+        return model
+    return f"{model} {CONFIG},{known.weights} {known.revision}"

@@ -130,11 +130,11 @@ def call_app(address: str, what: What) -> str:
         image = Path(folder) / "pizza.png"
         drawings.draw_image("pizza", seed=0).save(image)
         client = Client(address, verbose=False, analytics_enabled=False, download_files=folder)
-        answer = client.predict(handle_file(image), api_name="/predict")
+        name = "/predict" if what is What.CLASSIFY else "/caption"
+        answer = client.predict(handle_file(image), api_name=name)
     first = answer[0] if isinstance(answer, (tuple, list)) else answer
     said = first.get("label") if isinstance(first, dict) else first
-    subject = "a drawn pizza" if what is What.CLASSIFY else "a drawn pizza's caption"
-    return printable(f"runs, and answers: {subject} is {said}")
+    return printable(f"runs, and says of a drawn pizza: {said}")
 
 
 def call_page(address: str) -> str:

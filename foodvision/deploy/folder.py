@@ -7,12 +7,12 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from foodvision.apps.space import EXAMPLES, MODEL
+from foodvision.apps.uploads import copy_examples, find_examples
 from foodvision.deploy import Target, What
 from foodvision.deploy.contents import Contents, write_model
 from foodvision.deploy.licence import Licence
@@ -21,15 +21,9 @@ from foodvision.deploy.requirements import PYTHON, requirements
 from foodvision.deploy.space_card import CARD, TAG, check_card, read_card, space_card
 from foodvision.errors import FoodvisionError
 from foodvision.files.atomic import new_folder
-from foodvision.images.decode import SUFFIXES, open_image
 from foodvision.text import to_markdown
 
 log = logging.getLogger(__name__)
-
-MAX_EXAMPLES = 24
-
-EXAMPLE_SIDE = 1024
-"""Longest side of an example, in pixels."""
 
 MAX_DIFFERENCE = 1e-3
 """Of a probability, between the model and its copy."""
@@ -68,6 +62,13 @@ print(json.dumps(classifier.predict(drawings.draw_image("pizza", seed=0)).probab
 """
 """A program that runs in the folder, and so with the source that lies there."""
 
+_CAPTION = """\
+import sys
+from foodvision import drawings
+from foodvision.captioning.captioner import Captioner
+print(Captioner.load(sys.argv[1], "cpu").caption(drawings.draw_image("pizza", seed=0)).captions)
+"""
+
 _BODY = """\
 # {title}
 
@@ -97,11 +98,11 @@ def write_space(plan: Plan, out: Path) -> Licence:
     Raises:
         FoodvisionError: if `out` is something else, a package is missing, or the copy of the model
             does not answer as the model does.
-        ImageError: if an example cannot be opened.
+        DataError: if there are no examples.
         ModelError: if there is no such model, or it does not suit the target.
 
     """
-    examples = _list_examples(plan.examples) if plan.examples else []
+    examples = find_examples(plan.examples) if plan.examples else []
     if not _is_replaceable(out):
         raise FoodvisionError(f"{out}: exists already, and is no Space; choose another --out")
     with new_folder(out) as folder:
@@ -110,9 +111,13 @@ def write_space(plan: Plan, out: Path) -> Licence:
         if plan.target is not Target.STATIC:
             _write_program(plan, contents, folder)
             if examples:
-                _copy_examples(examples, folder / EXAMPLES)
+                (folder / EXAMPLES).mkdir()
+                copy_examples(examples, folder / EXAMPLES)
+                log.warning("the examples will be public: put online only what you may")
             if contents.known:
                 check_answer(folder, contents.known)
+            elif contents.hub_model is None:
+                _run(folder, _CAPTION)
         check_card(folder)
         if out.exists():
             shutil.rmtree(out)
@@ -147,6 +152,7 @@ def _write_card(plan: Plan, contents: Contents, folder: Path) -> None:
         contents.title,
         contents.licence.identifier,
         contents.hub_model,
+        contents.preload,
         body,
     )
     (folder / CARD).write_text(card, encoding="utf-8")
@@ -165,25 +171,6 @@ def _write_program(plan: Plan, contents: Contents, folder: Path) -> None:
         shutil.copytree(source, folder / "foodvision", ignore=compiled)
 
 
-def _list_examples(source: Path) -> list[Path]:
-    paths = [path for path in sorted(source.iterdir()) if path.suffix.lower() in SUFFIXES]
-    if not 1 <= len(paths) <= MAX_EXAMPLES:
-        raise FoodvisionError(
-            f"{source}: has {len(paths)} images; give 1 to {MAX_EXAMPLES} as examples"
-        )
-    return paths
-
-
-def _copy_examples(paths: Sequence[Path], out: Path) -> None:
-    """Copy images upright, smaller, and without what cameras write beside them, such as a place."""
-    out.mkdir()
-    for number, path in enumerate(paths, 1):
-        image = open_image(path)
-        image.thumbnail((EXAMPLE_SIDE, EXAMPLE_SIDE))
-        image.save(out / f"{number:02}.jpg", quality=90)
-    log.warning("%d examples will be public: put online only what you may", len(paths))
-
-
 def check_answer(folder: Path, known: dict[str, float]) -> None:
     """Let the copied program answer with the copied model, as it will in the Space.
 
@@ -195,17 +182,20 @@ def check_answer(folder: Path, known: dict[str, float]) -> None:
         FoodvisionError: if they differ, or it does not run.
 
     """
-    command = [sys.executable, "-c", _ANSWER, MODEL]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip() or "no reason").splitlines()[-1]
-        raise FoodvisionError(f"the folder does not work: {reason}")
-    answer = json.loads(done.stdout)
+    answer = json.loads(_run(folder, _ANSWER))
     difference = max(abs(answer[name] - value) for name, value in known.items())
     if answer.keys() != known.keys() or difference > MAX_DIFFERENCE:
         raise FoodvisionError(
             f"the folder answers differently from the model: a probability differs by "
             f"{difference:.1e}"
         )
-    for compiled in folder.rglob("__pycache__"):
-        shutil.rmtree(compiled)
+
+
+def _run(folder: Path, program: str) -> str:
+    """What a program prints that runs where app.py will."""
+    command = [sys.executable, "-B", "-c", program, MODEL]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip() or "no reason").splitlines()[-1]
+        raise FoodvisionError(f"the folder does not work: {reason}")
+    return done.stdout

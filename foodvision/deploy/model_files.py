@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.backends.runs import KINDS, graph_file, weights_file
+from foodvision.captioning.repository import find_captioner
 from foodvision.classifier.info import KEY, Export, is_export
 from foodvision.deploy.licence import without_folders
 from foodvision.errors import ModelError
@@ -88,14 +89,17 @@ def _public(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def copy_captioner(source: Path, out: Path) -> None:
-    """Copy what transformers reads of a captioner's folder: no pickled weights.
+    """Copy what is read of a captioner's folder.
 
     Args:
         source: a folder that transformers wrote.
         out: a folder that does not exist yet.
 
+    Raises:
+        ModelError: if it is not a captioner.
+
     """
+    weights = find_captioner(source).weights
     out.mkdir()
-    for path in sorted(source.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".txt", ".md"):
-            shutil.copyfile(path, out / path.name)
+    for path in [*source.glob("*.json"), *source.glob("*.txt"), *source.glob(CARD), weights]:
+        shutil.copyfile(path, out / path.name)

@@ -47,6 +47,7 @@ def space_card(
     title: str,
     licence: str | None,
     model: str | None,
+    preload: str | None,
     body: str,
 ) -> str:
     """The text of the card.
@@ -58,6 +59,7 @@ def space_card(
         title: plain text.
         licence: of the model, from the Hub's list of licences.
         model: a Hub id that the Space loads when it starts.
+        preload: the same as its build fetches it.
         body: below the title, in Markdown.
 
     """
@@ -76,7 +78,7 @@ def space_card(
         suggested_hardware=None if static else str(HARDWARE[target].value),  # type: ignore[union-attr]
         custom_headers=_ISOLATED if static else None,
         models=[model] if model else None,
-        preload_from_hub=[model] if model else None,
+        preload_from_hub=[preload] if preload else None,
         tags=[TAG],
     )
     return f"---\n{header.to_yaml()}\n---\n\n{body}"

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from foodvision.apps import space
-from foodvision.apps.classify import build_app, private_folder
+from foodvision.apps.classify import build_app
+from foodvision.apps.uploads import private_folder
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import What
 from foodvision.deploy.deploy import call_app
@@ -42,7 +43,7 @@ def test_a_running_app_is_called(classifier: TorchClassifier, tmp_path: Path) ->
             shown = str(app.get_config_file())
         finally:
             app.close()
-    assert any(answer == f"runs, and answers: a drawn pizza is {c}" for c in classifier.classes)
+    assert any(answer == f"runs, and says of a drawn pizza: {c}" for c in classifier.classes)
     assert "a red one" in shown
 
 
