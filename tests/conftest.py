@@ -155,3 +155,13 @@ def exported(trained: TorchClassifier, tmp_path_factory: pytest.TempPathFactory)
         patch.setattr("foodvision.backends.openvino.HAS_BF16", False)
         export(trained, ["onnx", "openvino"], out)
     return out
+
+
+@pytest.fixture(scope="session")
+def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny captioner with random weights; do not write to it."""
+    from tests.captioning.blip import save_tiny_blip
+
+    folder = tmp_path_factory.mktemp("captioning") / "blip"
+    save_tiny_blip(folder)
+    return folder

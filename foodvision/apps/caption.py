@@ -78,7 +78,10 @@ def build_caption_app(
             with gr.Column():
                 upload = uploads.image_upload(folder)
                 prefix = gr.Textbox(
-                    label="Begins with (optional)", placeholder="a photo of", max_length=MAX_PREFIX
+                    "",
+                    label="Begins with (optional)",
+                    placeholder="a photo of",
+                    max_length=MAX_PREFIX,
                 )
                 with gr.Accordion("More", open=False):
                     beams = gr.Slider(1, MAX_BEAMS, 3, step=1, label="Beams (1 is fastest)")
@@ -87,7 +90,7 @@ def build_caption_app(
                     penalty = gr.Slider(1, 2, 1, step=0.1, label="Repetition penalty")
                 button = gr.Button("Describe", variant="primary")
             with gr.Column():
-                shown = gr.Textbox(label="Caption", lines=2, buttons=["copy"])
+                shown = gr.Textbox(label="Caption", lines=2)
                 seconds = gr.Number(label="Seconds")
         button.click(
             caption,
@@ -101,7 +104,6 @@ def build_caption_app(
             gr.Examples(
                 [str(path) for path in copies],
                 upload,
-                example_labels=[path.stem for path in copies],
                 cache_examples=False,
                 api_visibility="private",
             )

@@ -14,8 +14,9 @@ from torch import Tensor
 from foodvision.backends.device import choose_device, has_fast_bf16
 from foodvision.backends.torch import answers_in_batches
 from foodvision.bounds import check_whole
+from foodvision.captioning import BASE
 from foodvision.captioning.caption import Caption, CaptionSettings
-from foodvision.captioning.repository import BASE, find_captioner
+from foodvision.captioning.repository import find_captioner
 from foodvision.errors import FoodvisionError, ImageError, MissingExtraError, ModelError
 from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
@@ -34,7 +35,7 @@ class Captioner:
         network: transformers' `BlipForConditionalGeneration`, in evaluation mode.
         processor: transformers' `BlipProcessor`.
         spec: what the processor does with an image, for `images.transforms`.
-        name: the folder or Hub id that it was loaded from.
+        name: of the folder that it was loaded from, without its path; or the Hub id.
 
     """
 
@@ -94,7 +95,8 @@ class Captioner:
             raise ModelError(f"{model}: cannot be loaded ({reason})") from error
         # What a file says about generating is not used: the settings say all of it.
         network.text_decoder.generation_config = transformers.GenerationConfig()
-        return cls(network.eval().to(target), processor, spec, str(model))
+        name = Path(model).resolve().name if Path(model).is_dir() else str(model)
+        return cls(network.eval().to(target), processor, spec, name)
 
     @property
     def device(self) -> torch.device:

@@ -10,6 +10,7 @@ import reprlib
 from pathlib import Path
 from typing import NamedTuple
 
+from foodvision.captioning import BASE, LARGE
 from foodvision.errors import ModelError
 from foodvision.files.digest import sha256_of_file, sha256_of_files
 from foodvision.weights.repository import (
@@ -19,9 +20,6 @@ from foodvision.weights.repository import (
     find_repository,
     read_json,
 )
-
-BASE = "Salesforce/blip-image-captioning-base"
-LARGE = "Salesforce/blip-image-captioning-large"
 
 PICKLE = "pytorch_model.bin"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foodvision.captioning.repository import BASE
+from foodvision.captioning import BASE
 from foodvision.cli.arguments import Browser, Device, Host, Json, Port, Share
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -31,6 +29,7 @@ from foodvision.apps.uploads import private_folder
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
+from tests.apps.conftest import CHROMIUM_ARGUMENTS
 from tests.conftest import (
     CLASSES,
     build_classifier,
@@ -42,24 +41,6 @@ from tests.conftest import (
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def collected_here() -> Iterator[None]:
-    """Collect Gradio's leftovers now, so that their warnings do not fail a later test."""
-    yield
-    gc.collect()
-
-
-# Chromium as root in a container; and no look-ups of unreachable hosts.
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
 ]
 
 
@@ -90,16 +71,6 @@ def photo(tmp_path: Path) -> Path:
     image = draw_pattern("stripes", 5).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     image.save(path, exif=exif)
-    return path
-
-
-@pytest.fixture
-def chromium() -> str:
-    """The browser's path; required in CI, optional elsewhere."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    assert path, "CI has no Chromium: .ci/run installs it"
     return path
 
 
