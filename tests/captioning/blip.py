@@ -58,6 +58,12 @@ def as_salesforce(folder: Path) -> None:
     (folder / "processor_config.json").unlink()
     preparation = processor["image_processor"] | {"processor_class": "BlipProcessor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(preparation))
+    config = json.loads((folder / "config.json").read_text())
+    legacy = {"max_length": 20, "num_beams": 1, "do_sample": False, "diversity_penalty": 0.0}
+    legacy |= {"bad_words_ids": None, "chunk_size_feed_forward": 0, "torch_dtype": None}
+    config["text_config"] |= legacy
+    config |= {"_commit_hash": None, "torch_dtype": "float32", "transformers_version": None}
+    (folder / "config.json").write_text(json.dumps(config))
     tensors = load_file(folder / "model.safetensors")
     tensors["text_decoder.bert.embeddings.position_ids"] = torch.arange(48)[None]
     torch.save(tensors, folder / "pytorch_model.bin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -193,6 +194,25 @@ def damage(folder: Path, change: str) -> None:
         if change == "shape":
             tensors["text_decoder.bert.embeddings.LayerNorm.bias"] = bias[:-1].clone()
         save_file(tensors, weights)
+
+
+def test_published_models_are_pinned_to_a_commit(
+    blip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def download(model: str, allow_patterns: list[str], revision: str) -> str:
+        asked.append((model, revision))
+        assert not any(name.endswith((".py", "*")) for name in allow_patterns)
+        return str(blip)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    for model in (BASE, LARGE, "someone/else"):
+        assert find_captioner(model).folder == blip
+    (_, base), (_, large), other = asked
+    assert re.fullmatch("[0-9a-f]{40}", base)
+    assert re.fullmatch("[0-9a-f]{40}", large)
+    assert other == ("someone/else", "main")
 
 
 @pytest.mark.parametrize(("model", "weights"), [(BASE, "pytorch_model"), (LARGE, "model.safeten")])
