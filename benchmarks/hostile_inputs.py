@@ -9,9 +9,7 @@ memory, or ends in a traceback or a "bug in foodvision".
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,12 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-SECONDS, BYTES = 30, 1 << 30
-PORT = 7999
+from benchmarks.hostile_uploads import SECONDS, print_table, uploads
+
+BYTES = 1 << 30
 
 PREDICT = "predict {} --model models/good"
 INFO = "predict images/good.jpg --model models/{}"
@@ -119,16 +116,6 @@ CASES: dict[str, dict[str, str]] = {
         "hub:../../etc": TRAIN.format("hub:../../etc", 26),
     },
 }
-UPLOADS = {
-    "text called .jpg": "text.jpg",
-    "JPEG, second half missing": "truncated.jpg",
-    "13,000 × 13,000 PNG": "bomb.png",
-    "PNG whose ICC profile unpacks to 500 MB": "profile.png",
-    "PNG that claims 2³¹ pixels a side": "endless.png",
-    "SVG that includes a file": "vector.svg",
-    "HEIC header, then noise": "garbage.heic",
-    "empty file": "empty.jpg",
-}
 
 
 def main() -> int:
@@ -141,17 +128,16 @@ def main() -> int:
         ran_code = any(root.rglob("pickled-code-ran"))
     finally:
         shutil.rmtree(root)
-    print("| | input | exit | said | s | MiB |\n|---|---|---|---|---|---|")
-    for kind, what, code, said, seconds, size in rows:
-        print(f"| {kind} | {what} | {code} | {said} | {seconds:.1f} | {size / 2**20:.0f} |")
+    print_table(rows)
+    was_read = any(row[3].startswith("READ: ") for row in rows)
     hung = sum(seconds > SECONDS for *_, seconds, _ in rows)
     large = sum(size > BYTES for *_, size in rows)
     crashed = sum("Traceback" in row[3] or "bug in foodvision" in row[3] for row in rows)
     print(
         f"\n{len(rows)} inputs: {hung} hang, {large} take over 1 GiB, {crashed} end in a traceback"
-        f"{', CODE WAS RUN' if ran_code else ''}"
+        f"{', CODE WAS RUN' if ran_code else ''}{', A FILE WAS READ' if was_read else ''}"
     )
-    return 1 if hung or large or crashed or ran_code else 0
+    return 1 if hung or large or crashed or ran_code or was_read else 0
 
 
 def commands(root: Path) -> list[tuple[str, str, object, str, float, int]]:
@@ -198,99 +184,6 @@ def shown(text: str, root: Path) -> str:
     traced = "Traceback: " if any(line.startswith("Traceback") for line in lines) else ""
     line = lines[-1].replace("|", "\\|").replace("<", "&lt;").replace("\x1b", "RAW-ESCAPE ")
     return traced + (line if len(line) <= 220 else line[:217] + "…")
-
-
-def uploads(root: Path) -> list[tuple[str, str, object, str, float, int]]:
-    """What the app answers, and its peak memory so far."""
-    words = ["app", "models/good", "--no-browser", "--port", str(PORT), "--device", "cpu"]
-    rows = []
-    with (root / "app.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "foodvision", *words],
-            cwd=root,
-            env=os.environ | {"PYTHONPATH": str(Path.cwd()), "GRADIO_ANALYTICS_ENABLED": "False"},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for_app()
-            for what, name in UPLOADS.items():
-                rows.append(("upload", what, *upload(process.pid, root / "images" / name)))
-            rows.append(
-                ("upload", "path /etc/passwd, not uploaded", *ask(process.pid, "/etc/passwd"))
-            )
-            (root / "images" / "large.jpg").write_bytes(bytes(60_000_000))
-            rows.append(
-                ("upload", "60 MB of zeros", *upload(process.pid, root / "images" / "large.jpg"))
-            )
-            rows.append(
-                (
-                    "upload",
-                    "a good image, after these",
-                    *upload(process.pid, root / "images/good.jpg"),
-                )
-            )
-        finally:
-            process.terminate()
-            process.wait(timeout=SECONDS)
-    if "Traceback" in (log := (root / "app.log").read_text()):
-        rows.append(("upload", "the app's log", 0, "Traceback: " + log.splitlines()[-1], 0.0, 0))
-    for row in rows:
-        print(*row[:4], sep=" · ", file=sys.stderr)
-    return rows
-
-
-def wait_for_app() -> None:
-    for _ in range(SECONDS * 4):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=5).read()
-            return
-        except OSError:
-            time.sleep(0.25)
-    raise SystemExit("the app did not start")
-
-
-def upload(pid: int, path: Path) -> tuple[object, str, float, int]:
-    mark = "----foodvision"
-    head = (
-        f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
-    )
-    body = head.encode() + path.read_bytes() + f"\r\n--{mark}--\r\n".encode()
-    content_type = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-    started = time.monotonic()
-    try:
-        (stored,) = json.loads(post("upload", body, content_type))
-    except urllib.error.HTTPError as error:
-        said = error.read().decode()[:200]
-        return error.code, said, time.monotonic() - started, peak(pid)
-    except urllib.error.URLError as error:  # refused while it is still being sent
-        return "-", str(error.reason), time.monotonic() - started, peak(pid)
-    return ask(pid, stored)
-
-
-def ask(pid: int, path: str) -> tuple[object, str, float, int]:
-    started = time.monotonic()
-    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-    try:
-        json_type = {"Content-Type": "application/json"}
-        event = json.loads(post("call/predict", json.dumps(data).encode(), json_type))["event_id"]
-        address = f"http://127.0.0.1:{PORT}/gradio_api/call/predict/{event}"
-        answer = urllib.request.urlopen(address, timeout=SECONDS + 1).read().decode()
-        code, said = 200, " ".join(re.findall(r"^(?:event|data): (.*)$", answer, re.M))
-    except urllib.error.HTTPError as error:
-        code, said = error.code, error.read().decode()
-    return code, said[:220].replace("|", "\\|"), time.monotonic() - started, peak(pid)
-
-
-def post(address: str, body: bytes, headers: dict[str, str]) -> bytes:
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/gradio_api/{address}", body, headers)
-    content: bytes = urllib.request.urlopen(request, timeout=SECONDS + 1).read()
-    return content
-
-
-def peak(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":
