@@ -21,6 +21,7 @@ _RED, _BLUE, _GREY, _PALE = "#c8402f", "#2b5b84", "#8a8a8a", "#a9c3da"
 _COLOURS = (_BLUE, _RED, "#2e7d4f", "#b07d12", "#7a4a9e", "#3a8f9c")
 _WIDTH = 5.4  # inches
 _DPI = 120
+_MAP, _OPACITY = "inferno", 0.6  # of maps that are laid over images
 _FEW = 20  # classes whose cells have room for a number
 _MANY = 150  # more classes have no room for names: the chart would take gigabytes of memory
 
@@ -248,9 +249,26 @@ def plot_explanation(
     for axes, (name, place) in zip(grid, named.items(), strict=False):
         axes.imshow(image)
         if place is not None:
-            axes.imshow(place, cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+            axes.imshow(place, cmap=_MAP, alpha=_OPACITY, vmin=0, vmax=1)
         axes.set_title(printable(name).replace("$", r"\$"), fontsize=9)
     figure.savefig(path, dpi=120)
+
+
+def overlay(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Lay a map over an image.
+
+    Args:
+        image: uint8 RGB of shape (H, W, 3).
+        places: float of shape (H, W) in 0-1.
+
+    Returns:
+        uint8 RGB of shape (H, W, 3).
+
+    """
+    from matplotlib import colormaps
+
+    colours = 255 * colormaps[_MAP](places)[..., :3]
+    return (_OPACITY * colours + (1 - _OPACITY) * image).round().astype(np.uint8)
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foodvision.apps import uploads
+from foodvision.apps.uploads import Address
 from foodvision.captioning.caption import MAX_PREFIX, CaptionSettings
 from foodvision.captioning.captioner import Captioner
 from foodvision.errors import FoodvisionError, ImageError, MissingExtraError
@@ -44,20 +45,19 @@ def build_caption_app(
         raise MissingExtraError("the app", "app") from error
 
     def caption(
-        image: str | None,
+        image: str | bytes | None,
         prefix: str = "",
         beams: int = 3,
         max_length: int = 20,
         captions: int = 1,
         repetition_penalty: float = 1.0,
     ) -> tuple[str, float]:
-        if image is None:
-            raise gr.Error("Choose an image first.", print_exception=False)
         started = time.perf_counter()
         with uploads.friendly_errors():
+            source = uploads.chosen(image)
             try:
                 settings = CaptionSettings(prefix, beams, max_length, captions, repetition_penalty)
-                written = captioner.caption(image, settings).captions
+                written = captioner.caption(source, settings).captions
             except ImageError:
                 raise
             except (ValueError, FoodvisionError) as error:
@@ -104,6 +104,7 @@ def build_caption_app(
             gr.Examples(
                 [str(path) for path in copies],
                 upload,
+                examples_per_page=uploads.MAX_EXAMPLES,
                 cache_examples=False,
                 api_visibility="private",
             )
@@ -113,12 +114,7 @@ def build_caption_app(
 def launch_caption_app(
     captioner: Captioner,
     examples: Sequence[Path] = (),
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    browser: bool = True,
-    share: bool = False,
+    address: Address = Address(),  # noqa: B008 (it is immutable)
 ) -> None:
     """Serve the app until it is interrupted; see `uploads.serve`."""
-    uploads.serve(
-        lambda folder: build_caption_app(captioner, folder, examples), host, port, browser, share
-    )
+    uploads.serve(lambda folder: build_caption_app(captioner, folder, examples), address)

@@ -7,48 +7,33 @@ which a Space sets.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from foodvision.apps.classify import launch_app
+from foodvision.apps.classify import Wording, launch_app
+from foodvision.apps.gpu import Gpu, on_gpu
+from foodvision.apps.uploads import Address, find_examples
 from foodvision.classifier.classifier import Classifier
-from foodvision.errors import FoodvisionError
 from foodvision.progress import log_to_stderr
+from foodvision.text import to_markdown
 
 MODEL, EXAMPLES = "model", "examples"
 """Folders beside app.py; the second is optional."""
 
-GPU_SECONDS = 10
-"""At most for one image; ZeroGPU lends its GPU sooner for shorter tasks."""
 
-Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
-
-Gpu: TypeAlias = Callable[..., Callable[[Any], Any]]
-"""``spaces.GPU``: it makes a decorator, whose functions run in a process that has the GPU."""
-
-
-def serve(app: str, gpu: Gpu | None = None) -> None:
+def serve(app: str, title: str, gpu: Gpu | None = None) -> None:
     """Serve the classifier in the folder ``model`` until the process is stopped.
 
     Args:
         app: path of app.py.
+        title: of the page.
         gpu: ``spaces.GPU`` on ZeroGPU. `spaces` must have been imported before this module.
 
     """
     folder = Path(app).resolve().parent
     with log_to_stderr():
         classifier = Classifier.load(folder / MODEL)
-        if gpu:
-            classifier.predict = on_gpu(classifier.predict, gpu)  # type: ignore
-        examples = folder / EXAMPLES
-        launch_app(
-            classifier,
-            os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
-            browser=False,
-            examples=examples if examples.is_dir() else None,
-        )
+        launch_app(classifier, _examples(folder), Wording(to_markdown(title)), _address(), gpu)
 
 
 def serve_captions(app: str, model: str, gpu: Gpu | None = None) -> None:
@@ -61,41 +46,18 @@ def serve_captions(app: str, model: str, gpu: Gpu | None = None) -> None:
 
     """
     from foodvision.apps.caption import launch_caption_app
-    from foodvision.apps.uploads import find_examples
     from foodvision.captioning.captioner import Captioner
 
     folder = Path(app).resolve().parent
     with log_to_stderr():
         captioner = Captioner.load(folder / MODEL if (folder / MODEL).is_dir() else model)
-        if gpu:
-            captioner.caption = on_gpu(captioner.caption, gpu)  # type: ignore
-        examples = folder / EXAMPLES
-        launch_caption_app(
-            captioner,
-            find_examples(examples) if examples.is_dir() else (),
-            os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
-            browser=False,
-        )
+        captioner.caption = on_gpu(captioner.caption, gpu)  # type: ignore[method-assign]
+        launch_caption_app(captioner, _examples(folder), _address())
 
 
-def on_gpu(answer: Callable[Given, Answer], gpu: Gpu) -> Callable[Given, Answer]:
-    """The same function, with its work done where the GPU is.
+def _examples(folder: Path) -> Sequence[Path]:
+    return find_examples(folder / EXAMPLES) if (folder / EXAMPLES).is_dir() else ()
 
-    Errors come back as values: of those that are raised there, ZeroGPU passes on the name alone.
-    """
 
-    def attempt(*args: Given.args, **kwargs: Given.kwargs) -> Answer | FoodvisionError:
-        try:
-            return answer(*args, **kwargs)
-        except FoodvisionError as error:
-            return error
-
-    attempt_on_gpu = gpu(duration=GPU_SECONDS)(attempt)
-
-    def answer_on_gpu(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
-        result: Answer | FoodvisionError = attempt_on_gpu(*args, **kwargs)
-        if isinstance(result, FoodvisionError):
-            raise result
-        return result
-
-    return answer_on_gpu
+def _address() -> Address:
+    return Address(os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), browser=False)

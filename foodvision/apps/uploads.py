@@ -6,6 +6,8 @@ metadata (a place, a name) that photographs carry.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import html
 import logging
 import os
@@ -13,7 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from foodvision.errors import DataError, ImageError
 from foodvision.images.decode import open_image
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_UPLOAD = "50mb"
+MAX_UPLOAD_MB = 50
+
+FILE_ADDRESS = "/gradio_api/file="
+"""Where an app shows its files; their path follows."""
 
 MAX_AT_ONCE = 4
 """Answers at a time: each has an image in memory (see the limits of `open_image`)."""
@@ -59,66 +65,135 @@ def private_folder() -> Iterator[Path]:
                     os.environ[key] = value
 
 
-def serve(
-    build: Callable[[Path], gr.Blocks],
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    browser: bool = True,
-    share: bool = False,
-) -> None:
-    """Serve an app until it is interrupted, then remove all that was uploaded.
+class Address(NamedTuple):
+    """Where an app is served."""
+
+    host: str = "127.0.0.1"
+    """To listen on; ``0.0.0.0`` accepts connections from the whole network."""
+    port: int | None = None
+    """None for the first free one from 7860."""
+    browser: bool = True
+    """Open a browser window."""
+    share: bool = False
+    """Also serve it at a public address of Gradio's."""
+
+
+def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
+    """Serve an app, its API and its MCP server until it is interrupted; then remove all uploads.
 
     Args:
         build: makes the app, given its private folder.
-        host: address to listen on; ``0.0.0.0`` accepts connections from the whole network.
-        port: None for the first free port from 7860.
-        browser: open a browser window.
-        share: also serve it at a public address of Gradio's.
+        address: where.
 
     """
     with private_folder() as folder:
         app = build(folder)
         app.queue(max_size=MAX_WAITING)
         app.launch(
-            server_name=host,
-            server_port=port,
-            inbrowser=browser,
-            share=share,
-            max_file_size=MAX_UPLOAD,
+            server_name=address.host,
+            server_port=address.port,
+            inbrowser=address.browser,
+            share=address.share,
+            max_file_size=f"{MAX_UPLOAD_MB}mb",
+            mcp_server=True,
         )
 
 
-def image_upload(folder: Path) -> gr.Image:
+def image_upload(folder: Path, camera: bool = False) -> gr.Image:
     """An input whose value is the path of an upload, in the app's folder.
 
     It is the file itself: Gradio's own conversion drops alpha and the colour profile, and training
-    and app must open an image alike.
+    and app must open an image alike. What comes without a file, such as a camera's frames, is
+    `bytes`.
+
+    Args:
+        folder: of the app.
+        camera: stream its frames.
+
     """
     import gradio as gr
 
-    upload = gr.Image(type="filepath", image_mode=None, label="Image")
+    sources = ["webcam"] if camera else ["upload", "clipboard", "webcam"]
+    upload = gr.Image(
+        type="filepath", image_mode=None, label="Image", sources=sources, streaming=camera
+    )
+
+    def pass_file(payload: Any) -> str | bytes | None:
+        if payload and payload.url and payload.url.startswith("data:"):
+            return _from_data_url(payload.url)
+        return _find_upload(payload.path, folder) if payload and payload.path else None
+
+    _confine(upload, folder, pass_file)
+    return upload
+
+
+def files_upload(folder: Path) -> gr.File:
+    """An input whose value are the paths of uploads, in the app's folder."""
+    import gradio as gr
+
+    upload = gr.File(file_count="multiple", label="Images")
+
+    def pass_files(payload: Any) -> list[str]:
+        return [_find_upload(file.path, folder) for file in payload.root] if payload else []
+
+    _confine(upload, folder, pass_files)
+    return upload
+
+
+def chosen(image: str | bytes | None) -> str | bytes:
+    """The image, if a visitor has chosen one; else a sentence is shown."""
+    import gradio as gr
+
+    if image is None:
+        raise gr.Error("Choose an image first.", print_exception=False)
+    return image
+
+
+def _confine(upload: Any, folder: Path, preprocess: Callable[[Any], Any]) -> None:
+    """Let a component read the app's folder alone, and leave the files unopened.
+
+    Gradio lets a request name any file or URL. It opens each file itself, and if that fails it
+    shows an error without a reason.
+    """
     copy_to_cache = upload.async_move_resource_to_block_cache
 
-    def find_upload(path: str) -> str:
-        """Gradio lets a request name any file or URL, and shows no reason when one is missing."""
-        try:
-            found = Path(path).resolve(strict=True).is_relative_to(folder.resolve())
-        except (OSError, ValueError):
-            found = False
-        if not found:
-            sentence = "This image is not here any more. Choose it again."
-            raise gr.Error(sentence, print_exception=False)
-        return path
-
     async def copy_upload(path: str) -> str | None:
-        return await copy_to_cache(find_upload(path))
+        result: str | None = await copy_to_cache(_find_upload(path, folder))
+        return result
 
-    def pass_file(payload: Any) -> str | None:
-        return find_upload(payload.path) if payload and payload.path else None
+    upload.preprocess, upload.async_move_resource_to_block_cache = preprocess, copy_upload
 
-    # Gradio opens each file itself, and if that fails it shows an error without a reason.
-    upload.preprocess, upload.async_move_resource_to_block_cache = pass_file, copy_upload
-    return upload
+
+def _find_upload(path: str, folder: Path) -> str:
+    """The file, if it is in the folder: its path, or the URL that it has in an app.
+
+    Nothing is fetched: of a URL, which MCP clients send, only the path counts.
+    """
+    import gradio as gr
+
+    if path.startswith(("http://", "https://")):
+        path = unquote(urlsplit(path).path.partition(FILE_ADDRESS)[2])
+    try:
+        found = Path(path).resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        sentence = "This image is not here any more. Choose it again."
+        raise gr.Error(sentence, print_exception=False)
+    return path
+
+
+def _from_data_url(url: str) -> bytes:
+    import gradio as gr
+
+    try:
+        content = base64.b64decode(url.partition("base64,")[2], validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) > MAX_UPLOAD_MB * 1024**2:
+        sentence = f"This image is too large: at most {MAX_UPLOAD_MB} MB."
+        raise gr.Error(sentence, print_exception=False)
+    return content
 
 
 @contextmanager
@@ -139,7 +214,7 @@ def friendly_errors() -> Iterator[None]:
 
 
 def find_examples(folder: Path) -> list[Path]:
-    """The first `MAX_EXAMPLES` images below a folder.
+    """At most `MAX_EXAMPLES` of the images below a folder, evenly chosen, so of every class.
 
     Raises:
         DataError: if there are none.
@@ -151,8 +226,9 @@ def find_examples(folder: Path) -> list[Path]:
     if not images:
         raise DataError(f"--examples {folder}: no images in this folder")
     if len(images) > MAX_EXAMPLES:
-        log.warning("%s: the first %d of %d images are shown", folder, MAX_EXAMPLES, len(images))
-    return images[:MAX_EXAMPLES]
+        log.info("%s: %d of %d images are shown", folder, MAX_EXAMPLES, len(images))
+        return [images[i * len(images) // MAX_EXAMPLES] for i in range(MAX_EXAMPLES)]
+    return images
 
 
 def copy_examples(images: Iterable[Path], folder: Path) -> list[Path]:

@@ -55,19 +55,28 @@ def write_predictions(
     if not table:
         to_stdout(predictions, total, "predicting", as_json, lambda row: _line(row, top))
         return
-    columns: Columns = {
-        **{"path": str, "label": str, "probability": float, "sure": bool, "error": str},
-        **{f"p_{name}": float for name in classes},
-    }
-    shares = {name: f"p_{name}" for name in classes}
     to_table(
         predictions,
         total,
         "predicting",
         table,
-        columns,
-        lambda row: row.to_dict() | {p: row.probabilities.get(name) for name, p in shares.items()},
+        columns(classes),
+        lambda row: cells(row, classes),
     )
+
+
+def columns(classes: Sequence[str]) -> Columns:
+    """Those of a table of predictions."""
+    return {
+        **{"path": str, "label": str, "probability": float, "sure": bool, "error": str},
+        **{f"p_{name}": float for name in classes},
+    }
+
+
+def cells(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    """A prediction's value in each of the `columns`."""
+    shares = {f"p_{name}": prediction.probabilities.get(name) for name in classes}
+    return prediction.to_dict() | shares
 
 
 def _line(row: Prediction, top: int) -> str:

@@ -130,7 +130,7 @@ def open_caption_app(
     device: Device = "auto",
 ) -> None:
     """Open the captioning app in the browser."""
-    from foodvision.apps.uploads import find_examples
+    from foodvision.apps.uploads import Address, find_examples
     from foodvision.captioning.repository import find_captioner
 
     images = find_examples(examples) if examples else []
@@ -139,4 +139,4 @@ def open_caption_app(
     from foodvision.apps.caption import launch_caption_app
     from foodvision.captioning.captioner import Captioner
 
-    launch_caption_app(Captioner.load(model, device), images, host, port, browser, share)
+    launch_caption_app(Captioner.load(model, device), images, Address(host, port, browser, share))

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from foodvision.backends import Format
-from foodvision.cli.arguments import Browser, Device, Host, Model, Port
+from foodvision.cli.arguments import Browser, Device, Host, Model, Port, Share
 from foodvision.deploy import Target, What
 from foodvision.text import printable
 
@@ -45,20 +45,33 @@ def export(
 
 def open_app(
     model: Model,
+    examples: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Images to try.  [default: drawings]")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="[default: made of the classes]")] = None,
+    description: Annotated[
+        str | None, typer.Option(help="Markdown.  [default: the model and its accuracy]")
+    ] = None,
+    article: Annotated[str | None, typer.Option(help="Markdown, below all else.")] = None,
+    share: Share = False,
     host: Host = "127.0.0.1",
     port: Port = None,
     browser: Browser = True,
     device: Device = "auto",
 ) -> None:
     """Open the app of a classifier in the browser."""
+    from foodvision.apps.uploads import Address, find_examples
     from foodvision.classifier.info import describe
 
+    images = find_examples(examples) if examples else []
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
 
-    from foodvision.apps.classify import launch_app
+    from foodvision.apps.classify import Wording, launch_app
     from foodvision.classifier.classifier import Classifier
 
-    launch_app(Classifier.load(model, device), host, port, browser)
+    wording = Wording(title, description, article)
+    address = Address(host, port, browser, share)
+    launch_app(Classifier.load(model, device), images, wording, address)
 
 
 Private: TypeAlias = Annotated[bool, typer.Option("--private", help="Visible to its owner alone.")]

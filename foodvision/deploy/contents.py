@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from foodvision import drawings
+from foodvision.apps.classify import make_title
 from foodvision.apps.space import MODEL
 from foodvision.captioning.repository import PUBLISHED
 from foodvision.classifier.card import measured
@@ -54,7 +54,7 @@ def write_model(plan: Plan, folder: Path) -> Contents:
 def _write(plan: Plan, folder: Path) -> Contents:
     source = Path(plan.model) if Path(plan.model).is_dir() else find_repository(plan.model)
     classifier = Classifier.load(source, "cpu")
-    title = plan.title or _title(classifier.classes)
+    title = plan.title or make_title(classifier.classes)
     names = list_names(classifier.classes)
     try:
         if plan.target is Target.ZEROGPU:
@@ -107,12 +107,6 @@ def _trained_on(classifier: Classifier) -> str:
         f" Trained on {data.train:,} images of {to_markdown(data.name)}, which are not in this "
         "Space: they belong to their owners."
     )
-
-
-def _title(classes: Sequence[str]) -> str:
-    if len(classes) > 4:
-        return f"Which of {len(classes)}?"
-    return f"{', '.join(classes[:-1])} or {classes[-1]}?".capitalize()
 
 
 def _write_captioner(plan: Plan, folder: Path) -> Contents:

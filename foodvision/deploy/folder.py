@@ -32,13 +32,13 @@ _APPS = {
     (Target.CPU, What.CLASSIFY): """\
 from foodvision.apps.space import serve
 
-serve(__file__)
+serve(__file__, {title!r})
 """,
     (Target.ZEROGPU, What.CLASSIFY): """\
 import spaces  # before torch
 from foodvision.apps.space import serve
 
-serve(__file__, spaces.GPU)
+serve(__file__, {title!r}, spaces.GPU)
 """,
     (Target.CPU, What.CAPTION): """\
 from foodvision.apps.space import serve_captions
@@ -161,8 +161,7 @@ def _write_card(plan: Plan, contents: Contents, folder: Path) -> None:
 def _write_program(plan: Plan, contents: Contents, folder: Path) -> None:
     """Write app.py, what it imports, and what that requires."""
     app = _APPS[plan.target, plan.what]
-    if plan.what is What.CAPTION:
-        app = app.format(model=contents.hub_model or MODEL)
+    app = app.format(title=contents.title, model=contents.hub_model or MODEL)
     (folder / "app.py").write_text(app, encoding="utf-8")
     lines = requirements(plan.target, plan.what, contents.libraries)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

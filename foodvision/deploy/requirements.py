@@ -18,7 +18,7 @@ from foodvision.errors import FoodvisionError
 PYTHON = {Target.STATIC: "3.12", Target.ZEROGPU: "3.12.12", Target.CPU: "3.12"}
 """Of a Space; ZeroGPU has this release and 3.10.13, on which transformers does not run."""
 
-SERVING = ("filelock", "gradio", "huggingface-hub", "jaxtyping", "numpy", "pillow", "pydantic")
+SERVING = ("filelock", "gradio[mcp]", "huggingface-hub", "jaxtyping", "numpy", "pillow", "pydantic")
 """What every app imports, with `safetensors`."""
 
 OPTIONAL = ("pillow-heif",)
@@ -81,7 +81,9 @@ def requirements(target: Target, what: What, libraries: Sequence[str] = ()) -> l
 def _installed_versions(roots: Sequence[str]) -> dict[str, str]:
     """The versions of packages and of all that they need; torch's own needs are left to it."""
     found: dict[str, str] = {}
-    waiting = [Requirement(_installed(name) and name) for name in roots]
+    waiting = [Requirement(root) for root in roots]
+    for requirement in waiting:
+        _installed(requirement.name)
     seen = set()
     while waiting:
         requirement = waiting.pop()

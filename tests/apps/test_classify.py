@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import csv
 import io
 import os
 import re
@@ -16,19 +19,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import gradio as gr
 import httpx
+import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from foodvision.apps.classify import build_app
+from foodvision.apps.classify import MAX_CLASSES, MAX_FILES, Wording, build_app
 from foodvision.apps.uploads import private_folder
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
+from foodvision.explanation import explain
 from tests.apps.conftest import CHROMIUM_ARGUMENTS
 from tests.conftest import (
     CLASSES,
@@ -53,11 +61,13 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[TorchClassifier, st
 
 
 @contextmanager
-def serving(classifier: TorchClassifier) -> Iterator[tuple[str, Path]]:
+def serving(classifier: TorchClassifier, mcp: bool = False) -> Iterator[tuple[str, Path]]:
     """The app's address, and its private folder."""
     with private_folder() as folder:
         app = build_app(classifier, folder)
-        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        _, url, _ = app.launch(
+            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=mcp
+        )
         yield url, folder
         app.close()
 
@@ -84,7 +94,7 @@ def test_browser_shows_the_prediction(
         page = browser.new_page()
         page.goto(url)
         page.locator("input[type=file]").first.set_input_files(photo)
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Classify", exact=True).click()
         heading = page.locator("h2[data-testid=label-output-value]")
         expect(heading).to_have_text(expected.label, timeout=30_000)
         shown = page.locator("[data-testid$=-confidence-set]")
@@ -116,9 +126,24 @@ def test_client_gets_the_same_prediction(served: tuple[TorchClassifier, str], ph
 def test_description_names_the_model(
     classifier: TorchClassifier, kind: str, tmp_path: Path
 ) -> None:
-    assert build_app(classifier, tmp_path).description == (
+    assert (
         f"Answers come from {kind}. It knows only these classes: dots, stripes, waves."
-    )
+    ) in texts(build_app(classifier, tmp_path))
+
+
+def texts(app: gr.Blocks) -> str:
+    """All Markdown of the page."""
+    found = (part["props"].get("value") for part in app.get_config_file()["components"])
+    return "\n".join(text for text in found if isinstance(text, str))
+
+
+def test_the_owner_chooses_the_words(tmp_path: Path) -> None:
+    wording = Wording("My *dots*", "About **dots**.", "[Code](https://example.org)")
+    app = build_app(build_classifier(), tmp_path, wording=wording)
+    assert app.title == "My *dots*"
+    shown = texts(app)
+    assert all(text in shown for text in ("# My *dots*", "About **dots**.", "[Code]"))
+    assert "Answers come from" not in shown
 
 
 def too_many_pixels() -> bytes:
@@ -175,9 +200,9 @@ def test_requests_name_uploads_and_no_other_file_or_address(
     assert "Choose an image first" in request(url, {"url": "http://127.0.0.1:9/photo.png"})
 
 
-def request(url: str, image: object) -> str:
-    """What the server answers to a request for a prediction that no client would make."""
-    address = f"{url}gradio_api/call/predict"
+def request(url: str, image: object, name: str = "predict") -> str:
+    """What the server answers to a request that no client would make."""
+    address = f"{url}gradio_api/call/{name}"
     response = httpx.post(address, json={"data": [image]})
     return httpx.get(f"{address}/{response.json()['event_id']}", timeout=30).text
 
@@ -201,7 +226,7 @@ def test_class_names_are_text_not_markup(photo: Path, chromium: str) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(url)
         page.locator("input[type=file]").first.set_input_files(photo)
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Classify", exact=True).click()
         expect(page.locator("[data-testid$=-confidence-set]")).to_have_count(3, timeout=30_000)
         shown = page.locator("body").inner_text()
         for name in (*classes[:2], r"*a* & \udcff\x1b"):
@@ -210,7 +235,7 @@ def test_class_names_are_text_not_markup(photo: Path, chromium: str) -> None:
         assert not page.evaluate("Object.keys(localStorage).filter(k => k.includes('history'))")
         for upload in folder.rglob("photo.png"):
             upload.unlink()  # as it is after a while
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Classify", exact=True).click()
         expect(page.locator(".toast-body")).to_contain_text("Choose it again", timeout=30_000)
         browser.close()
     assert {httpx.URL(address).host for address in asked if address.startswith("http")} == {
@@ -263,6 +288,122 @@ def test_the_app_says_when_it_is_not_sure(tmp_path: Path, photo: Path) -> None:
     D = classifier.network.head.in_features
     for max_distance, sentence in ((1e9, False), (-1e9, True)):
         classifier.unsure = Unsure(torch.zeros(D), torch.eye(D)[:, :2], 1.0, 0.0, max_distance)
-        shown, _, not_sure = build_app(classifier, tmp_path).fn(str(photo))
+        app = build_app(classifier, tmp_path)
+        predict = next(f.fn for f in app.fns.values() if f.api_name == "predict")
+        shown, _, not_sure = predict(str(photo))
         assert sum(shown.values()) == pytest.approx(1)
         assert ("not sure" in not_sure) is sentence
+
+
+def test_several_images_are_a_table_and_a_csv_file(
+    served: tuple[TorchClassifier, str], photo: Path, tmp_path: Path
+) -> None:
+    classifier, url = served
+    (tmp_path / "=bad.png").write_text("I am a text.")
+    images = [handle_file(photo), handle_file(tmp_path / "=bad.png")]
+    table, file = Client(url, verbose=False).predict(images, api_name="/predict_many")
+    expected = classifier.predict(photo)
+    assert table["headers"] == ["image", "label", "probability", "sure", "error"]
+    first, second = table["data"]
+    assert first == ["photo.png", expected.label, round(expected.probability, 4), "", ""]
+    assert second[1:4] == ["", None, ""]
+    assert second[4].startswith("not an image that can be read")
+    with Path(file).open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert Path(file).name == "predictions.csv"
+    assert [row["label"] for row in rows] == [expected.label, ""]
+    assert {name: float(rows[0][f"p_{name}"]) for name in CLASSES} == pytest.approx(
+        expected.probabilities, abs=1e-6
+    )
+    assert rows[1]["path"].endswith("bad.png")
+    assert not rows[1]["path"].startswith("=")  # which a spreadsheet would run
+
+
+def test_several_images_are_not_too_many(served: tuple[TorchClassifier, str], photo: Path) -> None:
+    client = Client(served[1], verbose=False)
+    with pytest.raises(AppError, match=r"^Choose some images first\.$"):
+        client.predict([], api_name="/predict_many")
+    with pytest.raises(AppError, match=rf"^{MAX_FILES + 1} images are too many; choose at most"):
+        client.predict([handle_file(photo)] * (MAX_FILES + 1), api_name="/predict_many")
+    other = [{"path": str(photo), "meta": {"_type": "gradio.FileData"}}]
+    assert request(served[1], other, "predict_many").startswith("event: error")
+
+
+def test_what_it_looked_at_is_laid_over_the_image(
+    served: tuple[TorchClassifier, str], photo: Path
+) -> None:
+    classifier, url = served
+    overlay, text = Client(url, verbose=False).predict(handle_file(photo), api_name="/explain")
+    method = "attention rollout" if classifier.config.kind.startswith("a Vision") else "Grad-CAM"
+    assert f"“{classifier.predict(photo).label}” ({method})" in text
+    found = explain(classifier, photo)
+    with Image.open(overlay) as image:
+        assert min(image.size) == 384
+        shown = np.asarray(image.convert("RGB").resize(found.map.shape[::-1]), float)
+    if found.map.any():  # bright where the map is high
+        brightness = shown.mean(axis=2) - 0.4 * found.image.mean(axis=2)
+        assert np.corrcoef(brightness.ravel(), found.map.ravel())[0, 1] > 0.7
+
+
+def test_five_of_101_classes_are_shown(photo: Path) -> None:
+    classes = tuple(f"class {number}" for number in range(101))
+    classifier = build_classifier(classes=classes)
+    with serving(classifier) as (url, _):
+        label, _ = Client(url, verbose=False).predict(handle_file(photo), api_name="/predict")
+    expected = list(classifier.predict(photo).probabilities)
+    assert [row["label"] for row in label["confidences"]] == expected[:MAX_CLASSES]
+
+
+def test_an_agent_calls_it_as_a_tool(photo: Path) -> None:
+    """Over MCP: an image that was uploaded, and one within the request; no file, no other URL."""
+    classifier = build_classifier()
+
+    async def call(url: str) -> list[str]:
+        with photo.open("rb") as file:
+            (path,) = httpx.post(f"{url}gradio_api/upload", files={"files": file}).json()
+        inline = base64.b64encode(photo.read_bytes()).decode()
+        async with (
+            streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            names = [tool.name for tool in (await session.list_tools()).tools]
+            assert names == ["predict", "explain", "predict_many"]
+            images = (
+                f"{url}gradio_api/file={path}",
+                f"data:image/png;base64,{inline}",
+                "data:image/png;base64,?",
+                f"http://169.254.169.254/gradio_api/file={photo}",
+                "http://127.0.0.1:9/photo.png",
+            )
+            results = [await session.call_tool("predict", {"image": image}) for image in images]
+            return [result.content[0].text for result in results]
+
+    with serving(classifier, mcp=True) as (url, _):
+        uploaded, inline, damaged, outside, elsewhere = asyncio.run(call(url))
+    label = classifier.predict(photo).label
+    assert f"'label': '{label}'" in uploaded
+    assert f"'label': '{label}'" in inline
+    assert "cannot be opened" in damaged
+    assert "not here any more" in outside
+    assert "not here any more" in elsewhere
+
+
+def test_browser_classifies_the_frames_of_a_camera(
+    served: tuple[TorchClassifier, str], chromium: str
+) -> None:
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*CHROMIUM_ARGUMENTS, *fake]
+        )
+        page = browser.new_page()
+        page.goto(served[1])
+        page.get_by_role("tab", name="Camera").click()
+        page.get_by_text("Click to Access Webcam").click()
+        page.get_by_text("Record", exact=True).click()
+        rate = page.get_by_label("Frames per second")
+        expect(rate).to_have_value(re.compile(r"^[1-9]\d*(\.\d)?$|^0\.[1-9]$"), timeout=30_000)
+        shown = page.locator("h2[data-testid=label-output-value]:visible")
+        expect(shown).to_have_text(re.compile("|".join(CLASSES)))
+        browser.close()

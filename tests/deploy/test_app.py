@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from foodvision.apps import space
-from foodvision.apps.classify import build_app
-from foodvision.apps.uploads import private_folder
+from foodvision.apps.classify import Wording, build_app
+from foodvision.apps.uploads import Address, private_folder
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import What
 from foodvision.deploy.deploy import call_app
@@ -36,7 +36,7 @@ def test_a_running_app_is_called(classifier: TorchClassifier, tmp_path: Path) ->
     (tmp_path / "examples").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "examples/a red one.png")
     with private_folder() as folder:
-        app = build_app(classifier, folder, tmp_path / "examples")
+        app = build_app(classifier, folder, [tmp_path / "examples/a red one.png"])
         _, address, _ = app.launch(prevent_thread_lock=True, quiet=True)
         try:
             answer = call_app(address, What.CLASSIFY)
@@ -44,7 +44,7 @@ def test_a_running_app_is_called(classifier: TorchClassifier, tmp_path: Path) ->
         finally:
             app.close()
     assert any(answer == f"runs, and says of a drawn pizza: {c}" for c in classifier.classes)
-    assert "a red one" in shown
+    assert "example-0.jpg" in shown
 
 
 def test_no_app() -> None:
@@ -56,11 +56,12 @@ def test_app_py_serves_the_model_beside_it(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = []
-    monkeypatch.setattr(space, "launch_app", lambda *args, **named: served.append((args, named)))
+    monkeypatch.setattr(space, "launch_app", lambda *given: served.append(given))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     (tmp_path / "model").symlink_to(saved)
-    space.serve(str(tmp_path / "app.py"))
-    ((classifier, host), named) = served.pop()
+    space.serve(str(tmp_path / "app.py"), "Dots & stripes?")
+    ((classifier, examples, wording, address, gpu),) = served
     assert classifier.classes == ("dots", "stripes", "waves")
-    assert host == "0.0.0.0"
-    assert named == {"browser": False, "examples": None}
+    assert (list(examples), gpu) == ([], None)
+    assert wording == Wording(r"Dots \& stripes?")
+    assert address == Address("0.0.0.0", browser=False)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from foodvision.apps.space import on_gpu
+from foodvision.apps.gpu import on_gpu
 from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target, What
@@ -39,11 +39,11 @@ class Missing:  # as on the Space, where only requirements.txt is installed
 
 sys.meta_path.insert(0, Missing())
 from foodvision.apps.classify import build_app
-from foodvision.apps.uploads import private_folder
+from foodvision.apps.uploads import find_examples, private_folder
 from foodvision.classifier.classifier import Classifier
 assert Path(sys.modules["foodvision"].__file__).is_relative_to(Path.cwd())
 with private_folder() as folder:
-    build_app(Classifier.load("model"), folder, Path("examples"))
+    build_app(Classifier.load("model"), folder, find_examples(Path("examples")))
 sys.exit("torch" in sys.modules)
 """
 

@@ -1,0 +1,52 @@
+"""Requests that wait at the same time are answered together: a batch costs less than its images."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Lock
+from typing import Generic, TypeVar
+
+Source = TypeVar("Source")
+Answer = TypeVar("Answer")
+
+MAX_BATCH = 8
+"""Images at a time; all of them are in memory, resized."""
+
+
+class Batcher(Generic[Source, Answer]):
+    """Turns a function of many into one of a single request, to be called from many threads.
+
+    While one batch is computed, requests wait; then the first of them computes for all. There is no
+    waiting for a batch to become full, so that a request that comes alone is answered at once.
+
+    Args:
+        answer_many: gives one answer for each source, in their order.
+
+    """
+
+    def __init__(self, answer_many: Callable[[Sequence[Source]], Sequence[Answer]]) -> None:
+        self._answer_many = answer_many
+        self._waiting: deque[tuple[Source, Future[Answer]]] = deque()
+        self._computing = Lock()
+
+    def __call__(self, source: Source) -> Answer:
+        """Wait for the answer; what `answer_many` raises is raised for all of its batch."""
+        own: Future[Answer] = Future()
+        self._waiting.append((source, own))
+        with self._computing:
+            while not own.done():
+                self._compute()
+        return own.result()
+
+    def _compute(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        try:
+            answers = self._answer_many([source for source, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                future.set_result(answer)
+        except Exception as error:  # it belongs to each of these requests
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
