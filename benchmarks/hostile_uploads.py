@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.hostile_uploads
 
 Prints a Markdown table. A path that was not uploaded is refused by Gradio itself, which shows the
-visitor no reason and logs a traceback. Exits with 1 if a file outside the app's folder was written or read, or if
-the app does not answer a good image in the end.
+visitor no reason and logs a traceback. Exits with 1 if a file outside the app's folder was written
+or read, or if the app does not answer a good image in the end.
 """
 
 from __future__ import annotations
