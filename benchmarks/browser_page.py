@@ -5,15 +5,16 @@
 Writes the page of EXPORT with the runtime of DIR (`npm install onnxruntime-web` was run there),
 serves it on this machine and gives it 20 images made from PHOTOS (JPEG, PNG, WebP, GIF; wide-gamut
 profiles, alpha, 16 bits, EXIF 1-8), a CMYK JPEG, one of 12 megapixels, and files that it must
-refuse in a sentence. Then the network is cut and all is done again. Then a runtime with one other
-byte must be refused, in the page's folder as on the CDN (which DIR stands in for). Needs the extra
-`dev`, and chromium. `--webgpu` lets Chromium have WebGPU in software. Exits with 1 if anything is
-not as it must be.
+refuse in a sentence; two images are dropped and pasted. Then the network is cut and all is done
+again. Then a runtime with one other byte must be refused, in the page's folder as on the CDN (which
+DIR stands in for). Needs the extra `dev`, and chromium. `--webgpu` lets Chromium have WebGPU in
+software. Exits with 1 if anything is not as it must be.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import functools
 import shutil
 import statistics
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,6 +78,7 @@ def main() -> int:
             page = open_page(context, address, "first visit")
             before = len(asked)
             compare(page, "first visit", images, others, expected)
+            check_other_ways(page, images, expected)
             check_refused(page, root / "refused")
             check_locked(page, address)
             check("requests after loading", len(asked) == before, f"{asked[before:]}")
@@ -179,9 +181,14 @@ def compare(
     )
 
 
-def classify(page: Page, path: Path) -> tuple[dict[str, float], float] | str:
+def classify(
+    page: Page, path: Path, give: Callable[[Page, Path], None] | None = None
+) -> tuple[dict[str, float], float] | str:
     """Probabilities by class, the most probable first, and seconds; or the page's sentence."""
-    page.locator("#file").set_input_files(path)
+    if give:
+        give(page, path)
+    else:
+        page.locator("#file").set_input_files(path)
     page.locator("#result[aria-busy=false]").wait_for(state="attached", timeout=120_000)
     if problem := page.locator("#problem").inner_text():
         return problem
@@ -191,6 +198,34 @@ def classify(page: Page, path: Path) -> tuple[dict[str, float], float] | str:
     )
     seconds = float(page.locator("#seconds").inner_text().partition(" ")[0])
     return {name: float(value) for name, value in rows}, seconds
+
+
+def drop(page: Page, path: Path) -> None:
+    _dispatch(page, path, "new DragEvent('drop', {dataTransfer: given, cancelable: true})")
+
+
+def paste(page: Page, path: Path) -> None:
+    _dispatch(page, path, "new ClipboardEvent('paste', {clipboardData: given})")
+
+
+def _dispatch(page: Page, path: Path, event: str) -> None:
+    """What the browser does when a file is dropped or pasted."""
+    page.evaluate(
+        f"""([text, name]) => {{
+            const given = new DataTransfer();
+            given.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt())], name));
+            document.dispatchEvent({event});
+        }}""",
+        [base64.b64encode(path.read_bytes()).decode(), path.name],
+    )
+
+
+def check_other_ways(page: Page, images: list[Path], expected: dict[Path, Any]) -> None:
+    """Dropped and pasted."""
+    for give, path in ((drop, images[1]), (paste, images[2])):
+        found = classify(page, path, give)
+        label = found if isinstance(found, str) else next(iter(found[0]))
+        check(f"{give.__name__}: {path.name}", label == next(iter(expected[path])), label)
 
 
 def check_refused(page: Page, folder: Path) -> None:
