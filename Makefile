@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 export GRADIO_ANALYTICS_ENABLED := False
+# Where it is set, each of the tests' many processes would compile torch and Gradio anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check bench clean
 
