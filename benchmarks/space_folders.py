@@ -1,6 +1,7 @@
 """The folders of Spaces: megabytes, a cold start, memory, seconds an image, and the same answers.
 
     .venv/bin/python -m benchmarks.space_folders MODEL --data FOLDER [--images 40] [--targets cpu]
+        [--what caption]
 
 `foodvision deploy MODEL --target T --dry-run` writes each folder. Of the Gradio ones:
 
@@ -9,7 +10,8 @@
 - A new virtual environment is made from requirements.txt alone, in a folder where nothing else is,
   as on a Space. Then app.py is started in the Space's folder: seconds until it answers a request.
 - `gradio_client` sends photographs one by one. The memory is the peak of the resident set size. The
-  largest difference from the probabilities of `foodvision predict` must be at most 1e-3.
+  largest difference from the probabilities of `foodvision predict` must be at most 1e-3; captions
+  must be those of `foodvision caption`.
 
 The environment is of this Python, the folder's own source is what runs, and nothing is downloaded
 from the Hub.
@@ -33,6 +35,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from gradio_client import Client, handle_file
@@ -46,14 +49,15 @@ PLATFORM = ("gradio[oauth,mcp]=={}", "uvicorn>=0.14.0", "websockets>=10.4", "spa
 def main() -> None:
     arguments = parse()
     photographs = choose(arguments.data, arguments.images)
-    expected = predict(arguments.model, photographs)
+    what: str = arguments.what
+    expected = expected_answers(what, arguments.model, photographs)
     with tempfile.TemporaryDirectory(prefix="spaces-") as name:
         for target in arguments.targets:
-            folder = deploy(arguments.model, target, Path(name), arguments.vendor)
+            folder = deploy(what, arguments.model, target, Path(name), arguments.vendor)
             if folder and target != "static":
-                resolve(folder, target, arguments.uv)
+                resolve(folder, what, target, arguments.uv)
                 python = install(folder, Path(name) / f"{target}-environment", arguments.uv)
-                measure(folder, python, photographs, expected)
+                measure(what, folder, python, photographs, expected)
 
 
 def parse() -> argparse.Namespace:
@@ -62,6 +66,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="photographs, in any subfolders")
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--targets", nargs="+", default=["static", "zerogpu", "cpu"])
+    parser.add_argument("--what", choices=["classify", "caption"], default="classify")
     parser.add_argument("--vendor", type=Path, help="for static: where onnxruntime-web is")
     parser.add_argument("--uv", default=shutil.which("uv") or ".uv/bin/uv")
     arguments = parser.parse_args()
@@ -79,15 +84,28 @@ def foodvision(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def predict(model: Path, photographs: Sequence[Path]) -> dict[Path, dict[str, float]]:
-    done = foodvision("predict", *photographs, "--model", model, "--json", "--device", "cpu")
-    rows = json.loads(done.stdout)
-    return {Path(row["path"]): row["probabilities"] for row in rows}
+def expected_answers(what: str, model: Path, photographs: Sequence[Path]) -> dict[Path, Any]:
+    """Probabilities by class, or a caption, of each photograph, from the command line."""
+    command = {"classify": "predict", "caption": "caption"}[what]
+    done = foodvision(command, *photographs, "--model", model, "--json", "--device", "cpu")
+    key = {"classify": "probabilities", "caption": "caption"}[what]
+    return {Path(row["path"]): row[key] for row in json.loads(done.stdout)}
 
 
-def deploy(model: Path, target: str, work: Path, vendor: Path | None) -> Path | None:
+def deploy(what: str, model: Path, target: str, work: Path, vendor: Path | None) -> Path | None:
     out = work / target
-    words = ["deploy", model, "--target", target, "--out", out, "--dry-run", "--zip"]
+    words = [
+        "deploy",
+        model,
+        "--what",
+        what,
+        "--target",
+        target,
+        "--out",
+        out,
+        "--dry-run",
+        "--zip",
+    ]
     if vendor and target == "static":
         words += ["--vendor", vendor]
     started = time.perf_counter()
@@ -109,7 +127,7 @@ def num_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def resolve(folder: Path, target: str, uv: str) -> None:
+def resolve(folder: Path, what: str, target: str, uv: str) -> None:
     header = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
     lines = [*own_lines(folder), *(line.format(header["sdk_version"]) for line in PLATFORM)]
     version = ["--python-version", header["python_version"]]
@@ -124,7 +142,7 @@ def resolve(folder: Path, target: str, uv: str) -> None:
     resolved = done.stdout.splitlines()
     torch = [line for line in resolved if re.match(r"(torch|torchvision|nvidia|triton)\b", line)]
     print(f"{target}: {len(resolved)} packages resolve for Python 3.12, of torch: {len(torch)}")
-    assert target != "cpu" or not torch, torch
+    assert (what, target) != ("classify", "cpu") or not torch, torch
 
 
 def own_lines(folder: Path) -> list[str]:
@@ -157,18 +175,23 @@ def install(folder: Path, environment: Path, uv: str) -> Path:
 
 
 def measure(
-    folder: Path, python: Path, photographs: Sequence[Path], expected: dict[Path, dict[str, float]]
+    what: str,
+    folder: Path,
+    python: Path,
+    photographs: Sequence[Path],
+    expected: dict[Path, Any],
 ) -> None:
     with started(folder, python) as (address, process, seconds):
         client = Client(address, verbose=False)
         times, difference = [], 0.0
         for photograph in photographs:
             before = time.perf_counter()
-            label, *_ = client.predict(handle_file(photograph), api_name="/predict")
+            given = handle_file(photograph)
+            found, *_ = client.predict(
+                given, api_name={"classify": "/predict"}.get(what, "/caption")
+            )
             times.append(time.perf_counter() - before)
-            found = {row["label"]: row["confidence"] for row in label["confidences"]}
-            wanted = expected[photograph]
-            difference = max(difference, *(abs(wanted[name] - p) for name, p in found.items()))
+            difference = max(difference, difference_of(found, expected[photograph]))
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
         print(
@@ -178,6 +201,13 @@ def measure(
             flush=True,
         )
         assert difference <= MAX_DIFFERENCE
+
+
+def difference_of(found: Any, wanted: Any) -> float:
+    """The largest of a probability; of a caption, 1 unless it is the same."""
+    if isinstance(wanted, str):
+        return float(found != wanted)
+    return max(abs(wanted[row["label"]] - row["confidence"]) for row in found["confidences"])
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Batcher(Generic[Source, Answer]):
             answers = self._answer_many([source for source, _ in batch])
             for (_, future), answer in zip(batch, answers, strict=True):
                 future.set_result(answer)
-        except Exception as error:  # it belongs to each of these requests
+        except BaseException as error:  # it belongs to each of these requests, and none may wait on
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
