@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -182,7 +181,7 @@ def running(
         yield processes
     finally:
         for process in processes:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(60)
 
 

@@ -37,6 +37,9 @@ MAX_AT_ONCE = 4
 
 MAX_WAITING = 64
 
+MAX_SESSIONS = 256
+"""Visitors whose page Gradio remembers, at 75 kB each; those before them lose a frame rate."""
+
 KEEP_SECONDS = 900
 """How long an upload is kept: the page shows it, and it may be submitted again."""
 
@@ -96,6 +99,7 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
             share=address.share,
             max_file_size=f"{MAX_UPLOAD_MB}mb",
             mcp_server=True,
+            state_session_capacity=MAX_SESSIONS,
         )
 
 
