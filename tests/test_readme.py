@@ -74,4 +74,10 @@ def test_the_readme_make_targets_exist() -> None:
 
 def test_the_readme_links_resolve() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert link.startswith("https://") or (Path(__file__).parent.parent / link).exists(), link
+        path, _, heading = link.partition("#")
+        if link.startswith("https://"):
+            continue
+        file = Path(__file__).parent.parent / path
+        assert file.exists(), link
+        headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if heading else []
+        assert not heading or heading in {h.lower().replace(" ", "-") for h in headings}, link

@@ -49,14 +49,22 @@ EXAMPLE_SIDE = 1024
 """Pixels of the longer side of an example, at most."""
 
 
+_STATISTICS = {
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1000",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000",
+}
+"""By default Gradio summarises the last 10,000 requests after every single one, for its monitor."""
+
+
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Give the folder of an app for `with`: only this user can read it, and it is removed after.
 
-    Within, Gradio keeps uploads there, and no history of answers in the visitors' browsers.
+    Within, Gradio keeps uploads there, and no history of answers in the visitors' browsers; an app
+    must be built within.
     """
     with tempfile.TemporaryDirectory(prefix="foodvision-app-", ignore_cleanup_errors=True) as name:
-        settings = {"GRADIO_TEMP_DIR": name, "GRADIO_RUN_HISTORY": "False"}
+        settings = {"GRADIO_TEMP_DIR": name, "GRADIO_RUN_HISTORY": "False", **_STATISTICS}
         before = {key: os.environ.get(key) for key in settings}
         os.environ |= settings
         try:
