@@ -39,3 +39,24 @@ def parity(
             print(f"{row.family:<13}{row.model:<22}{row.max_abs_diff:.1e}", flush=True)
     if as_json:
         print(json.dumps(rows))
+
+
+@app.command()
+def table1(as_json: Json = False) -> None:
+    """Count the parameters and multiply-adds of Table 1's networks."""
+    from foodvision.paper.table1 import measure_table1, table1
+    from foodvision.text import to_json
+
+    sizes = measure_table1()
+    print(to_json([size.to_dict() for size in sizes]) if as_json else table1(sizes).to_text())
+
+
+@app.command()
+def equations(as_json: Json = False) -> None:
+    """Compare Eq. 1-8, written as naive loops, with our code."""
+    from foodvision.paper.equations import equations_table, measure_equations
+    from foodvision.text import to_json
+
+    rows = measure_equations()
+    as_dicts = [row._asdict() for row in rows]
+    print(to_json(as_dicts) if as_json else equations_table(rows).to_text())

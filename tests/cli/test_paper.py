@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
+from foodvision.paper import table1
 from tests.cli.conftest import Result
 
 
@@ -17,3 +20,22 @@ def test_paper_parity(run: Callable[..., Result]) -> None:
     ]
     for row in rows:
         assert 0 < row["max_abs_diff"] < 1e-5
+
+
+def test_paper_table1(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table1, "PUBLISHED", {"vit_b32": table1.PUBLISHED["vit_b32"]})
+    done = run("paper", "table1", "--json")
+    assert done.code == 0, done.err
+    (size,) = json.loads(done.out)
+    assert (size["model"], size["parameters"]) == ("vit_b32", 88_224_232)
+    assert size["multiply_adds"] == pytest.approx(size["published_multiply_adds"], rel=0.01)
+    assert run("paper", "table1").out.startswith("Table 1\nmodel ")
+
+
+def test_paper_equations(run: Callable[..., Result]) -> None:
+    done = run("paper", "equations", "--json")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)
+    assert [row["number"] for row in rows] == [*range(1, 9)]
+    assert rows[0]["symbol"] == "PatchEmbedding.forward"
+    assert run("paper", "equations").out.startswith("Equations 1 to 8\n")
