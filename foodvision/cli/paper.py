@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foodvision.cli.arguments import Json
+from foodvision.cli.arguments import Device, Json
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Model folder, or any other weights that 'train --weights' takes.",
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -60,3 +70,24 @@ def equations(as_json: Json = False) -> None:
     rows = measure_equations()
     as_dicts = [row._asdict() for row in rows]
     print(to_json(as_dicts) if as_json else equations_table(rows).to_text())
+
+
+@app.command()
+def figures(
+    model: Weights,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE…]", help="Files or URLs.  [default: drawings]"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("paper-figures"),
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Draw Figures 6 and 7 of a Vision Transformer."""
+    from foodvision.evaluation import make_report_folder
+    from foodvision.paper.figures import draw_figures
+    from foodvision.text import to_json
+
+    make_report_folder(out)
+    drawn = draw_figures(model, images or [], out, device)
+    print(to_json(drawn.to_dict()) if as_json else drawn.summary())

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from foodvision.paper import table1
 from tests.cli.conftest import Result
+from tests.conftest import draw_pattern
 
 
 def test_paper_parity(run: Callable[..., Result]) -> None:
@@ -39,3 +41,17 @@ def test_paper_equations(run: Callable[..., Result]) -> None:
     assert [row["number"] for row in rows] == [*range(1, 9)]
     assert rows[0]["symbol"] == "PatchEmbedding.forward"
     assert run("paper", "equations").out.startswith("Equations 1 to 8\n")
+
+
+def test_paper_figures(run: Callable[..., Result], model: Path, tmp_path: Path) -> None:
+    draw_pattern("dots", 0).save(tmp_path / "photo.png")
+    arguments = ("--model", model, "--out", tmp_path / "out", tmp_path / "photo.png")
+    done = run("paper", "figures", *arguments, "--json")
+    assert done.code == 0, done.err
+    drawn = json.loads(done.out)
+    assert len(drawn["files"]) == 4
+    assert all(Path(file).stat().st_size for file in drawn["files"])
+    assert len(drawn["attention_distance"]) == 2
+    assert "Figure 7 right: mean attention distance" in run("paper", "figures", *arguments).out
+    done = run("paper", "figures", "--model", "nosuch", "--out", tmp_path / "out")
+    assert (done.code, "nosuch: no such file or folder" in done.err) == (1, True)
