@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from foodvision.cli.arguments import Device, Json
+from foodvision.cli.arguments import Data, Device, Json
+from foodvision.cli.train import parse_settings
 
 Weights = Annotated[
     str,
@@ -91,3 +92,57 @@ def figures(
     make_report_folder(out)
     drawn = draw_figures(model, images or [], out, device)
     print(to_json(drawn.to_dict()) if as_json else drawn.summary())
+
+
+@app.command()
+def positions(
+    data: Data,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            help="none, 1d, 2d, relative, sines, average or hybrid; may be repeated.  [default: "
+            "the first five]",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the runs."),
+    ] = None,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Train Table 8 in miniature: other position embeddings."""
+    from foodvision.paper.positions import TABLE_8, compare_positions, positions_table
+    from foodvision.text import to_json
+
+    settings = parse_settings(changes or [])
+    rows = compare_positions(data, variants or TABLE_8, seeds, settings, device)
+    print(to_json([row.to_dict() for row in rows]) if as_json else positions_table(rows).to_text())
+
+
+@app.command("few-shot")
+def few_shot(data: Data, model: Weights, as_json: Json = False, device: Device = "auto") -> None:
+    """Classify with a few images per class: least squares on frozen features."""
+    from foodvision.paper.few_shot import evaluate_few_shot
+    from foodvision.text import to_json
+
+    found = evaluate_few_shot(model, data, device=device)
+    print(to_json(found.to_dict()) if as_json else found.table().to_text())
+
+
+@app.command("all")
+def check_all(
+    model: Weights,
+    data: Annotated[str, typer.Option(metavar="DATA", help="Images; see 'paper positions'.")],
+    out: Annotated[Path, typer.Option(help="Folder for figures, tables and numbers.")],
+    device: Device = "auto",
+) -> None:
+    """Run all of these except parity, into one folder."""
+    from foodvision.paper.everything import PAGE, check_everything
+    from foodvision.text import printable
+
+    for section in check_everything(model, data, out, device):
+        print(f"{section.text}\n", flush=True)
+    print(printable(f"all of it in {out / PAGE}"))

@@ -53,6 +53,7 @@ class Figures:
         similarity_by_distance: mean cosine similarity of the position embeddings of patches that
             are 0, 1, 2, ... patches apart (rounded).
         attention_distance: mean attention distance in pixels, by layer and head.
+        uniform_distance: that of attention to all patches alike.
         images: how many the attention was measured on.
         on_drawings: whether they were drawings, because no images were given.
 
@@ -63,6 +64,7 @@ class Figures:
     components_share: float
     similarity_by_distance: list[float]
     attention_distance: list[list[float]]
+    uniform_distance: float
     images: int
     on_drawings: bool
 
@@ -70,15 +72,15 @@ class Figures:
         """Plain types for JSON."""
         return vars(self) | {"files": [str(file) for file in self.files]}
 
-    def summary(self) -> str:
-        """Lines to read."""
+    def lines(self) -> list[str]:
+        """One sentence for each part of Figure 7."""
         first, last = (
             f"{min(heads):.0f} to {max(heads):.0f} px"
             for heads in (self.attention_distance[0], self.attention_distance[-1])
         )
         similarity = self.similarity_by_distance
         kind = "drawings, because no images were given" if self.on_drawings else "images"
-        lines = [
+        return [
             f"Figure 7 left: the first {self.components} principal components hold "
             f"{self.components_share:.0%} of the filters' variance",
             f"Figure 7 centre: position embeddings of neighbours have a cosine similarity of "
@@ -86,9 +88,14 @@ class Figures:
             if len(similarity) > 1
             else "Figure 7 centre: there is only one patch",
             f"Figure 7 right: mean attention distance {first} in the first layer's heads, {last} "
-            f"in the last layer's, on {self.images} {kind}",
+            f"in the last layer's, on {self.images} {kind}; {self.uniform_distance:.0f} px is "
+            "attention to all patches alike",
         ]
-        return "\n".join([*lines, *(printable(f"  {file}") for file in self.files)])
+
+    def summary(self) -> str:
+        """The sentences, and the files."""
+        files = [f"  {file}" for file in self.files]
+        return "\n".join(map(printable, [*self.lines(), *files]))
 
 
 def draw_figures(
@@ -128,13 +135,15 @@ def draw_figures(
     plot_attention([explain(classifier, source) for source in sources[:ROWS]], files[0])
     plot_components(components.filters, files[1])
     plot_similarity(similarity, files[2])
-    plot_distance(distance, files[3])
+    uniform = float(_distances(vit.config.grid).mean()) * vit.config.patch_size
+    plot_distance(distance, uniform, files[3])
     return Figures(
         files=files,
         components=len(components.filters),
         components_share=components.share,
         similarity_by_distance=_by_distance(similarity),
         attention_distance=distance.tolist(),
+        uniform_distance=uniform,
         images=len(sources),
         on_drawings=not images,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DPI = 120
 _PAIRS = 3  # of images in a row
 _TILES = 7  # in a row, as in Figure 7 (left)
-_FEW_HEADS = 6  # more have no room in a legend
+_FEW_HEADS = 7  # in a legend; more have no room
 
 
 def plot_attention(explanations: Sequence[Explanation], path: Path) -> None:
@@ -89,11 +89,12 @@ def plot_similarity(similarity: Float[np.ndarray, "h w h w"], path: Path) -> Non
     figure.savefig(path, dpi=_DPI, format="png")
 
 
-def plot_distance(distance: Float[np.ndarray, "L k"], path: Path) -> None:
-    """Draw one dot for each head, by layer.
+def plot_distance(distance: Float[np.ndarray, "L k"], uniform: float, path: Path) -> None:
+    """Draw one dot for each head, by layer, and a line for attention that is everywhere the same.
 
     Args:
         distance: mean attention distance in pixels.
+        uniform: that of attention to all patches alike.
         path: PNG file to write.
 
     """
@@ -102,10 +103,12 @@ def plot_distance(distance: Float[np.ndarray, "L k"], path: Path) -> None:
     layers = np.arange(1, len(distance) + 1)
     for head, of_head in enumerate(distance.T, 1):
         axes.plot(layers, of_head, ".", markersize=9, label=f"head {head}")
-    axes.set(xlabel="layer", ylabel="mean attention distance (pixels)", ylim=(0, None))
+    axes.axhline(uniform, color="#8a8a8a", linestyle="--", zorder=0, label="all patches alike")
+    axes.set(xlabel="layer", ylabel="mean attention distance (pixels)")
+    axes.set_ylim(0, 1.1 * max(uniform, float(distance.max())))
     axes.set_xticks(layers[:: max(1, len(layers) // 12)])
-    if distance.shape[1] <= _FEW_HEADS:
-        axes.legend(frameon=False, fontsize=8)
+    handles = axes.get_legend_handles_labels()[0]
+    axes.legend(handles=handles if len(handles) <= _FEW_HEADS else handles[-1:], frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=_DPI, format="png")
 

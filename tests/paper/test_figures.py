@@ -133,6 +133,9 @@ def test_all_figures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert np.shape(found.attention_distance) == (2, 3)
     assert found.similarity_by_distance[0] == pytest.approx(1)
     assert len(found.similarity_by_distance) == 7  # √(3² + 5²) = 5.8 patches at most
+    places = [(8 * row, 8 * column) for row in range(4) for column in range(6)]
+    apart = [math.dist(a, b) for a in places for b in places]
+    assert found.uniform_distance == pytest.approx(sum(apart) / 24**2, rel=1e-5)
     assert (found.images, found.on_drawings) == (4, False)
     assert "on 4 images" in found.summary()
     monkeypatch.setattr(figures, "DRAWINGS", 2)
