@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import RidgeClassifierCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from foodvision.backends.device import choose_device, decide_precision
 from foodvision.data import Dataset, load_dataset, training_splits
@@ -35,7 +33,7 @@ DRAWS = 10
 """How often the images are drawn: with a few, much depends on which."""
 
 PENALTIES = 10.0 ** np.arange(-2, 7)
-"""λ in ‖X W − T‖² + λ‖W‖², for standardised features; leave-one-out chooses."""
+"""λ in ‖X W − T‖² + λ‖W‖², times the mean variance of a feature; leave-one-out chooses."""
 
 HELD_OUT = 0.15
 BATCH_SIZE = 32
@@ -73,6 +71,8 @@ class FewShot:
         rows: fewest shots first.
         seen: how many of the n the network was trained on or chosen by, as far as its run's record
             says: then the accuracies are too good.
+        drawn: how many training images were drawn at all.
+        drawn_seen: how many of these the network was trained on or chosen by.
 
     """
 
@@ -84,6 +84,8 @@ class FewShot:
     draws: int
     rows: list[Shots]
     seen: int
+    drawn: int
+    drawn_seen: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -108,6 +110,11 @@ class FewShot:
             note += (
                 f" The network was trained on or chosen by {self.seen:,} of these images: the "
                 "figures are too good."
+            )
+        if self.drawn_seen:
+            note += (
+                f" The network was trained on or chosen by {self.drawn_seen:,} of the "
+                f"{self.drawn:,} images that were drawn: its features know their classes."
             )
         header = ["images per class", "accuracy", "lowest to highest"]
         return Table("Few-shot linear evaluation", header, rows, note, words=())
@@ -156,6 +163,7 @@ def evaluate_few_shot(
     drawn = np.unique(np.concatenate([order.ravel() for order in orders]))
     of_drawn = dict(zip(drawn.tolist(), features.of(known.subset(drawn.tolist())), strict=True))
     of_held_out = features.of(held_out)
+    seen = (read_seen(Path(model)) if Path(model).is_dir() else None) or {}
     rows = []
     for s in possible:
         scores = []
@@ -173,7 +181,9 @@ def evaluate_few_shot(
         classes=len(dataset.classes),
         draws=draws,
         rows=rows,
-        seen=_count_seen(model, held_out.sha256),
+        seen=sum(bytes.fromhex(digest) in seen for digest in held_out.sha256),
+        drawn=len(drawn),
+        drawn_seen=sum(bytes.fromhex(known.sha256[i]) in seen for i in drawn),
     )
 
 
@@ -181,14 +191,17 @@ def fit_least_squares(x: np.ndarray, labels: np.ndarray) -> Any:
     """The linear classifier W = (Xᵀ X + λ I)⁻¹ Xᵀ T, with a bias that is not penalised.
 
     T is 1 at an image's own class and −1 at the others; the class with the highest output is the
-    answer. scikit-learn solves it, for each of `PENALTIES`.
+    answer. scikit-learn solves it, for each of `PENALTIES`. Features are not standardised one by
+    one: over a few images, how much one varies is chance (EfficientNet-Lite0, five images of each
+    class: 85 % of 150 photographs instead of 93 %).
 
     Args:
-        x: float of shape (n, D); standardised here.
+        x: float of shape (n, D).
         labels: of shape (n,).
 
     """
-    return make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES)).fit(x, labels)
+    scale = float(x.var(axis=0).mean()) or 1.0
+    return RidgeClassifierCV([float(penalty) * scale for penalty in PENALTIES]).fit(x, labels)
 
 
 def _order(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -217,8 +230,3 @@ def _parts(dataset: Dataset) -> tuple[str, Inventory, Inventory]:
     if not len(test.images):
         raise DataError(f"{dataset.name}: no test image can be opened")
     return "test", train, test
-
-
-def _count_seen(model: str, sha256: Sequence[str]) -> int:
-    seen = read_seen(Path(model)) if Path(model).is_dir() else None
-    return sum(bytes.fromhex(digest) in (seen or {}) for digest in sha256)

@@ -32,11 +32,12 @@ def test_the_solution_is_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> Non
     x, labels = random.normal(2, 3, (12, 5)), np.arange(12) % 3
     monkeypatch.setattr(few_shot, "PENALTIES", [7.0])
     fitted = fit_least_squares(x, labels)
-    X = (x - x.mean(axis=0)) / x.std(axis=0)
+    X = x - x.mean(axis=0)
+    penalty = 7 * (X**2).mean()
     T = np.where(labels[:, None] == np.arange(3), 1.0, -1.0)
-    W = np.linalg.solve(X.T @ X + 7 * np.eye(5), X.T @ (T - T.mean(axis=0)))
+    W = np.linalg.solve(X.T @ X + penalty * np.eye(5), X.T @ (T - T.mean(axis=0)))
     new = random.normal(2, 3, (20, 5))
-    expected = (new - x.mean(axis=0)) / x.std(axis=0) @ W + T.mean(axis=0)
+    expected = (new - x.mean(axis=0)) @ W + T.mean(axis=0)
     np.testing.assert_allclose(fitted.decision_function(new), expected)
     assert (fitted.predict(new) == expected.argmax(axis=1)).all()
 
@@ -98,11 +99,15 @@ def test_images_that_the_model_was_trained_on_are_counted(
     model: str, patterns: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(model, tmp_path / "run")
-    digest = take_inventory(load_dataset(patterns).splits["test"]).sha256[3]
-    (tmp_path / "run" / "split.csv").write_text(f"name,class,sha256,split\na,dots,{digest},train\n")
+    splits = load_dataset(patterns).splits
+    digests = [*take_inventory(splits["train"]).sha256, take_inventory(splits["test"]).sha256[3]]
+    rows = [f"{i},dots,{digest},train\n" for i, digest in enumerate(digests)]
+    (tmp_path / "run" / "split.csv").write_text("name,class,sha256,split\n" + "".join(rows))
     found = evaluate_few_shot(str(tmp_path / "run"), patterns, (1,), 1, "cpu")
     assert found.seen == 1
+    assert (found.drawn, found.drawn_seen) == (3, 3)
     assert "was trained on or chosen by 1 of these images" in found.table().to_text()
+    assert "trained on or chosen by 3 of the 3 images that were drawn" in found.table().to_text()
 
 
 def test_too_few_images(model: str, tmp_path: Path) -> None:
