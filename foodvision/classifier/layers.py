@@ -6,6 +6,7 @@ a ViT would seem a hundred times cheaper than it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
     """
     network: Any = TorchClassifier.load(model, "cpu").network
     x = torch.zeros(1, 3, *network.config.input_size)
-    # Attention as plain products, which torch can count.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(x)
-    counts = {path: sum(of.values()) // 2 for path, of in counter.get_flop_counts().items()}
+    counts = count_multiply_adds(lambda: network(x))
     summary = torchinfo.summary(
         network,
         input_data=x,
@@ -56,3 +54,15 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
     for unit in Units:  # since Python 3.11, torchinfo prints "Units.MEGABYTES" for millions
         text = text.replace(f"({Units.__name__}.{unit.name})", f"({unit.value})")
     return f"{text}\n{NOTE}"
+
+
+def count_multiply_adds(compute: Callable[[], object]) -> dict[str, int]:
+    """The multiply-adds of a computation, by the path of each module; ``Global`` is all of them.
+
+    Those of matrix products and convolutions, attention's included, as torchvision counts them.
+    Tensors may be on the meta device: then nothing is computed.
+    """
+    # Attention as plain products, which torch can count.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        compute()
+    return {path: sum(of.values()) // 2 for path, of in counter.get_flop_counts().items()}

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foodvision.cli.arguments import Json
+from foodvision.cli.arguments import Data, Device, Json
+from foodvision.cli.train import parse_settings
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Model folder, or any other weights that 'train --weights' takes.",
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -39,3 +50,99 @@ def parity(
             print(f"{row.family:<13}{row.model:<22}{row.max_abs_diff:.1e}", flush=True)
     if as_json:
         print(json.dumps(rows))
+
+
+@app.command()
+def table1(as_json: Json = False) -> None:
+    """Count the parameters and multiply-adds of Table 1's networks."""
+    from foodvision.paper.table1 import measure_table1, table1
+    from foodvision.text import to_json
+
+    sizes = measure_table1()
+    print(to_json([size.to_dict() for size in sizes]) if as_json else table1(sizes).to_text())
+
+
+@app.command()
+def equations(as_json: Json = False) -> None:
+    """Compare Eq. 1-8, written as naive loops, with our code."""
+    from foodvision.paper.equations import equations_table, measure_equations
+    from foodvision.text import to_json
+
+    rows = measure_equations()
+    as_dicts = [row._asdict() for row in rows]
+    print(to_json(as_dicts) if as_json else equations_table(rows).to_text())
+
+
+@app.command()
+def figures(
+    model: Weights,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE…]", help="Files or URLs.  [default: drawings]"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("paper-figures"),
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Draw Figures 6 and 7 of a Vision Transformer."""
+    from foodvision.evaluation import make_report_folder
+    from foodvision.paper.figures import draw_figures
+    from foodvision.text import to_json
+
+    make_report_folder(out)
+    drawn = draw_figures(model, images or [], out, device)
+    print(to_json(drawn.to_dict()) if as_json else drawn.summary())
+
+
+@app.command()
+def positions(
+    data: Data,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            help="none, 1d, 2d, relative, sines, average or hybrid; may be repeated.  [default: "
+            "the first five]",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the runs."),
+    ] = None,
+    as_json: Json = False,
+    device: Device = "auto",
+) -> None:
+    """Train Table 8 in miniature: other position embeddings."""
+    from foodvision.paper.positions import TABLE_8, compare_positions, positions_table
+    from foodvision.text import to_json
+
+    settings = parse_settings(changes or [])
+    rows = compare_positions(data, variants or TABLE_8, seeds, settings, device)
+    print(to_json([row.to_dict() for row in rows]) if as_json else positions_table(rows).to_text())
+
+
+@app.command("few-shot")
+def few_shot(data: Data, model: Weights, as_json: Json = False, device: Device = "auto") -> None:
+    """Classify with a few images per class: least squares on frozen features."""
+    from foodvision.paper.few_shot import evaluate_few_shot
+    from foodvision.text import to_json
+
+    found = evaluate_few_shot(model, data, device=device)
+    print(to_json(found.to_dict()) if as_json else found.table().to_text())
+
+
+@app.command("all")
+def check_all(
+    model: Weights,
+    data: Annotated[str, typer.Option(metavar="DATA", help="Images; see 'paper positions'.")],
+    out: Annotated[Path, typer.Option(help="Folder for figures, tables and numbers.")],
+    device: Device = "auto",
+) -> None:
+    """Run all of these except parity, into one folder."""
+    from foodvision.paper.everything import PAGE, check_everything
+    from foodvision.text import printable
+
+    for section in check_everything(model, data, out, device):
+        print(f"{section.text}\n", flush=True)
+    print(printable(f"all of it in {out / PAGE}"))

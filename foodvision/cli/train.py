@@ -95,7 +95,7 @@ def train(
         "fraction": fraction,
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    settings |= _settings(changes or [])
+    settings |= parse_settings(changes or [])
     plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
     from foodvision.training.run import run_plan  # imports torch, which takes seconds
 
@@ -132,7 +132,8 @@ def _class_names(file: Path) -> tuple[str, ...]:
     return names
 
 
-def _settings(changes: list[str]) -> dict[str, str]:
+def parse_settings(changes: list[str]) -> dict[str, str]:
+    """Values by name, of ``--set KEY=VALUE``."""
     for change in changes:
         if "=" not in change:
             raise typer.BadParameter(f"--set {change}: expected KEY=VALUE")
