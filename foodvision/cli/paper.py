@@ -1,4 +1,4 @@
-"""`foodvision paper parity`."""
+"""`foodvision paper …`: what can be checked of the paper, and the course's experiments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from foodvision.cli.arguments import Data, Device, Json
 from foodvision.cli.train import parse_settings
+from foodvision.paper.course_figures import EXPERIMENTS, SCRATCH_WHY
 
 Weights = Annotated[
     str,
@@ -146,3 +147,49 @@ def check_all(
     for section in check_everything(model, data, out, device):
         print(f"{section.text}\n", flush=True)
     print(printable(f"all of it in {out / PAGE}"))
+
+
+@app.command()
+def course(
+    data: Data,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pretrained weights, as 'train' takes them: a ViT's, a ViT's at 384 px, or any "
+            "other network's in place of EfficientNet-B2's. May be repeated."
+        ),
+    ] = None,
+    experiments: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(EXPERIMENTS)}. May be repeated.  [default: all but {SCRATCH_WHY}, "
+            "which trains ViT-B/16 five times]",
+        ),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the runs, course.json and course.md; runs that it holds are not "
+            "repeated.  [default: runs/DATA-course]"
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Run the course's experiments beside its own figures.
+
+    Images are cut to the course's numbers by SHA-256.
+    """
+    for name in experiments or ():
+        if name not in EXPERIMENTS:
+            raise typer.BadParameter(f"--experiments {name}: one of {', '.join(EXPERIMENTS)}")
+    from foodvision.data import load_dataset
+    from foodvision.text import to_json
+
+    dataset = load_dataset(data)  # whatever is wrong with it is said now: torch takes seconds
+
+    from foodvision.paper.course import run_course
+
+    found = run_course(dataset, weights or (), experiments or (), out, device)
+    print(to_json(found.to_dict()) if as_json else found.summary())

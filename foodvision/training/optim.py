@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.table import Table
 from torch import nn
-from torch.optim import SGD, AdamW, Muon, Optimizer
+from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
 
 from foodvision.models.network import Network
 from foodvision.training.recipe import Recipe
@@ -18,7 +18,7 @@ from foodvision.training.recipe import Recipe
 def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     """The recipe's optimiser with its weight decay; Muon comes with AdamW for the other parameters.
 
-    AdamW has β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
+    Adam and AdamW have β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
     https://kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
     orthogonal one, scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so that
     both have the same learning rate. It trains the matrices of the encoder's blocks; patch
@@ -27,6 +27,8 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
         return [SGD(groups, lr=rate, momentum=0.9, fused=True)]
+    if recipe.optimizer == "adam":
+        return [Adam(groups, lr=rate, fused=True)]
     if recipe.optimizer == "adamw":
         return [AdamW(groups, lr=rate, fused=True)]
     hidden = [group for group in groups if group["kind"] == HIDDEN]
@@ -44,13 +46,13 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
     Returns:
         For each group its ``params``; its ``kind``, of which biases, norms, class token and
-        position embeddings never decay; its ``weight_decay``; the ``stage`` it is of; the name of
-        its ``first`` parameter; and the ``scale`` of its learning rate, layer_decay to the power
-        of the stages between it and the last one, which has 1 as the head has (BEiT, arXiv
-        2106.08254). Without layer_decay all stages are one.
+        position embeddings never decay, except by Adam; its ``weight_decay``; the ``stage`` it is
+        of; the name of its ``first`` parameter; and the ``scale`` of its learning rate, layer_decay
+        to the power of the stages between it and the last one, which has 1 as the head has (BEiT,
+        arXiv 2106.08254). Without layer_decay all stages are one.
 
     """
-    by_stage = recipe.layer_decay < 1
+    by_stage, decays = recipe.layer_decay < 1, recipe.optimizer == "adam"
     stages = network.stages() if by_stage else []
     stage_of = {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
     groups: dict[tuple[str, int], dict[str, Any]] = {}
@@ -61,7 +63,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
         group = {
             "params": [],
             "kind": kind,
-            "weight_decay": 0.0 if kind == OTHERS else recipe.weight_decay,
+            "weight_decay": recipe.weight_decay if decays or kind != OTHERS else 0.0,
             "stage": stage,
             "first": name,
             "scale": recipe.layer_decay ** max(0, len(stages) - 1 - stage),

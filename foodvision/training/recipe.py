@@ -23,6 +23,7 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
     "resize_mode": "crop",
     "crop_fraction": 1.0,
     "interpolation": "bilinear",
+    "normalise": True,
     "reduced_decode": False,
 }
 """What pretrained weights bring with them, and its value when training from scratch."""
@@ -92,6 +93,9 @@ class Recipe(BaseModel):
     weights."""
     interpolation: Interpolation | None = None
     """Of the antialiased resize: bilinear or bicubic. bilinear, or that of the weights."""
+    normalise: bool | None = None
+    """Give the network values in −1 to 1, as the paper's code does; false leaves them in 0 to 1.
+    true, or the mean and deviation of the weights."""
     reduced_decode: bool | None = None
     """Decode large JPEGs at a smaller scale, in training and afterwards. false, or that of the
     weights."""
@@ -121,17 +125,17 @@ class Recipe(BaseModel):
     """Images of one batch, on all devices together; at most 65,536."""
     accumulate: int = Field(1, ge=1, le=65_536)
     """Batches whose gradients are averaged before the weights change; at most 65,536."""
-    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
-    """AdamW; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9 (the
-    paper's for fine-tuning)."""
+    optimizer: Literal["adamw", "adam", "muon", "sgd"] = "adamw"
+    """AdamW; Adam; Muon for the encoder's matrices and AdamW for the rest; or SGD with momentum 0.9
+    (the paper's for fine-tuning)."""
     learning_rate: float = Field(1e-3, gt=0)
     """At the end of the warm-up."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Factor of the learning rate from each stage of the network to the one before it; the head and
     the last stage have the full rate (BEiT, arXiv 2106.08254)."""
     weight_decay: float = Field(0.05, ge=0, le=100)
-    """Decoupled for AdamW, at most 100; never on biases, norms, class token and position
-    embeddings."""
+    """At most 100; decoupled for AdamW and Muon, never on biases, norms, class token and position
+    embeddings. For Adam, L2 in the gradient of every parameter, as torch.optim.Adam has it."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -224,4 +228,6 @@ class Recipe(BaseModel):
         size, fraction = given.pop("image_size"), given.pop("crop_fraction")
         if self.resize_mode == "crop":
             given["resize_size"] = round(size / fraction)
+        if not self.normalise:
+            given |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         return ImageSpec(size, **given)

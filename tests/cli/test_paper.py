@@ -119,3 +119,23 @@ def test_paper_all_of_a_cnn_has_no_figures(
     assert sorted(path.name for path in out.iterdir()) == ["paper.json", "paper.md"]
     done = run("paper", "all", "--model", "nosuch", "--data", patterns, "--out", out)
     assert "nosuch: no such file or folder" in done.err
+
+
+def test_paper_course(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
+    """Sizes need no food; the tables are on stdout, or one JSON document."""
+    command = ["paper", "course", patterns, "--experiments", "sizes", "--out", tmp_path / "out"]
+    done = run(*command, "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)["figures"]
+    assert {"ViT-B/16, 3 classes: parameters"} <= {figure["name"] for figure in figures}
+    done = run(*command)
+    assert re.search(r"^ViT-B/16, 3 classes: parameters +85,800,963 +85,800,963$", done.out, re.M)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"course.json", "course.md"}
+
+
+def test_paper_course_errors(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
+    done = run("paper", "course", patterns, "--experiments", "size")
+    assert (done.code, "one of scratch_course, scratch, frozen_10" in done.err) == (2, True)
+    done = run("paper", "course", patterns, "--experiments=frozen_10", "--out", tmp_path / "out")
+    assert (done.code, done.out) == (1, "")
+    assert "nothing can be run" in done.err

@@ -104,6 +104,23 @@ def test_optimizers_follow_the_recipe(kind: str, kinds: list[str]) -> None:
     assert {group["lr"] for group in groups} == {recipe.learning_rate / 100}
 
 
+def test_adam_is_torchs_with_l2_on_every_parameter() -> None:
+    settings = {"optimizer": "adam", "weight_decay": 0.3, "learning_rate": 3e-3}
+    recipe = load_recipe("scratch", SMALL | settings)
+    networks = [ViT(recipe.vit_config(3)) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    (ours,) = build_optimizers(networks[0], recipe)
+    theirs = torch.optim.Adam(networks[1].parameters(), lr=3e-3, weight_decay=0.3)
+    x = torch.randn(2, 3, 32, 32)
+    for _ in range(2):
+        for network, optimizer in zip(networks, (ours, theirs), strict=True):
+            optimizer.zero_grad()
+            network(x).square().sum().add(network(x).sum()).backward()
+            optimizer.step()
+    for name, weight in networks[0].named_parameters():
+        torch.testing.assert_close(weight, networks[1].get_parameter(name), msg=name)
+
+
 def test_muon_steps_are_orthogonal_and_as_large_as_adamw_steps() -> None:
     recipe = load_recipe("scratch", {"optimizer": "muon", "weight_decay": 0.0})
     network = ViT(recipe.vit_config(3))

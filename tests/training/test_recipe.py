@@ -61,6 +61,19 @@ def test_image_spec_follows_the_recipe() -> None:
     assert recipe.image_spec() == ImageSpec(128, "crop", 160, "bicubic")
     padded = load_recipe("scratch", settings | {"resize_mode": "pad"})
     assert padded.image_spec() == ImageSpec(128, "pad", None, "bicubic")
+    plain = load_recipe("scratch", settings | {"normalise": "false", "resize_mode": "squash"})
+    zero_to_one = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    assert plain.image_spec() == ImageSpec(128, "squash", None, "bicubic", **zero_to_one)
+
+
+def test_scratch_course_is_the_courses() -> None:
+    recipe = load_recipe("scratch_course")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.weight_decay) == ("adam", 3e-3, 0.3)
+    assert (recipe.batch_size, recipe.epochs, recipe.schedule) == (32, 10, "constant")
+    spec = recipe.image_spec()
+    assert (spec.size, spec.resize_mode, spec.mean, spec.std) == (224, "squash", (0,) * 3, (1,) * 3)
+    config = recipe.vit_config(3)
+    assert (config.num_layers, config.hidden_size, config.patch_size) == (12, 768, 16)
 
 
 def test_own_file(tmp_path: Path) -> None:
@@ -95,7 +108,7 @@ def test_own_file(tmp_path: Path) -> None:
         ({"classes": "[pizza"}, "classes = '\\[pizza'"),
         ({"epochs": 0}, "epochs = 0: .* at least 1"),
         ({"epochs": "many"}, "epochs = 'many'"),
-        ({"optimizer": "adam"}, "optimizer = 'adam': .*'muon' or 'sgd'"),
+        ({"optimizer": "lion"}, "optimizer = 'lion': .*'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
         ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .* at most 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
