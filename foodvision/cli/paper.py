@@ -65,7 +65,7 @@ def table1(as_json: Json = False) -> None:
 
 @app.command()
 def equations(as_json: Json = False) -> None:
-    """Compare Eq. 1-8, written as naive loops, with our code."""
+    """Compare Equations 1-8, written as naive loops, with our code."""
     from foodvision.paper.equations import equations_table, measure_equations
     from foodvision.text import to_json
 
