@@ -6,9 +6,11 @@ the network, its images and its classes is read here, without torch.
 
 from __future__ import annotations
 
+import logging
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,18 @@ DAMAGES = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError)
 
 MAX_HEADER_BYTES = 10_000_000
 """Of a .safetensors file: the names and shapes of 100,000 tensors."""
+
+
+@contextmanager
+def _without_retries_in_the_log() -> Iterator[None]:
+    """Without a network the Hub's client logs two lines for each attempt; one error follows."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def find_repository(
@@ -57,9 +71,11 @@ def find_repository(
 
     try:
         wanted = [*needed, *optional]
-        folder = Path(snapshot_download(model, allow_patterns=wanted, revision=revision))
-        if "export" in (read_json(folder / CONFIG).get("foodvision") or {}):
-            snapshot_download(model, allow_patterns=["onnx/*", "openvino/*"], revision=revision)
+        with _without_retries_in_the_log():
+            folder = Path(snapshot_download(model, allow_patterns=wanted, revision=revision))
+            if "export" in (read_json(folder / CONFIG).get("foodvision") or {}):
+                graphs = ["onnx/*", "openvino/*"]
+                snapshot_download(model, allow_patterns=graphs, revision=revision)
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
