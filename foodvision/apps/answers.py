@@ -44,7 +44,8 @@ class Answers:
             return list(classifier.predict_many(sources, MAX_BATCH))
 
         self._answer_many = on_gpu(answer_many, gpu)
-        self._answer = Batcher(self._answer_many)
+        # ZeroGPU lends its GPU to the visitor who asks, so nobody asks for others there.
+        self._answer = Batcher(self._answer_many) if gpu is None else self._answer_one
         self._look = on_gpu(self._compute_look, gpu)
 
     @property
@@ -71,6 +72,9 @@ class Answers:
             replace(answer, path=Path(path).name)
             for path, answer in zip(paths, answers, strict=True)
         ]
+
+    def _answer_one(self, source: str | bytes) -> Prediction:
+        return self._answer_many([source])[0]
 
     def explain(self, source: str | bytes) -> Look:
         """The image, with what the network looked at laid over it.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Lock
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Source = TypeVar("Source")
@@ -18,7 +17,7 @@ MAX_BATCH = 8
 class Batcher(Generic[Source, Answer]):
     """Turns a function of many into one of a single request, to be called from many threads.
 
-    While one batch is computed, requests wait; then the first of them computes for all. There is no
+    While a thread computes one batch, requests wait; all that wait are the next one. There is no
     waiting for a batch to become full, so that a request that comes alone is answered at once.
 
     Args:
@@ -29,19 +28,19 @@ class Batcher(Generic[Source, Answer]):
     def __init__(self, answer_many: Callable[[Sequence[Source]], Sequence[Answer]]) -> None:
         self._answer_many = answer_many
         self._waiting: deque[tuple[Source, Future[Answer]]] = deque()
-        self._computing = Lock()
+        self._thread = ThreadPoolExecutor(1)
 
     def __call__(self, source: Source) -> Answer:
         """Wait for the answer; what `answer_many` raises is raised for all of its batch."""
         own: Future[Answer] = Future()
         self._waiting.append((source, own))
-        with self._computing:
-            while not own.done():
-                self._compute()
+        self._thread.submit(self._compute)
         return own.result()
 
     def _compute(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        if not batch:  # an earlier one had them all
+            return
         try:
             answers = self._answer_many([source for source, _ in batch])
             for (_, future), answer in zip(batch, answers, strict=True):

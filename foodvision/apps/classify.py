@@ -43,7 +43,7 @@ SECONDS_A_FRAME = 0.1
 CAMERA_SECONDS = 120
 """Then the camera stops, so that no forgotten page keeps others waiting."""
 
-NOT_SURE = "The model is **not sure**: this may be something else than the classes it knows."
+NOT_SURE = "The model is **not sure**: this may be something other than the classes it knows."
 
 
 class Wording(NamedTuple):
@@ -93,7 +93,9 @@ def build_app(
         analytics_enabled=False,
     ) as app:
         gr.Markdown(f"# {title}")
-        gr.Markdown(wording.description or _description(classifier))
+        if wording.description:
+            gr.Markdown(wording.description)
+        gr.Markdown(_description(classifier))
         with gr.Tab("One image"):
             samples = uploads.copy_examples(examples, folder) or _drawings(classifier, folder)
             _add_one_image(answers, folder, samples)
@@ -121,7 +123,8 @@ def launch_app(
 def make_title(classes: Sequence[str]) -> str:
     """A title that asks for the class."""
     if len(classes) <= 4:
-        return f"{', '.join(classes[:-1])} or {classes[-1]}?".capitalize()
+        title = f"{', '.join(classes[:-1])} or {classes[-1]}?"
+        return title[:1].upper() + title[1:]
     return f"Which of {len(classes)}?"
 
 

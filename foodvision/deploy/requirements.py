@@ -69,7 +69,8 @@ def requirements(target: Target, what: What, libraries: Sequence[str] = ()) -> l
     else:
         roots.append("onnxruntime")
     if torch:
-        roots += ["transformers"] if what is What.CAPTION else libraries
+        # The classifier's overlay has matplotlib's colours.
+        roots += ["transformers"] if what is What.CAPTION else [*libraries, "matplotlib"]
     pins = _installed_versions(roots) | torch
     _heed_the_platform(pins)
     lines = sorted(f"{name}=={pin}" for name, pin in pins.items())

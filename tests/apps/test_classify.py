@@ -143,7 +143,7 @@ def test_the_owner_chooses_the_words(tmp_path: Path) -> None:
     assert app.title == "My *dots*"
     shown = texts(app)
     assert all(text in shown for text in ("# My *dots*", "About **dots**.", "[Code]"))
-    assert "Answers come from" not in shown
+    assert "Answers come from" in shown
 
 
 def too_many_pixels() -> bytes:
