@@ -148,9 +148,10 @@ def describe(turns: Sequence[Turn]) -> str:
     seconds = [second for turn in turns for second in turn.seconds]
     p50, p95 = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
     memory = ", ".join(f"{turn.megabytes:.0f}" for turn in turns)
+    lost = sum(turn.lost for turn in turns)
     return (
         f"{median_rate(turns):.2f} images/s, p50 {p50:.2f} s, p95 {p95:.2f} s, "
-        f"{sum(turn.lost for turn in turns)} of {len(seconds)} lost, {memory} MiB"
+        f"{lost} of {lost + len(seconds)} lost, {memory} MiB"
     )
 
 
@@ -182,6 +183,7 @@ def running(
     finally:
         for process in processes:
             process.terminate()
+        for process in processes:
             process.wait(60)
 
 

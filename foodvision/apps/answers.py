@@ -67,7 +67,9 @@ class Answers:
 
     def predict_many(self, paths: Sequence[str]) -> list[Prediction]:
         """Classify images in their order, each called by the name of its file."""
-        answers = self._answer_many(paths)
+        answers: list[Prediction] = []
+        for first in range(0, len(paths), MAX_BATCH):  # ZeroGPU lends its GPU for some seconds
+            answers += self._answer_many(paths[first : first + MAX_BATCH])
         return [
             replace(answer, path=Path(path).name)
             for path, answer in zip(paths, answers, strict=True)

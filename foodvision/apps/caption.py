@@ -65,9 +65,7 @@ def build_caption_app(
                 raise gr.Error(sentence, print_exception=False) from error
         return "\n".join(written), round(time.perf_counter() - started, 3)
 
-    with gr.Blocks(
-        title=TITLE, delete_cache=(60, uploads.KEEP_SECONDS), analytics_enabled=False
-    ) as app:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
         gr.Markdown(f"# {TITLE}")
         gr.Markdown(
             f"A sentence about any image, written by BLIP ({to_markdown(captioner.name)}). It can "

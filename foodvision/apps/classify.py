@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from foodvision import drawings
 from foodvision.apps import uploads
@@ -18,6 +18,7 @@ from foodvision.apps.answers import Answers
 from foodvision.apps.batcher import MAX_BATCH
 from foodvision.apps.gpu import Gpu
 from foodvision.apps.uploads import Address
+from foodvision.apps.wording import Wording, describe, make_title
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.output import cells, columns
 from foodvision.classifier.predict import Prediction
@@ -46,15 +47,6 @@ CAMERA_SECONDS = 120
 NOT_SURE = "The model is **not sure**: this may be something other than the classes it knows."
 
 
-class Wording(NamedTuple):
-    """What the page says, in Markdown; None for what the classifier itself can tell."""
-
-    title: str | None = None
-    description: str | None = None
-    article: str | None = None
-    """Below all else."""
-
-
 def build_app(
     classifier: Classifier,
     folder: Path,
@@ -62,11 +54,12 @@ def build_app(
     wording: Wording = Wording(),  # noqa: B008 (it is immutable)
     gpu: Gpu | None = None,
 ) -> gr.Blocks:
-    """Build the app of a classifier; its API and MCP server have the same functions.
+    """Build the app of a classifier, with an API, which is an MCP server as well.
 
-    They are ``/predict`` (one image: the label with its probabilities, seconds and, once the
-    classifier is calibrated, a sentence if it is not sure), ``/predict_many`` (a table, and the
-    same as a CSV file) and, for a network, ``/explain`` (the image with what the network looked
+    Its functions are ``/predict`` (one image: the label with its probabilities, seconds and, once
+    the classifier is calibrated, a sentence if it is not sure), ``/predict_many`` (a table, and the
+    same as a CSV file; not over MCP, as Gradio's schema of several files is damaged there) and, for
+    a network, ``/explain`` (the image with what the network looked
     at).
 
     Args:
@@ -86,18 +79,17 @@ def build_app(
         raise MissingExtraError("the app", "app") from error
 
     answers = Answers(classifier, gpu)
-    title = wording.title or to_markdown(make_title(classifier.classes))
-    with gr.Blocks(
-        title=printable(wording.title or make_title(classifier.classes)),
-        delete_cache=(60, uploads.KEEP_SECONDS),
-        analytics_enabled=False,
-    ) as app:
-        gr.Markdown(f"# {title}")
+    title = wording.title or make_title(classifier.classes)
+    with gr.Blocks(title=printable(title), analytics_enabled=False) as app:
+        gr.Markdown(f"# {to_markdown(title)}")
         if wording.description:
             gr.Markdown(wording.description)
-        gr.Markdown(_description(classifier))
+        gr.Markdown(describe(classifier))
         with gr.Tab("One image"):
-            samples = uploads.copy_examples(examples, folder) or _drawings(classifier, folder)
+            if examples:
+                samples = uploads.copy_examples(examples, folder)
+            else:
+                samples = _drawings(classifier, folder)
             _add_one_image(answers, folder, samples)
         if gpu is None:  # whose visitors have some minutes of it a day
             with gr.Tab("Camera"):
@@ -118,14 +110,6 @@ def launch_app(
 ) -> None:
     """Serve the app until it is interrupted; see `uploads.serve` and `build_app`."""
     uploads.serve(lambda folder: build_app(classifier, folder, examples, wording, gpu), address)
-
-
-def make_title(classes: Sequence[str]) -> str:
-    """A title that asks for the class."""
-    if len(classes) <= 4:
-        title = f"{', '.join(classes[:-1])} or {classes[-1]}?"
-        return title[:1].upper() + title[1:]
-    return f"Which of {len(classes)}?"
 
 
 def _add_one_image(answers: Answers, folder: Path, samples: Sequence[Path]) -> None:
@@ -281,17 +265,6 @@ def _row(prediction: Prediction) -> list[Any]:
     sure = {True: "yes", False: "no", None: ""}[prediction.sure]
     share = round(prediction.probability or 0.0, 4)
     return [printable(prediction.path), printable(prediction.label), share, sure, ""]
-
-
-def _description(classifier: Classifier) -> str:
-    classes = to_markdown(list_names(classifier.classes))
-    text = f"Answers come from {classifier.config.kind}. It knows only these classes: {classes}"
-    if metrics := classifier.info.metrics:
-        text += (
-            f". On {metrics.n} validation images, {metrics.accuracy:.0%} of its answers were "
-            f"right (log loss {metrics.log_loss:.2f})"
-        )
-    return f"{text}. Your images are deleted after some minutes."
 
 
 def _drawings(classifier: Classifier, folder: Path) -> list[Path]:

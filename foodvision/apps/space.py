@@ -10,12 +10,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from foodvision.apps.classify import Wording, launch_app
+from foodvision.apps.classify import launch_app
 from foodvision.apps.gpu import Gpu, on_gpu
 from foodvision.apps.uploads import Address, find_examples
+from foodvision.apps.wording import Wording
 from foodvision.classifier.classifier import Classifier
 from foodvision.progress import log_to_stderr
-from foodvision.text import to_markdown
 
 MODEL, EXAMPLES = "model", "examples"
 """Folders beside app.py; the second is optional."""
@@ -33,7 +33,7 @@ def serve(app: str, title: str, gpu: Gpu | None = None) -> None:
     folder = Path(app).resolve().parent
     with log_to_stderr():
         classifier = Classifier.load(folder / MODEL)
-        launch_app(classifier, _examples(folder), Wording(to_markdown(title)), _address(), gpu)
+        launch_app(classifier, _examples(folder), Wording(title), _address(), gpu)
 
 
 def serve_captions(app: str, model: str, gpu: Gpu | None = None) -> None:

@@ -7,14 +7,15 @@ metadata (a place, a name) that photographs carry.
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -42,6 +43,8 @@ MAX_SESSIONS = 256
 
 KEEP_SECONDS = 900
 """How long an upload is kept: the page shows it, and it may be submitted again."""
+
+SWEEP_SECONDS = 60.0
 
 MAX_EXAMPLES = 12
 
@@ -100,15 +103,42 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
     with private_folder() as folder:
         app = build(folder)
         app.queue(max_size=MAX_WAITING)
-        app.launch(
-            server_name=address.host,
-            server_port=address.port,
-            inbrowser=address.browser,
-            share=address.share,
-            max_file_size=f"{MAX_UPLOAD_MB}mb",
-            mcp_server=True,
-            state_session_capacity=MAX_SESSIONS,
-        )
+        with swept(folder):
+            app.launch(
+                server_name=address.host,
+                server_port=address.port,
+                inbrowser=address.browser,
+                share=address.share,
+                max_file_size=f"{MAX_UPLOAD_MB}mb",
+                mcp_server=True,
+                state_session_capacity=MAX_SESSIONS,
+            )
+
+
+@contextmanager
+def swept(folder: Path) -> Iterator[None]:
+    """Within `with`, delete the files of a folder after `KEEP_SECONDS`, but for those of before.
+
+    Gradio's own deletion (``delete_cache``) ends for good if an upload comes while it looks, and
+    does not know the images that come within a request.
+    """
+    kept, ended = set(folder.rglob("*")), Event()
+
+    def sweep() -> None:
+        while not ended.wait(SWEEP_SECONDS):
+            oldest = time.time() - KEEP_SECONDS
+            for path in set(folder.rglob("*")) - kept:
+                with suppress(OSError):
+                    if path.is_file() and path.stat().st_mtime < oldest:
+                        path.unlink()
+
+    thread = Thread(target=sweep, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def image_upload(folder: Path, camera: bool = False) -> gr.Image:
@@ -198,14 +228,13 @@ def _find_upload(path: str, folder: Path) -> str:
 def _from_data_url(url: str) -> bytes:
     import gradio as gr
 
-    try:
-        content = base64.b64decode(url.partition("base64,")[2], validate=True)
-    except (binascii.Error, ValueError):
-        content = b""
-    if len(content) > MAX_UPLOAD_MB * 1024**2:
+    if len(url) > MAX_UPLOAD_MB * 1024**2 * 4 / 3:  # before it is copied
         sentence = f"This image is too large: at most {MAX_UPLOAD_MB} MB."
         raise gr.Error(sentence, print_exception=False)
-    return content
+    try:
+        return base64.b64decode(url.partition("base64,")[2], validate=True)
+    except ValueError:  # and so binascii.Error
+        return b""
 
 
 @contextmanager

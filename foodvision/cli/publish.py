@@ -49,9 +49,7 @@ def open_app(
         Path | None, typer.Option(metavar="DIR", help="Images to try.  [default: drawings]")
     ] = None,
     title: Annotated[str | None, typer.Option(help="[default: made of the classes]")] = None,
-    description: Annotated[
-        str | None, typer.Option(help="Markdown.  [default: the model and its accuracy]")
-    ] = None,
+    description: Annotated[str | None, typer.Option(help="Markdown, below the title.")] = None,
     article: Annotated[str | None, typer.Option(help="Markdown, below all else.")] = None,
     share: Share = False,
     host: Host = "127.0.0.1",
@@ -66,7 +64,8 @@ def open_app(
     images = find_examples(examples) if examples else []
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
 
-    from foodvision.apps.classify import Wording, launch_app
+    from foodvision.apps.classify import launch_app
+    from foodvision.apps.wording import Wording
     from foodvision.classifier.classifier import Classifier
 
     wording = Wording(title, description, article)

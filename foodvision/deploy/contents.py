@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foodvision import drawings
-from foodvision.apps.classify import make_title
 from foodvision.apps.space import MODEL
+from foodvision.apps.wording import make_title
 from foodvision.captioning.repository import PUBLISHED
 from foodvision.classifier.card import measured
 from foodvision.classifier.classifier import Classifier

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
@@ -36,8 +37,7 @@ def test_what_waits_is_the_next_batch() -> None:
         first = pool.submit(batcher, 100)
         assert recorded.started.wait(30)
         others = [pool.submit(batcher, number) for number in range(MAX_BATCH + 3)]
-        while len(batcher._waiting) < len(others):
-            pass
+        wait_until(lambda: len(batcher._waiting) == len(others))
         recorded.go_on.set()
         assert first.result(30) == 10_000
         assert [other.result(30) for other in others] == [n**2 for n in range(MAX_BATCH + 3)]
@@ -52,6 +52,29 @@ def test_a_failure_is_that_of_its_batch_alone() -> None:
     with pytest.raises(ValueError, match="negative"):
         batcher(-1)
     assert batcher(3) == 9
+
+
+def test_each_of_a_failing_batch_has_the_error() -> None:
+    recorded = Recorded()
+    batcher = Batcher(recorded)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batcher, 1)
+        assert recorded.started.wait(30)
+        others = [pool.submit(batcher, number) for number in (2, -1, 3)]
+        wait_until(lambda: len(batcher._waiting) == 3)
+        recorded.go_on.set()
+        assert first.result(30) == 1
+        for other in others:
+            with pytest.raises(ValueError, match="negative"):
+                other.result(30)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("waited in vain")
 
 
 def test_a_missing_answer_is_an_error() -> None:

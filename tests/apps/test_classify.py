@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -31,8 +32,12 @@ from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from foodvision.apps.classify import MAX_CLASSES, MAX_FILES, Wording, build_app
+from foodvision.apps import uploads
+from foodvision.apps.answers import Answers
+from foodvision.apps.batcher import MAX_BATCH
+from foodvision.apps.classify import MAX_CLASSES, MAX_FILES, build_app
 from foodvision.apps.uploads import private_folder
+from foodvision.apps.wording import Wording
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
@@ -142,8 +147,53 @@ def test_the_owner_chooses_the_words(tmp_path: Path) -> None:
     app = build_app(build_classifier(), tmp_path, wording=wording)
     assert app.title == "My *dots*"
     shown = texts(app)
-    assert all(text in shown for text in ("# My *dots*", "About **dots**.", "[Code]"))
+    assert all(text in shown for text in (r"# My \*dots\*", "About **dots**.", "[Code]"))
     assert "Answers come from" in shown
+
+
+def test_a_lent_gpu_has_no_camera_and_answers_one_visitor_at_a_time(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def gpu(duration: int) -> Any:
+        def decorate(function: Any) -> Any:
+            def counted(sources: list[str]) -> Any:
+                calls.append(len(sources))
+                return function(sources)
+
+            return counted
+
+        return decorate
+
+    classifier = build_classifier()
+    assert "Camera" in str(build_app(classifier, tmp_path).get_config_file())
+    assert "Camera" not in str(build_app(classifier, tmp_path, gpu=gpu).get_config_file())
+    images = [tmp_path / f"{seed}.png" for seed in range(MAX_BATCH + 1)]
+    for seed, path in enumerate(images):
+        draw_pattern("dots", seed).save(path)
+    answers = Answers(classifier, gpu)
+    assert answers.predict(str(images[0])).label == classifier.predict(images[0]).label
+    names = [row.path for row in answers.predict_many(list(map(str, images)))]
+    assert names == [path.name for path in images]
+    assert calls == [1, MAX_BATCH, 1]
+
+
+def test_uploads_are_deleted_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SWEEP_SECONDS", 0.01)
+    example, old, new = (tmp_path / name for name in ("example.jpg", "hash/old.jpg", "new.jpg"))
+    example.touch()
+    os.utime(example, (0, 0))
+    with uploads.swept(tmp_path):
+        old.parent.mkdir()
+        new.touch()
+        old.touch()
+        os.utime(old, (0, 0))
+        for _ in range(1000):
+            if not old.exists():
+                break
+            time.sleep(0.01)
+        assert not old.exists()
+        assert new.exists()
+        assert example.exists()
 
 
 def too_many_pixels() -> bytes:

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from foodvision.apps import space
-from foodvision.apps.classify import Wording, build_app
+from foodvision.apps.classify import build_app
 from foodvision.apps.uploads import Address, private_folder
+from foodvision.apps.wording import Wording
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import What
 from foodvision.deploy.deploy import call_app
@@ -63,5 +64,5 @@ def test_app_py_serves_the_model_beside_it(
     ((classifier, examples, wording, address, gpu),) = served
     assert classifier.classes == ("dots", "stripes", "waves")
     assert (list(examples), gpu) == ([], None)
-    assert wording == Wording(r"Dots \& stripes?")
+    assert wording == Wording("Dots & stripes?")
     assert address == Address("0.0.0.0", browser=False)
