@@ -6,7 +6,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 # Where it is set, each of the tests' many processes would compile torch and Gradio anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench docs clean
 
 setup: .venv/installed
 
@@ -33,9 +33,21 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site in site/: every warning is an error, every block of every page runs, every link leads on.
+docs: .venv/docs
+	rm -rf site
+	$(BIN)/python -m sphinx -b html -q -W --keep-going -c docs/builder docs site
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest docs/checks -n auto --maxprocesses 2 --dist worksteal $(ARGS)
+
+.venv/docs: .venv/installed
+	@UV=$$(command -v uv || echo .uv/bin/uv); \
+	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	  --editable ".[dev,docs]"
+	@touch $@
+
 bench: setup
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/predict_speed.py
 
 clean:
-	rm -rf .venv .uv
+	rm -rf .venv .uv site

@@ -17,6 +17,7 @@ class CommandLine(SphinxDirective):
     """Sections in the order of `foodvision --help`."""
 
     def run(self) -> list[nodes.Node]:
+        """The directive's nodes."""
         sections = [_section("foodvision", _help())]
         sections += [_section(f"foodvision {' '.join(c)}", _help(*c)) for c in commands()]
         return self.parse_text_to_nodes("\n".join(sections), allow_section_headings=True)

@@ -1,4 +1,4 @@
-"""Sphinx's settings: Markdown in, a folder of pages out; `make docs` makes every warning an error."""
+"""Sphinx's settings: Markdown in, pages out; `make docs` makes every warning an error."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _names(statement: ast.stmt) -> set[str]:
 def _link(app: Sphinx, path: Path, line: int | None = None) -> nodes.reference:
     app.env.metadata[app.env.docname].setdefault("sources", set()).add(path)  # type: ignore[arg-type]
     up = "../" * app.env.docname.count("/")
-    anchor = f"#L{line}" if line else ""
+    anchor = f"#L-{line}" if line else ""
     return nodes.reference("", "", refuri=f"{up}source/{path}.html{anchor}", internal=True)
 
 
@@ -85,7 +85,7 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
         text = full.read_text() if full.is_file() else "\n".join(sorted(_listed(full)))
         language = {".py": "python", ".mjs": "javascript", ".toml": "toml"}.get(full.suffix, "text")
         block = app.builder.highlighter.highlight_block(  # type: ignore[attr-defined]
-            text, language, linenos="inline", anchorlinenos=True, lineanchors="L", linespans="L"
+            text, language, linenos="inline", anchorlinenos=True, lineanchors="L"
         )
         body = f"<h1>{html.escape(str(path))}</h1>{block}"
         yield f"source/{path}", {"title": str(path), "body": body}, "page.html"

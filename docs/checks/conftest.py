@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import build_classifier
 from tests.deploy.conftest import hub
@@ -20,13 +21,21 @@ CLASSES = ("pizza", "steak", "sushi")
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to copy: photos, photo.jpg, weights, runs/photos, runs/photos-export, blip."""
+    root = tmp_path_factory.getbasetemp().parent / "stage"  # of all processes of pytest-xdist
+    with FileLock(f"{root}.lock"):
+        if not root.exists():
+            _set(root.with_name("unfinished"))
+            root.with_name("unfinished").rename(root)
+    return root
+
+
+def _set(root: Path) -> None:
     import foodvision as fv
     from foodvision.backends import Format
     from foodvision.drawings import draw_image
     from foodvision.export.export import export
     from tests.captioning.blip import save_tiny_blip
 
-    root = tmp_path_factory.mktemp("stage")
     for label in CLASSES:
         (root / "photos" / label).mkdir(parents=True)
         for seed in range(40):
@@ -36,20 +45,20 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_classifier().save(root / "weights")
     save_tiny_blip(root / "blip")
 
-    result = fv.train(root / "photos", out=root / "runs/photos", epochs=8, num_layers=2, batch_size=16)
-    formats = list(Format)
-    export(str(result.folder), formats, root / "runs/photos-export", str(root / "photos"))
-    return root
+    result = fv.train(
+        root / "photos", out=root / "runs/photos", epochs=4, num_layers=2, batch_size=16
+    )
+    export(str(result.folder), list(Format), root / "runs/photos-export", str(root / "photos"))
 
 
 @pytest.fixture
-def at_work(stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def at_work(stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the stage, which is the current folder for one page."""
     folder = tmp_path / "work"
     shutil.copytree(stage, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     monkeypatch.setenv("COLUMNS", "100")
-    venv = Path(os.__file__).parents[2] / "bin"  # of the interpreter; see `run_shell`
-    monkeypatch.setenv("PATH", f"{venv}{os.pathsep}{os.environ['PATH']}")
-    yield folder
+    commands = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    return folder

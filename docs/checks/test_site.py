@@ -49,7 +49,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether the file and the anchor exist; the address of another site need only be well-formed."""
+    """Whether file and anchor exist; the address of another site need only be well-formed."""
     url = urlsplit(link)
     if url.scheme or url.netloc:
         return url.scheme in ("https", "http", "mailto", "data") and "." in (url.netloc or "x.")
@@ -70,12 +70,15 @@ def test_every_page_is_reached_from_the_first() -> None:
             url = urlsplit(link)
             if not url.scheme and url.path.endswith(".html"):
                 todo.append((page.parent / unquote(url.path)).resolve())
-    assert {p for p in SITE.rglob("*.html")} <= reached
+    assert set(SITE.rglob("*.html")) <= reached
 
 
 def test_the_reference_has_every_public_name_and_command() -> None:
-    python = read_page(SITE / "reference/python.html")
-    assert {f"foodvision.{name}" for name in foodvision.__all__} <= python.anchors
+    python, settings = (
+        read_page(SITE / f"reference/{name}.html") for name in ("python", "settings")
+    )
+    names = {f"foodvision.{name}" for name in foodvision.__all__}
+    assert names <= python.anchors | settings.anchors
     lines = read_page(SITE / "reference/command_line.html")
     assert {f"foodvision-{'-'.join(words)}" for words in commands()} <= lines.anchors
 
@@ -83,4 +86,5 @@ def test_the_reference_has_every_public_name_and_command() -> None:
 def test_the_site_asks_no_other_server_for_anything() -> None:
     for page in SITE.rglob("*.html"):
         for line in page.read_text().splitlines():
-            assert 'src="http' not in line and 'rel="stylesheet" href="http' not in line, page
+            assert 'src="http' not in line, page
+            assert 'rel="stylesheet" href="http' not in line, page
