@@ -16,8 +16,8 @@ release = installed("foodvision")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "command_line",
+    "docstrings",
     "source_pages",
 ]
 exclude_patterns = ["builder", "checks"]
@@ -34,8 +34,6 @@ autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": False}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
-napoleon_numpy_docstring = False
-napoleon_use_ivar = True
 add_module_names = False
 
 html_theme = "furo"
