@@ -98,6 +98,8 @@ def uploads(root: Path) -> list[Result]:
                 told = f"path {path.replace(str(root), '…')}, not uploaded"
                 rows.append(("upload", told, *ask(process.pid, path)))
                 rows.append(("download", told, *download(process.pid, path)))
+            inline = "data:image/jpeg;base64," + "0" * 300_000_000
+            rows.append(("request", "300 MB within it", *ask(process.pid, "", inline)))
             rows.append(("upload", "a good image, after these", *upload(process.pid, good)))
         finally:
             process.terminate()
@@ -136,9 +138,9 @@ def upload(pid: int, path: Path, name: str = "") -> tuple[object, str, float, in
     return ask(pid, stored)
 
 
-def ask(pid: int, path: str) -> tuple[object, str, float, int]:
+def ask(pid: int, path: str, url: str | None = None) -> tuple[object, str, float, int]:
     started = time.monotonic()
-    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    data = {"data": [{"path": path, "url": url, "meta": {"_type": "gradio.FileData"}}]}
     try:
         json_type = {"Content-Type": "application/json"}
         event = json.loads(post("call/predict", json.dumps(data).encode(), json_type))["event_id"]
@@ -147,6 +149,8 @@ def ask(pid: int, path: str) -> tuple[object, str, float, int]:
         code, said = 200, " ".join(re.findall(r"^(?:event|data): (.*)$", answer, re.M))
     except urllib.error.HTTPError as error:
         code, said = error.code, error.read().decode()
+    except urllib.error.URLError as error:  # refused while it is still being sent
+        code, said = "-", str(error.reason)
     return code, said[:220].replace("|", "\\|"), time.monotonic() - started, peak(pid)
 
 
@@ -160,6 +164,8 @@ def download(pid: int, path: str) -> tuple[object, str, float, int]:
         )
     except urllib.error.HTTPError as error:
         code, said = error.code, error.read().decode()
+    except urllib.error.URLError as error:  # refused while it is still being sent
+        code, said = "-", str(error.reason)
     return code, said[:220].replace("|", "\\|"), time.monotonic() - started, peak(pid)
 
 

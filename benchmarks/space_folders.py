@@ -201,6 +201,9 @@ def measure(
             flush=True,
         )
         assert difference <= MAX_DIFFERENCE
+        if "/explain" in client.view_api(return_format="dict")["named_endpoints"]:
+            _, said = client.predict(handle_file(photographs[0]), api_name="/explain")
+            print(f"  /explain: {said}", flush=True)
 
 
 def difference_of(found: Any, wanted: Any) -> float:

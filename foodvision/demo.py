@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from foodvision import drawings
 from foodvision.data import Dataset, LabelledImages, load_dataset
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
@@ -36,8 +37,8 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
 
     """
     log.info("The images of this demo are drawings, not photographs.")
-    result = train("drawn", "demo", out or _free_folder(Path("runs/demo")), device)
-    dataset = load_dataset("drawn")
+    result = train(drawings.NAME, "demo", out or _free_folder(Path("runs/demo")), device)
+    dataset = load_dataset(drawings.NAME)
     report = evaluate(result.classifier, dataset)
     page = report.save(result.folder / "report")
     print(report.summary())

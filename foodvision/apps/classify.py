@@ -57,15 +57,14 @@ def build_app(
     """Build the app of a classifier, with an API, which is an MCP server as well.
 
     Its functions are ``/predict`` (one image: the label with its probabilities, seconds and, once
-    the classifier is calibrated, a sentence if it is not sure), ``/predict_many`` (a table, and the
-    same as a CSV file; not over MCP, as Gradio's schema of several files is damaged there) and, for
-    a network, ``/explain`` (the image with what the network looked
-    at).
+    the classifier is calibrated, a sentence if it is not sure), for a network ``/explain`` (the
+    image with what the network looked at), and, not over MCP, ``/predict_many`` (a table, and the
+    same as a CSV file).
 
     Args:
         classifier: the model to serve.
         folder: of `uploads.private_folder`; must exist as long as the app.
-        examples: images to try; without any, drawings, if the classifier knows their classes.
+        examples: images to try; without any, drawings, if the classifier was trained on them.
         wording: title and texts.
         gpu: see `space.serve`.
 
@@ -239,7 +238,8 @@ def _add_several_images(answers: Answers, folder: Path) -> None:
         files,
         [table, download],
         api_name="predict_many",
-        api_description=f"Classify at most {MAX_FILES} images: a table, and the same as CSV.",
+        # Public ones are MCP tools as well, and there Gradio cannot express a list of files.
+        api_visibility="undocumented",
     )
 
 
@@ -268,8 +268,9 @@ def _row(prediction: Prediction) -> list[Any]:
 
 
 def _drawings(classifier: Classifier, folder: Path) -> list[Path]:
-    """Drawn images as examples, for a classifier that knows their classes."""
-    if not set(drawings.CLASSES) <= set(classifier.classes):
+    """Drawn images as examples, for a classifier that learned from such."""
+    data = classifier.info.data
+    if data is None or data.name != drawings.NAME:
         return []
     paths = [folder / f"{label}.png" for label in drawings.CLASSES]
     for path in paths:

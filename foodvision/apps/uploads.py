@@ -19,6 +19,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from foodvision.apps.body_limit import BodyLimit
 from foodvision.errors import DataError, ImageError
 from foodvision.images.decode import open_image
 from foodvision.images.files import files_below, is_image
@@ -100,6 +101,8 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
         address: where.
 
     """
+    from starlette.middleware import Middleware
+
     with private_folder() as folder:
         app = build(folder)
         app.queue(max_size=MAX_WAITING)
@@ -112,6 +115,7 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
                 max_file_size=f"{MAX_UPLOAD_MB}mb",
                 mcp_server=True,
                 state_session_capacity=MAX_SESSIONS,
+                app_kwargs={"middleware": [Middleware(BodyLimit)]},
             )
 
 
@@ -226,11 +230,6 @@ def _find_upload(path: str, folder: Path) -> str:
 
 
 def _from_data_url(url: str) -> bytes:
-    import gradio as gr
-
-    if len(url) > MAX_UPLOAD_MB * 1024**2 * 4 / 3:  # before it is copied
-        sentence = f"This image is too large: at most {MAX_UPLOAD_MB} MB."
-        raise gr.Error(sentence, print_exception=False)
     try:
         return base64.b64decode(url.partition("base64,")[2], validate=True)
     except ValueError:  # and so binascii.Error

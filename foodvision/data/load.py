@@ -18,7 +18,7 @@ from foodvision.data.folder import from_folder, has_class_folders
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.data.labels_csv import find_labels_csv, from_labels_csv
 from foodvision.data.parquet import from_hub, from_parquet
-from foodvision.drawings.draw import write_drawn
+from foodvision.drawings.draw import NAME, write_drawn
 from foodvision.errors import DataError
 from foodvision.files.atomic import cache_folder, cannot_write
 from foodvision.progress import progress_bar
@@ -26,7 +26,7 @@ from foodvision.text import list_names
 
 log = logging.getLogger(__name__)
 
-NAMES = ("drawn", *RELEASES)
+NAMES = (NAME, *RELEASES)
 """The datasets that are fetched by name."""
 
 
@@ -128,7 +128,7 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
         state = "is where a disk is mounted" if out.is_mount() else "is not empty"
         raise DataError(f"{out}: {state}; choose another folder")
     try:
-        if name == "drawn":
+        if name == NAME:
             with progress_bar() as bar:
                 task = bar.add_task("drawing", total=None, unit="images", info="")
                 write_drawn(out, on_progress=lambda n, of: bar.update(task, completed=n, total=of))

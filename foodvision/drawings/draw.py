@@ -30,6 +30,9 @@ from foodvision.files.atomic import new_folder
 
 _SERVE = {"pizza": serve_pizza, "steak": serve_steak, "sushi": serve_sushi}
 
+NAME = "drawn"
+"""Of the dataset, wherever data is named."""
+
 CLASSES = tuple(_SERVE)
 SEEDS = {"train": range(1_000_000), "test": range(1_000_000, 2_000_000)}
 

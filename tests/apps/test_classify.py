@@ -32,12 +32,15 @@ from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from foodvision import drawings
 from foodvision.apps import uploads
 from foodvision.apps.answers import Answers
 from foodvision.apps.batcher import MAX_BATCH
+from foodvision.apps.body_limit import MAX_BODY_MB
 from foodvision.apps.classify import MAX_CLASSES, MAX_FILES, build_app
 from foodvision.apps.uploads import private_folder
 from foodvision.apps.wording import Wording
+from foodvision.classifier.info import ModelInfo, TrainingData
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import MissingExtraError
@@ -149,6 +152,15 @@ def test_the_owner_chooses_the_words(tmp_path: Path) -> None:
     shown = texts(app)
     assert all(text in shown for text in (r"# My \*dots\*", "About **dots**.", "[Code]"))
     assert "Answers come from" in shown
+
+
+def test_drawings_are_examples_for_a_model_of_drawings_alone(tmp_path: Path) -> None:
+    classifier = build_classifier(classes=drawings.CLASSES)
+    for name, count in (("photos", 0), (drawings.NAME, 3)):
+        data = TrainingData(name=name, train=3, validation=0, unreadable=0, fingerprint="0" * 64)
+        classifier.info = ModelInfo(data=data)
+        build_app(classifier, tmp_path)
+        assert len(list(tmp_path.iterdir())) == count
 
 
 def test_a_lent_gpu_has_no_camera_and_answers_one_visitor_at_a_time(tmp_path: Path) -> None:
@@ -313,6 +325,11 @@ def test_uploads_are_private_and_removed_at_the_end(photo: Path, tmp_path: Path)
             time.sleep(0.2)
         client = Client(f"http://127.0.0.1:{port}", verbose=False)
         client.predict(handle_file(photo), api_name="/predict")
+        body = b"0" * (MAX_BODY_MB * 1024**2 + 1)
+        for content in (body, iter([body])):  # the second without a length
+            refused = httpx.post(f"{client.src}gradio_api/call/predict", content=content)
+            assert "Upload the image first" in refused.text
+            assert refused.status_code == 413
         (folder,) = (tmp_path / "tmp").glob("foodvision-app-*")
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert list(folder.rglob("photo.png"))
@@ -418,7 +435,7 @@ def test_an_agent_calls_it_as_a_tool(photo: Path) -> None:
         ):
             await session.initialize()
             names = [tool.name for tool in (await session.list_tools()).tools]
-            assert names == ["predict", "explain", "predict_many"]
+            assert names == ["predict", "explain"]
             images = (
                 f"{url}gradio_api/file={path}",
                 f"data:image/png;base64,{inline}",
@@ -427,16 +444,19 @@ def test_an_agent_calls_it_as_a_tool(photo: Path) -> None:
                 "http://127.0.0.1:9/photo.png",
             )
             results = [await session.call_tool("predict", {"image": image}) for image in images]
-            return [result.content[0].text for result in results]
+            overlay = await session.call_tool("explain", {"image": images[0]})
+            return [result.content[0].text for result in results] + [overlay.content[0].text]
 
     with serving(classifier, mcp=True) as (url, _):
-        uploaded, inline, damaged, outside, elsewhere = asyncio.run(call(url))
+        uploaded, inline, damaged, outside, elsewhere, overlay = asyncio.run(call(url))
     label = classifier.predict(photo).label
     assert f"'label': '{label}'" in uploaded
     assert f"'label': '{label}'" in inline
     assert "cannot be opened" in damaged
     assert "not here any more" in outside
     assert "not here any more" in elsewhere
+    assert "/image.jpeg" in overlay  # its address, and the sentence with it
+    assert "A hint, not a proof" in overlay
 
 
 def test_browser_classifies_the_frames_of_a_camera(
