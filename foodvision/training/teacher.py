@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foodvision.backends import Precision
-from foodvision.backends.device import autocast
+from foodvision.backends.device import autocast, channels_last
 from foodvision.classifier.info import TeacherInfo
 from foodvision.classifier.licence import Licence, licence_of, without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
@@ -73,6 +73,7 @@ class Teacher:
     def to(self, device: torch.device) -> Teacher:
         """Move it to the device that the student is trained on; returns itself."""
         self.network.to(device)
+        channels_last(self.network)
         self.columns = self.columns.to(device)
         return self
 
@@ -91,7 +92,7 @@ class Teacher:
         if pixels.shape[-2:] != size:
             mode = self.spec.interpolation
             pixels = F.interpolate(pixels, size, mode=mode, antialias=True)
-        return pixels * scale + shift
+        return (pixels * scale + shift).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def answers(self, pixels: Tensor, precision: Precision) -> Tensor:
