@@ -69,7 +69,7 @@ class Training:
         self.spec, self.recipe, self.accelerator = spec, recipe, accelerator
         self.classes = train.classes
         if recipe.precision == "float32":
-            channels_last(network)  # in bf16, a CPU's convolutions train more slowly so: 15, not 18
+            channels_last(network)  # not in bf16, which then trains more slowly on a CPU
         loader, self.sampler = training_loader(train, spec, recipe, accelerator.num_processes)
         self.model, self.loader, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
