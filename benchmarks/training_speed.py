@@ -64,7 +64,8 @@ def foodvision_steps(case: dict, data: str, folder: str, precision: str) -> Iter
     training = Training(network, images, images[:1], spec, recipe, Accelerator(cpu=True))
     if data == "memory":
         shape = case["batch"], 3, case["size"], case["size"]
-        batch = torch.randint(256, shape, dtype=torch.uint8), torch.randint(CLASSES, shape[:1])
+        pixels = torch.randint(256, shape, dtype=torch.uint8)
+        batch = pixels, torch.randint(CLASSES, shape[:1]), torch.arange(shape[0])
         training.loader = [batch] * 1000
     return training.steps()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import Calibration, Measured, ModelInfo
+from foodvision.classifier.info import Calibration, Measured, ModelInfo, TeacherInfo
 from foodvision.text import list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
@@ -115,6 +115,23 @@ def _trained_on(info: ModelInfo) -> str:
         f"validation), {to_markdown(info.training or 'in an unknown way')}. The whole recipe is in "
         "config.json.\n"
     )
+    if teacher := info.teacher:
+        text += f"\n{_taught_by(teacher)}"
     if data.unreadable:
         text += f"\n{data.unreadable:,} images could not be opened and were left out.\n"
     return text
+
+
+def _taught_by(teacher: TeacherInfo) -> str:
+    if teacher.weights is None:
+        began = "was trained from scratch"
+    else:
+        licence = teacher.licence or "not stated beside them"
+        began = f"began with the weights {teacher.weights} (licence: {licence})"
+    return (
+        to_markdown(
+            f"It also learnt the answers of a teacher, {teacher.name} ({teacher.network}), which "
+            f"{began}."
+        )
+        + "\n"
+    )

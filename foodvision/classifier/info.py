@@ -92,6 +92,21 @@ class TrainingData(_Part):
     """SHA-256 over the bytes and classes of the training images, in any order."""
 
 
+class TeacherInfo(_Part):
+    """The classifier whose answers a model was trained on, beside the labels."""
+
+    name: str
+    """Of its folder, or its Hub id."""
+    network: str
+    """As a noun phrase without an article."""
+    sha256: str
+    """Of its weights and their description."""
+    weights: str | None
+    """Pretrained weights that the teacher itself began with; None if it began from scratch."""
+    licence: str | None
+    """Name or address of these weights' licence; None if their publisher states none."""
+
+
 class ModelInfo(_Part):
     """What is known of a model beside its network, `ImageSpec` and classes."""
 
@@ -105,6 +120,8 @@ class ModelInfo(_Part):
     """Every setting of the run; read by the training package alone."""
     start: str | None = None
     """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
+    teacher: TeacherInfo | None = None
+    """None if it learnt from labels alone."""
     versions: dict[str, str] = {}
     """Of the libraries that trained it."""
     calibration: Calibration | None = None

@@ -14,8 +14,8 @@ from foodvision.captioning.repository import PUBLISHED
 from foodvision.classifier.card import measured
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.exported import ExportedClassifier
+from foodvision.classifier.licence import Licence, licence_of
 from foodvision.deploy import Target, What
-from foodvision.deploy.licence import Licence, licence_of
 from foodvision.deploy.model_files import copy_captioner, copy_model, copy_onnx
 from foodvision.deploy.plan import Plan
 from foodvision.errors import ModelError

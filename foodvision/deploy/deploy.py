@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 from foodvision import drawings
+from foodvision.classifier.licence import Licence
 from foodvision.deploy import Target, What
 from foodvision.deploy.folder import num_bytes, write_space
 from foodvision.deploy.hub import Hub
-from foodvision.deploy.licence import Licence
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.space_card import SDK
 from foodvision.errors import FoodvisionError, HubError

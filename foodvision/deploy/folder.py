@@ -13,9 +13,9 @@ from pathlib import Path
 
 from foodvision.apps.space import EXAMPLES, MODEL
 from foodvision.apps.uploads import copy_examples, find_examples
+from foodvision.classifier.licence import Licence
 from foodvision.deploy import Target, What
 from foodvision.deploy.contents import Contents, write_model
-from foodvision.deploy.licence import Licence
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.requirements import PYTHON, requirements
 from foodvision.deploy.space_card import CARD, TAG, check_card, read_card, space_card

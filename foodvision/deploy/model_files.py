@@ -9,7 +9,7 @@ from typing import Any
 from foodvision.backends.runs import KINDS, graph_file, weights_file
 from foodvision.captioning.repository import find_captioner
 from foodvision.classifier.info import KEY, Export, is_export
-from foodvision.deploy.licence import without_folders
+from foodvision.classifier.licence import without_folders
 from foodvision.errors import ModelError
 from foodvision.files.atomic import write_json
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, read_json

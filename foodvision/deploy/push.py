@@ -7,10 +7,10 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData, constants
 
+from foodvision.classifier.licence import Licence, licence_of
 from foodvision.deploy.deploy import check_licence
 from foodvision.deploy.folder import num_bytes
 from foodvision.deploy.hub import Hub
-from foodvision.deploy.licence import Licence, licence_of
 from foodvision.deploy.model_files import CARD, copy_model
 from foodvision.deploy.space_card import TAG
 from foodvision.files.read import read_text

@@ -25,7 +25,8 @@ from foodvision.paper.course_figures import BATCH_SIZE
 from foodvision.paper.course_score import BothWays, count_both_ways
 from foodvision.progress import duration, progress_bar
 from foodvision.training.accelerator import run_accelerator
-from foodvision.training.loop import Epoch, Training
+from foodvision.training.epoch import Epoch
+from foodvision.training.loop import Training
 from foodvision.training.recipe import Recipe
 from foodvision.training.start import starting_point
 

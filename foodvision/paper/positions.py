@@ -22,7 +22,8 @@ from foodvision.evaluation.tables import Table
 from foodvision.paper.variants import VARIANTS
 from foodvision.progress import duration, progress_bar
 from foodvision.training.accelerator import run_accelerator
-from foodvision.training.loop import Epoch, Training
+from foodvision.training.epoch import Epoch
+from foodvision.training.loop import Training
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.training.settings import load_recipe

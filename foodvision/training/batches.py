@@ -50,17 +50,17 @@ class TrainingSampler(Sampler[Position]):
             yield self.epoch, index
 
 
-class TrainingImages(Dataset[tuple[Tensor, int]]):
-    """A random view of each image, the same for the same seed, epoch and index."""
+class TrainingImages(Dataset[tuple[Tensor, int, int]]):
+    """A random view of each image, the same for the same seed, epoch and index; label and index."""
 
     def __init__(self, opened: OpenedImages, transform: TrainingTransform, seed: int) -> None:
         self.opened, self.transform, self.seed = opened, transform, seed
 
-    def __getitem__(self, position: Position) -> tuple[Tensor, int]:
+    def __getitem__(self, position: Position) -> tuple[Tensor, int, int]:
         epoch, index = position
         image, label = self.opened[index]
         with seeded(self.seed, SAMPLE, epoch, index):
-            return self.transform(image), label
+            return self.transform(image), label, index
 
 
 class ValidationImages(Dataset[tuple[Tensor, int]]):
@@ -79,8 +79,8 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
 
 def training_loader(
     images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
-) -> tuple[DataLoader[tuple[Tensor, int]], TrainingSampler]:
-    """Shuffled batches, and their sampler: set `sampler.epoch` before each epoch.
+) -> tuple[DataLoader[tuple[Tensor, int, int]], TrainingSampler]:
+    """Shuffled batches (images, labels, indices), and their sampler: set `sampler.epoch` first.
 
     Images stay uint8; `transforms.finish` normalises a whole batch on the device, which receives a
     quarter of the bytes. All batches have the same size: an epoch drops an incomplete last batch,
@@ -107,11 +107,13 @@ def training_loader(
     return loader, sampler
 
 
-def _collate(spec: ImageSpec, samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    views, labels = zip(*samples, strict=True)
+def _collate(
+    spec: ImageSpec, samples: list[tuple[Tensor, int, int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    views, labels, indices = zip(*samples, strict=True)
     if len({view.shape for view in views}) > 1:  # resize_mode pad: padding makes them equal
         views = tuple(finish(view, spec) for view in views)
-    return torch.stack(views), torch.tensor(labels)
+    return torch.stack(views), torch.tensor(labels), torch.tensor(indices)
 
 
 def validation_loader(

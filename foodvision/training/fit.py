@@ -24,8 +24,9 @@ from foodvision.metrics import Metrics
 from foodvision.probing.features import Features
 from foodvision.probing.head import PENALTIES, PenaltyFit, fit_head
 from foodvision.progress import duration, progress_bar
+from foodvision.training.epoch import Epoch
 from foodvision.training.interruption import StopRequest
-from foodvision.training.loop import Epoch, Training
+from foodvision.training.loop import Training
 from foodvision.training.loss import class_weights
 from foodvision.training.optim import groups_table
 from foodvision.training.prepare import Run
@@ -72,6 +73,7 @@ def fit_network(run: Run) -> Fitted:
             run.start.spec,
             recipe,
             accelerator,
+            run.start.teacher,
         )
         if accelerator.is_main_process:
             log.info(_plan(run, training))

@@ -11,7 +11,6 @@ import math
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from foodvision.backends.device import autocast
+from foodvision.backends.device import autocast, channels_last
 from foodvision.data import LabelledImages
 from foodvision.errors import FoodvisionError
 from foodvision.images import ImageSpec
@@ -27,50 +26,12 @@ from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
 from foodvision.training.batches import training_loader, validation_loader
-from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
+from foodvision.training.epoch import Epoch
+from foodvision.training.loss import class_weights, mixed, training_loss
 from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
 from foodvision.training.randomness import STEP, seed_for
 from foodvision.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training images, and the validation after it.
-
-    Attributes:
-        epoch: 1 for the first.
-        step: optimiser steps so far.
-        train_loss: mean cross-entropy with the recipe's mixing, smoothing and class weights: not
-            comparable to log loss.
-        train_accuracy: in 0-1, in training mode: share of the augmented training images, as each
-            step sees them, whose most probable class is their label; of a mixed image, the label
-            with the larger share. Lower than the accuracy on the images themselves.
-        log_loss: on the validation images.
-        accuracy: on the validation images, in 0-1.
-        learning_rate: of the epoch's last step.
-        seconds: of the epoch, with its validation; since it was resumed, if it was interrupted.
-        images_per_second: training images per second, without validation.
-
-    """
-
-    epoch: int
-    step: int
-    train_loss: float
-    train_accuracy: float
-    log_loss: float
-    accuracy: float
-    learning_rate: float
-    seconds: float
-    images_per_second: float
-
-    @property
-    def name(self) -> str:
-        """How a log line calls it."""
-        return f"epoch {self.epoch}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types: a line of history.jsonl."""
-        return asdict(self)
+from foodvision.training.teacher import Teacher
 
 
 class Training:
@@ -91,6 +52,7 @@ class Training:
         spec: ImageSpec,
         recipe: Recipe,
         accelerator: Accelerator,
+        teacher: Teacher | None = None,
     ) -> None:
         """Prepare the first step.
 
@@ -101,10 +63,13 @@ class Training:
             spec: how images are prepared.
             recipe: everything else; its precision must be decided (bf16 or float32).
             accelerator: device and processes. Its mixed precision is off: the loop autocasts.
+            teacher: whose answers are learnt too, as the recipe says.
 
         """
         self.spec, self.recipe, self.accelerator = spec, recipe, accelerator
         self.classes = train.classes
+        if recipe.precision == "float32":
+            channels_last(network)  # not in bf16, which then trains more slowly on a CPU
         loader, self.sampler = training_loader(train, spec, recipe, accelerator.num_processes)
         self.model, self.loader, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
@@ -117,6 +82,11 @@ class Training:
         if recipe.compile:
             self.model = torch.compile(self.model)
         self.class_weights = torch.tensor(class_weights(train, recipe), device=accelerator.device)
+        self.teacher = teacher.to(accelerator.device) if teacher else None
+        self.answers: Tensor | None = None  # of all training images, where no epoch changes them
+        if teacher and not recipe.changes_images:  # then training sees what validation sees
+            unchanged = validation_loader(train, spec, recipe)
+            self.answers = teacher.answers_of_all(unchanged, len(train), recipe.precision)
         self.epoch, self.batch, self.step = 0, 0, 0
         self.losses: list[Tensor] = []
         self.accuracies: list[Tensor] = []
@@ -199,10 +169,10 @@ class Training:
             self.sampler.epoch = self.epoch
             self.sampler.start = self.batch * batch_size
             self._train_mode()
-            for images, labels in self.loader:
+            for batch in self.loader:
                 rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                 with self.accelerator.accumulate(self.model):
-                    loss = self._learn(images, labels)
+                    loss = self._learn(*batch)
                 self.batch += 1
                 if not self.accelerator.sync_gradients:
                     continue
@@ -246,7 +216,7 @@ class Training:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
 
-    def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _learn(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """One batch: returns its loss, and keeps it and the accuracy for the mean of the epoch."""
         recipe, accelerator = self.recipe, self.accelerator
         # Mixing, dropout and stochastic depth draw from torch's generators, all seeded here.
@@ -256,7 +226,9 @@ class Training:
         pixels, targets = mixed(pixels, labels, recipe, len(self.classes))
         with autocast(recipe.precision, accelerator.device):
             logits = self.model(pixels)
-        loss = weighted_cross_entropy(logits, targets, self.class_weights, recipe.label_smoothing)
+        loss = training_loss(
+            logits, targets, self.class_weights, recipe, self._taught(pixels, indices)
+        )
         # Accelerate divides by `accumulate`; the last step of an epoch may have fewer batches.
         first = self.batch - self.batch % recipe.accumulate
         batches = min(recipe.accumulate, len(self.loader) - first)
@@ -273,6 +245,12 @@ class Training:
         self.losses.append(loss.detach())
         self.accuracies.append((answers == targets.argmax(dim=1)).float().mean())
         return self.losses[-1]
+
+    def _taught(self, pixels: Tensor, indices: Tensor) -> Tensor | None:
+        """The teacher's logits for the images that the network has just seen."""
+        if self.answers is not None:
+            return self.answers[indices]
+        return self.teacher.answers(pixels, self.recipe.precision) if self.teacher else None
 
     def _mean(self, of_batches: list[Tensor]) -> float:
         """Over the epoch's batches, which have the same size, and over all processes."""

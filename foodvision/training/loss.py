@@ -1,4 +1,7 @@
-"""What training minimises: cross-entropy with soft targets, mixed images and weighted classes."""
+"""What training minimises: cross-entropy with labels, or with a teacher's answers as well.
+
+Targets are soft, because images may be mixed, and classes may be weighted.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,48 @@ def class_weights(train: LabelledImages, recipe: Recipe) -> np.ndarray:
     weights = np.ones(len(counts), dtype=np.float32)
     weights[present] = len(train) / (present.sum() * counts[present])
     return weights
+
+
+def training_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    recipe: Recipe,
+    answers: Tensor | None = None,
+) -> Tensor:
+    """The loss of a batch: (1 − λ) · the labels' + λ · the teacher's, λ = teacher_weight.
+
+    Args:
+        logits: (B, K).
+        targets: (B, K), rows that sum to 1.
+        weights: (K,), see `class_weights`.
+        recipe: label_smoothing, and the weight and temperature of the teacher.
+        answers: the teacher's logits (B, K); None without a teacher.
+
+    """
+    loss = weighted_cross_entropy(logits, targets, weights, recipe.label_smoothing)
+    if answers is None or recipe.teacher_weight is None or recipe.teacher_temperature is None:
+        return loss
+    # The network learns logits that are shifted by log w_c, so it is taught these.
+    taught = distillation_loss(logits, answers + weights.log(), recipe.teacher_temperature)
+    return torch.lerp(loss, taught, recipe.teacher_weight)
+
+
+def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """τ² KL(softmax(z_t / τ) ‖ softmax(z_s / τ)), the mean over the batch (arXiv 1503.02531).
+
+    τ² keeps the size of its gradient (section 2). The soft distillation of DeiT (arXiv 2012.12877,
+    Eq. 2) is this with τ = 3 and a weight of 0.1; consistent teaching (arXiv 2106.05237) is this
+    alone. DeiT's distillation token is left out: the paper's network has one head.
+
+    Args:
+        logits: z_s of the network that learns, (B, K).
+        answers: z_t of its teacher, (B, K); they get no gradient.
+        temperature: τ.
+
+    """
+    student, teacher = (F.log_softmax(z / temperature, dim=1) for z in (logits, answers.detach()))
+    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 def weighted_cross_entropy(

@@ -23,6 +23,8 @@ from foodvision.training.settings import load_recipe, resumed_recipe
 PUBLISHED = ("torchvision:", "timm:", "hub:")
 """How the names of weights begin that are no path."""
 
+HUB_ID = r"[\w-]+/[\w.-]+"
+
 ADVICE = (
     "training from scratch; pretrained weights usually give a better model in less time: "
     "--recipe probe --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, downloaded once; "
@@ -107,12 +109,15 @@ def check_trackers(recipe: Recipe) -> None:
 
 
 def _check_weights(recipe: Recipe) -> None:
+    teacher = recipe.teacher
+    if teacher and not Path(teacher).is_dir() and not re.fullmatch(HUB_ID, teacher):
+        raise ModelError(f"teacher {teacher}: no such folder")
     weights = recipe.weights
     if not weights or weights.startswith(PUBLISHED) or Path(weights).exists():
         return
     hub = (
         f"; for a repository on the Hub, give hub:{weights}"
-        if re.fullmatch(r"[\w-]+/[\w.-]+", weights)
+        if re.fullmatch(HUB_ID, weights)
         else ""
     )
     raise ModelError(f"weights {weights}: no such file or folder{hub}")

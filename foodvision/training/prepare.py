@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from foodvision.classifier.info import ModelInfo, TrainingData
+from foodvision.classifier.licence import without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, TrainingSplits, training_splits
 from foodvision.errors import DataError
@@ -69,6 +70,7 @@ class Run:
             training=self.training,
             recipe=self.recipe.model_dump(mode="json"),
             start=self.start.sha256,
+            teacher=self.start.teacher.info if self.start.teacher else None,
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
         )
 
@@ -144,6 +146,8 @@ def how_trained(recipe: Recipe, extends: dict[str, Any] | None = None) -> str:
     if recipe.trains_head_alone:
         parts.append("the head alone")
     parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epoch{plural}")
+    if recipe.teacher:
+        parts.append(f"taught by {without_folders(recipe.teacher)}")
     if extends:
         parts.append(f"the first {extends['epochs']} of them as the finished run {extends['run']}")
     return ", ".join([*parts, f"seed {recipe.seed}"])

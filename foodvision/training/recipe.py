@@ -28,6 +28,9 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
 }
 """What pretrained weights bring with them, and its value when training from scratch."""
 
+TEACHER_DEFAULTS: dict[str, Any] = {"teacher_weight": 0.9, "teacher_temperature": 1.0}
+"""What a teacher brings with it; without one, these settings have no value."""
+
 PROBE_SETTINGS = {
     *("method", "weights", "network", "image_size", "reduced_decode", "batch_size", "precision"),
     *("class_weights", "seed", "classes", "exclude_classes", "fraction", "validation_fraction"),
@@ -119,6 +122,17 @@ class Recipe(BaseModel):
     mix_probability: float = Field(1.0, ge=0, le=1)
     """Share of the batches that are mixed, by mixup or cutmix, whichever are on."""
 
+    teacher: str | None = None
+    """A trained classifier, as `Classifier.load` takes it, whose probabilities the network learns
+    too. It sees the very images that the network sees, after all random changes, and must know all
+    classes to learn, by name; other classes of its are left out."""
+    teacher_weight: float | None = Field(None, gt=0, le=1)
+    """Share of the loss that is the teacher's, the rest the labels'; with 1, labels are not used.
+    0.9 with a teacher."""
+    teacher_temperature: float | None = Field(None, ge=0.1, le=100)
+    """By which the logits of teacher and network are divided in the teacher's term, 0.1 to 100;
+    above 1, unlikely classes count more. 1 with a teacher."""
+
     epochs: int = Field(60, ge=1, le=100_000)
     """Passes over the training images, at most 100,000."""
     batch_size: int = Field(64, ge=1, le=65_536)
@@ -179,6 +193,13 @@ class Recipe(BaseModel):
         """Fill in what the method leaves open, and refuse what it leaves no place for."""
         given = {name: value for name, value in values.items() if value is not None}
         method = given.setdefault("method", "finetune" if "weights" in given else "scratch")
+        if given.get("teacher"):
+            given = TEACHER_DEFAULTS | given
+        elif any(name in given for name in ("teacher", *TEACHER_DEFAULTS)):
+            raise ValueError(
+                "this recipe learns from a teacher: give --set teacher=MODEL, a folder of a "
+                "trained model or a Hub id OWNER/NAME"
+            )
         if method == "scratch":
             if "weights" in given:
                 raise ValueError(
@@ -213,6 +234,13 @@ class Recipe(BaseModel):
     def trains_head_alone(self) -> bool:
         """Whether the layers below the head stay as the weights have them."""
         return self.method == "probe" or self.trainable == "head"
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether an image looks different from epoch to epoch."""
+        mixes = self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)
+        changes = self.auto_augment != "none" or self.flip > 0 or self.erasing > 0
+        return self.min_area < 1 or changes or mixes
 
     def vit_config(self, num_classes: int) -> ViTConfig:
         """The sizes of a network to train from scratch, for this many classes."""

@@ -25,9 +25,9 @@ from foodvision.plots import plot_history
 from foodvision.probing.head import PenaltyFit
 from foodvision.progress import show_log
 from foodvision.training.accelerator import run_accelerator
+from foodvision.training.epoch import Epoch
 from foodvision.training.extension import extend
 from foodvision.training.fit import Fitted, best_of, fit_network, fit_probe
-from foodvision.training.loop import Epoch
 from foodvision.training.plan import Plan, plan_run
 from foodvision.training.prepare import Run, prepare
 from foodvision.training.recipe import Recipe
@@ -111,14 +111,15 @@ def run_plan(plan: Plan) -> TrainingResult:
             recipe, main = _decided(plan.recipe, target), accelerator.is_main_process
             with accelerator.main_process_first():  # the others find what it has downloaded
                 start = starting_point(recipe, plan.dataset.classes)
+            taught_by = start.teacher.info.sha256 if start.teacher else None
             if plan.extends and main:
-                plan.extends.check_start(start.sha256)
+                plan.extends.check_start(start.sha256, taught_by)
                 extend(plan.extends, folder, recipe)
             with folder.locked() if main else nullcontext():
                 if main and plan.resume:
-                    folder.check_start(start.sha256)
+                    folder.check_start(start.sha256, taught_by)
                 elif main:
-                    folder.claim(plan.dataset.name, recipe, start.sha256)
+                    folder.claim(plan.dataset.name, recipe, start.sha256, taught_by)
                 new = plan.extends or not plan.resume
                 with folder.freed_on_failure() if main and new else nullcontext():
                     accelerator.wait_for_everyone()

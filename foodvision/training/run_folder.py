@@ -69,13 +69,14 @@ class RunFolder:
         if self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise FoodvisionError(f"{self.path}: is not empty; choose another --out")
 
-    def claim(self, data: str, recipe: Recipe, start: str | None) -> None:
+    def claim(self, data: str, recipe: Recipe, start: str | None, teacher: str | None) -> None:
         """Begin a new run here, before any work is done; the folder is locked.
 
         Args:
             data: name of the dataset.
             recipe: all settings.
             start: see `foodvision.training.start.Start.sha256`.
+            teacher: its SHA-256; None without one.
 
         Raises:
             FoodvisionError: as `check_free`, or if it cannot be written.
@@ -83,8 +84,8 @@ class RunFolder:
         """
         self.check_free()
         try:
-            begun = {"data": data, "start": start, "recipe": recipe.model_dump(mode="json")}
-            write_json(self.path / RECIPE, begun)
+            begun = {"data": data, "start": start, "teacher": teacher}
+            write_json(self.path / RECIPE, begun | {"recipe": recipe.model_dump(mode="json")})
         except OSError as error:
             raise FoodvisionError(
                 f"{cannot_write(self.path, error)}; choose another --out"
@@ -181,7 +182,7 @@ class RunFolder:
             raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({reason})") from error
 
     def begun(self) -> dict[str, Any]:
-        """What the run began with: ``data``, ``start`` and ``recipe``, as `claim` was given them.
+        """What the run began with: what `claim` was given, by the names of its arguments.
 
         A run that extends another one has ``extends`` as well: the ``run``, its ``epochs``, and the
         SHA-256 of its last ``checkpoint``.
@@ -201,18 +202,23 @@ class RunFolder:
             raise FoodvisionError(f"{self.path / RECIPE}: is damaged ({error})") from error
         return content
 
-    def check_start(self, start: str | None) -> None:
-        """Check that a resumed run has the weights that it began with.
+    def check_start(self, start: str | None, teacher: str | None) -> None:
+        """Check that a resumed run has the weights and the teacher that it began with.
 
         Raises:
             FoodvisionError: if they have changed.
 
         """
-        if start != self.begun()["start"]:
-            raise FoodvisionError(
-                f"{self.path}: the weights have changed since this run began; put them back, or "
-                "start a new run with another --out"
-            )
+        begun = self.begun()
+        for name, now, then in (
+            ("weights have", start, begun["start"]),
+            ("teacher has", teacher, begun.get("teacher")),  # runs of older versions have none
+        ):
+            if now != then:
+                raise FoodvisionError(
+                    f"{self.path}: the {name} changed since this run began; undo that, or "
+                    "start a new run with another --out"
+                )
 
     def write_splits(self, splits: TrainingSplits) -> None:
         """Record which image is in which split, and which images cannot be opened.

@@ -94,7 +94,8 @@ def resumed_recipe(
             "a probe has no epochs to add: its head is fitted until it converges; to train all "
             "layers from there, start a new run with --recipe finetune and the run as --weights"
         )
-    known = {"weights": begun.weights} if begun.weights else {}
+    named = {"weights": begun.weights, "teacher": begun.teacher}
+    known = {name: value for name, value in named.items() if value}
     asked = load_recipe(recipe or begun, known | dict(settings))
     more = finished and "epochs" in settings and asked.epochs > begun.epochs
     changed = (*CHANGEABLE, *(["epochs"] if more else []))

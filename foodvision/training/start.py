@@ -11,6 +11,7 @@ from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
+from foodvision.training.teacher import Teacher, load_teacher
 from foodvision.weights.source import read_checkpoint
 from foodvision.weights.tensors import sha256_of
 
@@ -26,20 +27,29 @@ class Start(NamedTuple):
     """How its images are prepared."""
     sha256: str | None
     """Of the pretrained weights and their description; None when trained from scratch."""
+    teacher: Teacher | None = None
+    """On the CPU; None if the labels alone are learnt."""
 
 
 def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
-    """The network of the recipe's weights, or a new one with seeded random weights.
+    """The network of the recipe's weights, or a new one with seeded random weights; its teacher.
 
     Pretrained weights keep their head if it has exactly these classes (LP-FT, arXiv 2202.10054)
     and classes are not weighted (a saved head is free of class weights). Otherwise they get a new
     head, all zeros.
 
     Raises:
-        ModelError: if there are no such weights.
+        ModelError: if there are no such weights or teacher, or the teacher lacks a class.
         RecipeError: if their network is not the one the recipe names, or cannot be trained so.
 
     """
+    start = _network(recipe, classes)
+    if recipe.teacher is None:
+        return start
+    return start._replace(teacher=load_teacher(recipe.teacher, classes, start.spec))
+
+
+def _network(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     if recipe.weights is None:
         with seeded(recipe.seed, INITIAL_WEIGHTS):
             untrained = build_network(recipe.vit_config(len(classes)))

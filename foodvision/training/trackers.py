@@ -10,7 +10,7 @@ from typing import TypeAlias
 from accelerate import Accelerator
 
 from foodvision.errors import FoodvisionError
-from foodvision.training.loop import Epoch
+from foodvision.training.epoch import Epoch
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.classifier.licence import Licence
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target
 from foodvision.deploy import deploy as stages
 from foodvision.deploy.deploy import deploy
-from foodvision.deploy.licence import Licence
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.push import push
 from foodvision.errors import FoodvisionError, HubError

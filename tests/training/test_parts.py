@@ -186,7 +186,7 @@ def epoch_of(
     loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = epoch
     torch.rand(workers + epoch)  # earlier draws must not matter
-    return [(pixels.clone(), labels.clone()) for pixels, labels in loader]
+    return [(pixels.clone(), labels.clone()) for pixels, labels, _ in loader]
 
 
 def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
@@ -203,9 +203,9 @@ def test_an_epoch_resumes_at_the_next_batch(patterns: Path) -> None:
     images, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
     loader, sampler = training_loader(images, ImageSpec(32), recipe)
     sampler.epoch = 3
-    whole = [pixels for pixels, _ in loader]
+    whole = [pixels for pixels, *_ in loader]
     sampler.start = 2 * 16
-    rest = [pixels for pixels, _ in loader]
+    rest = [pixels for pixels, *_ in loader]
     assert len(rest) == len(whole) - 2
     assert all(a.equal(b) for a, b in zip(rest, whole[2:], strict=True))
 
@@ -233,7 +233,7 @@ def test_kept_images_equal_newly_decoded_ones(
     kept = list(training_loader(images, spec, recipe)[0])
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 90 * 30 * 45 * 3)
     anew = list(training_loader(images, spec, recipe)[0])
-    for (x, y), (other_x, other_y) in zip(kept, anew, strict=True):
+    for (x, y, _), (other_x, other_y, _) in zip(kept, anew, strict=True):
         assert x.equal(other_x)
         assert y.equal(other_y)
 

@@ -17,7 +17,12 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
 
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
     wants_weights = 'method = "scratch"' not in text
-    assert isinstance(load_recipe(name, {"weights": "w.npz"} if wants_weights else {}), Recipe)
+    needs = {"weights": "w.npz"} if wants_weights else {}
+    if "teacher_weight" in text:
+        needs["teacher"] = "OWNER/NAME"
+        with pytest.raises(RecipeError, match="learns from a teacher: give --set teacher=MODEL"):
+            load_recipe(name)
+    assert isinstance(load_recipe(name, needs), Recipe)
     if wants_weights:
         with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
             load_recipe(name)
@@ -142,6 +147,9 @@ def test_the_usual_short_names_lead_to_the_setting(name: str, meant: str) -> Non
         ("finetune", {"num_layers": 3}, "num_layers comes with the weights"),
         ("finetune", {"interpolation": "bicubic"}, "interpolation comes with the weights"),
         ("scratch", {"weights": None, "trainable": "head"}, "needs weights to take"),
+        ("finetune", {"teacher_temperature": 2}, "learns from a teacher: give --set teacher=MODEL"),
+        ("finetune", {"teacher": "m", "teacher_weight": 0}, "teacher_weight = 0: .* above 0"),
+        ("probe", {"teacher": "m"}, "teacher does nothing with method 'probe'"),
         ("probe", {"epochs": 3}, "epochs does nothing with method 'probe'"),
         ("probe", {"weights": None}, "begins with pretrained weights"),
         ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),

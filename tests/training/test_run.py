@@ -21,7 +21,7 @@ from foodvision.evaluation import evaluate
 from foodvision.images import decode
 from foodvision.metrics import Metrics
 from foodvision.models.vit import ViT
-from foodvision.training import loop, memory
+from foodvision.training import loss, memory
 from foodvision.training.loop import Training
 from foodvision.training.run import TrainingResult, train
 from tests.conftest import CLASSES, write_images
@@ -357,16 +357,16 @@ def test_training_accuracy_of_mixed_images_and_weighted_classes(
     data, shares = shutil.copytree(patterns, tmp_path / "d"), []
     for path in sorted((data / "train" / "dots").iterdir())[8:]:
         path.unlink()
-    loss = loop.weighted_cross_entropy
+    whole = loss.weighted_cross_entropy
 
     def watched(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, s: float):  # type: ignore[no-untyped-def]
         assert weights[0] > 2 * weights[1]
         answers = (logits.softmax(dim=1) / weights).argmax(dim=1)
         shares.append((answers == targets.argmax(dim=1)).float().mean().item())
         assert 0 < (targets.max(dim=1).values < 1).float().mean() <= 1
-        return loss(logits, targets, weights, s)
+        return whole(logits, targets, weights, s)
 
-    monkeypatch.setattr(loop, "weighted_cross_entropy", watched)
+    monkeypatch.setattr(loss, "weighted_cross_entropy", watched)
     settings = {"mixup": 0.8, "mix_probability": 1.0, "class_weights": "balanced", "accumulate": 2}
     result = train(data, out=tmp_path / "r", **(FAST | settings | {"epochs": 3}))
     steps = len(shares) // 3

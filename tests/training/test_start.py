@@ -40,7 +40,7 @@ def weights(tmp_path: Path) -> str:
 def test_weights_bring_their_spec_and_layers_and_get_a_new_head(weights: str) -> None:
     begun = TorchClassifier.load(weights, "cpu")
     settings = {"weights": weights, "stochastic_depth": 0.3, "reduced_decode": True}
-    network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
+    network, spec, *_ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert spec == ImageSpec(32, "crop", 40, "bicubic", (0.4,) * 3, (0.2,) * 3, reduced_decode=True)
     assert network.config.stochastic_depth == 0.3
     assert not network.head.weight.any()
@@ -52,7 +52,7 @@ def test_weights_bring_their_spec_and_layers_and_get_a_new_head(weights: str) ->
 
 def test_another_resolution_changes_the_spec_too(weights: str) -> None:
     settings = {"weights": weights, "image_size": 64}
-    network, spec, _ = starting_point(load_recipe("finetune", settings), CLASSES)
+    network, spec, *_ = starting_point(load_recipe("finetune", settings), CLASSES)
     assert (spec.size, spec.resize_size) == (64, 80)
     assert network.config.grid == (8, 8)
     with pytest.raises(ModelError, match="image_size 65 is not a multiple of patch_size 8"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.deploy.licence import Licence, licence_of
+from foodvision.classifier.licence import Licence, licence_of
 
 
 def model(folder: Path, weights: str | None) -> Path:
