@@ -51,7 +51,8 @@ def test_nothing_of_the_paper_is_missing() -> None:
 
 def test_every_departure_that_the_network_states_is_listed() -> None:
     listed = TEXT.partition("## Departures")[2]
-    for file in ("models/vit.py", "paper/variants.py", "recipes/finetune_paper.toml"):
+    recipes = ("recipes/finetune_paper.toml", "recipes/scratch_paper.toml")
+    for file in ("models/vit.py", "paper/variants.py", "paper/plots.py", *recipes):
         stated = (ROOT / "foodvision" / file).read_text().count("Departs from the")
         assert listed.count(f"`foodvision/{file}`") >= stated > 0, file
 

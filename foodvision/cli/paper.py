@@ -133,6 +133,60 @@ def few_shot(data: Data, model: Weights, as_json: Json = False, device: Device =
     print(to_json(found.to_dict()) if as_json else found.table().to_text())
 
 
+@app.command("data-size")
+def data_size(
+    data: Data,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA", help="Dataset to transfer to; its classes are not pretrained on."
+        ),
+    ],
+    fractions: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--fraction",
+            metavar="F",
+            help="Share of the images to pretrain on, 0-1; may be repeated.  [default: 0, 0.01, "
+            "0.1, 0.3, 1]",
+        ),
+    ] = None,
+    widths: Annotated[
+        list[int] | None,
+        typer.Option("--width", help="Hidden size of the network; may be repeated.  [default: 96]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the pretraining."),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the runs, data-size.json, .md and .png; runs that it holds are not "
+            "repeated.  [default: runs/DATA-data-size]"
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Pretrain on more and more images: Figures 3 and 4 in miniature."""
+    from foodvision.paper.data_size import FRACTIONS, WIDTHS, measure_data_sizes
+    from foodvision.text import to_json
+
+    found = measure_data_sizes(
+        data,
+        to,
+        fractions or FRACTIONS,
+        widths or WIDTHS,
+        seeds,
+        parse_settings(changes or []),
+        out,
+        device,
+    )
+    print(to_json(found.to_dict()) if as_json else found.table().to_text())
+
+
 @app.command("all")
 def check_all(
     model: Weights,
@@ -140,7 +194,7 @@ def check_all(
     out: Annotated[Path, typer.Option(help="Folder for figures, tables and numbers.")],
     device: Device = "auto",
 ) -> None:
-    """Run all of these except parity, into one folder."""
+    """Run table1, equations, figures, few-shot and positions, into one folder."""
     from foodvision.paper.everything import PAGE, check_everything
     from foodvision.text import printable
 

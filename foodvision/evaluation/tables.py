@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from foodvision.text import printable, to_markdown
@@ -48,6 +48,20 @@ class Table:
         rows = ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]
         parts = [f"## {to_markdown(self.title)}", "\n".join(rows)]
         return "\n\n".join([*parts, *([to_markdown(self.note)] if self.note else [])])
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """A cell for the runs of several seeds: their mean (lowest to highest), or the only value.
+
+    Args:
+        values: at least one.
+        form: format specification of each number, such as ``.1%``.
+
+    """
+    mean = format(sum(values) / len(values), form)
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _width(text: str) -> int:

@@ -1,6 +1,7 @@
 """Every check of the paper that some weights and a dataset allow, into one folder.
 
-What needs more is left out: `parity`, which needs the other libraries.
+What needs more is left out: `parity` needs the other libraries, `course` and `data-size` other
+datasets and more time.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import torch
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
 from foodvision.data import Dataset, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import FoodvisionError, RecipeError
-from foodvision.evaluation.tables import Table
+from foodvision.evaluation.tables import Table, spread
 from foodvision.paper.variants import VARIANTS
 from foodvision.progress import duration, progress_bar
 from foodvision.training.accelerator import run_accelerator
@@ -137,8 +137,8 @@ def positions_table(outcomes: Sequence[Outcome]) -> Table:
         [
             VARIANTS[row.variant].title,
             f"{row.parameters:,}",
-            _spread(row.log_losses, ".3f"),
-            _spread(row.accuracies, ".1%"),
+            spread(row.log_losses, ".3f"),
+            spread(row.accuracies, ".1%"),
             f"{row.paper:.1%}" if row.paper else "-",
             duration(row.seconds),
         ]
@@ -148,13 +148,6 @@ def positions_table(outcomes: Sequence[Outcome]) -> Table:
     seeds, n = len(outcomes[0].log_losses), outcomes[0].n
     times = "one seed" if seeds == 1 else f"{seeds} seeds, mean (lowest to highest)"
     return Table(f"Table 8 in miniature: {n:,} validation images, {times}", header, rows, NOTE)
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    mean = format(sum(values) / len(values), form)
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _train(

@@ -191,10 +191,10 @@ def _with_average_pooling(config: ViTConfig) -> ViT:
 
 
 VARIANTS = {
-    "none": Variant("no positions", NoPositions, 0.614),
-    "1d": Variant("1-D", Positions1D, 0.642),
-    "2d": Variant("2-D", Positions2D, 0.640),
-    "relative": Variant("relative", RelativePositions, 0.640),
+    "none": Variant("no positions", NoPositions, 0.61382),
+    "1d": Variant("1-D", Positions1D, 0.64206),
+    "2d": Variant("2-D", Positions2D, 0.64001),
+    "relative": Variant("relative", RelativePositions, 0.64032),
     "sines": Variant("1-D that begins as sines (foodvision's)", ViT),
     "average": Variant("average pooling (Figure 9)", _with_average_pooling),
     "hybrid": Variant("ResNet stem (hybrid)", Hybrid),

@@ -77,6 +77,9 @@ class Recipe(BaseModel):
     weights; with another one, position embeddings are resized (section 3.2)."""
     num_layers: int | None = Field(None, ge=1, le=256)
     """L, if other than the variant's; at most 256."""
+    hidden_size: int | None = Field(None, ge=1, le=16_384)
+    """D, if other than the variant's, whose number of heads must divide it; at most 16,384. The MLP
+    is 4 D wide."""
     pooling: Pooling | None = None
     """What the head sees: the class token (the paper's) or the average of the patches. class_token,
     or that of the weights."""
@@ -212,7 +215,7 @@ class Recipe(BaseModel):
                 "this recipe begins with pretrained weights: give --weights, such as "
                 "torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME or a file"
             )
-        for name in (*SCRATCH_DEFAULTS, "num_layers"):
+        for name in (*SCRATCH_DEFAULTS, "num_layers", "hidden_size"):
             if name in given and name not in ("image_size", "network", "reduced_decode"):
                 raise ValueError(f"{name} comes with the weights: leave it out")
         return given
@@ -247,6 +250,8 @@ class Recipe(BaseModel):
         names = ["patch_size", "image_size", "pooling", "dropout", "attention_dropout"]
         names += ["stochastic_depth", *(["num_layers"] if self.num_layers else [])]
         settings = {name: getattr(self, name) for name in names}
+        if D := self.hidden_size:
+            settings |= {"hidden_size": D, "mlp_size": 4 * D}  # as in Table 1
         return ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
 
     def image_spec(self) -> ImageSpec:

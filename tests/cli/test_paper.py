@@ -121,6 +121,32 @@ def test_paper_all_of_a_cnn_has_no_figures(
     assert "nosuch: no such file or folder" in done.err
 
 
+def test_paper_data_size(
+    run: Callable[..., Result], patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole command: three patterns to learn, and the drawings to transfer to."""
+    (tmp_path / "tiny.toml").write_text('method = "finetune"\nepochs = 1\nbatch_size = 8\n')
+    monkeypatch.setattr("foodvision.paper.data_size.TRANSFER", str(tmp_path / "tiny.toml"))
+    target = tmp_path / "target"
+    for i, label in enumerate(("dots", "waves")):
+        for split, seeds in {"train": range(6), "test": range(6, 8)}.items():
+            (target / split / f"big {label}").mkdir(parents=True)
+            for seed in seeds:
+                image = draw_pattern(label, 100 * i + seed, (20, 20)).resize((40, 40))
+                image.save(target / split / f"big {label}" / f"{seed}.png")
+    command = ["paper", "data-size", patterns, "--to", target, "--width", "24", "--fraction", "0.5"]
+    done = run(*command, *TINY, "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    (point,) = found["points"]
+    assert (found["classes"], point["n"], point["cut"]["width"]) == (3, 4, 24)
+    done = run(*command, *TINY, "--out", tmp_path / "out")
+    assert done.out.startswith("Figures 3 and 4 in miniature\nwidth")
+    done = run("paper", "data-size", patterns, "--to", patterns, "--out", tmp_path / "out")
+    assert (done.code, "fewer than two classes" in done.err) == (1, True)
+    assert run("paper", "data-size", patterns).code == 2
+
+
 def test_paper_course(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:
     """Sizes need no food; the tables are on stdout, or one JSON document."""
     command = ["paper", "course", patterns, "--experiments", "sizes", "--out", tmp_path / "out"]

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch.optim import AdamW
 
 from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
+from foodvision.models.config import ViTConfig
+from foodvision.models.network import build_network
+from foodvision.training.optim import build_optimizers
 from foodvision.training.recipe import Recipe
 from foodvision.training.settings import load_recipe, recipe_names
 
@@ -33,6 +38,28 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
 def test_scratch_is_ti_width_64_px_patch_8() -> None:
     config = load_recipe("scratch").vit_config(3)
     assert (config.hidden_size, config.image_size, config.patch_size) == (192, 64, 8)
+
+
+def test_scratch_paper_is_table_3s_row_for_imagenet() -> None:
+    recipe = load_recipe("scratch_paper")
+    config = recipe.vit_config(1000)
+    assert config == ViTConfig.named("vit_b16", dropout=0.1)  # after dense layers, not on A
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (300, 4096, 3e-3)
+    assert (recipe.schedule, recipe.weight_decay, recipe.clip_norm) == ("cosine", 0.3, 1.0)
+    (optimizer,) = build_optimizers(build_network(replace(config, num_layers=1)), recipe)
+    assert isinstance(optimizer, AdamW)
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    steps = 300 * (1_281_167 // 4096)
+    assert recipe.warmup_fraction * steps == pytest.approx(10_000, rel=0.005)
+
+
+def test_another_width_has_the_heads_of_its_variant_and_an_mlp_of_4_d() -> None:
+    config = load_recipe("scratch", {"hidden_size": "96"}).vit_config(3)
+    assert (config.hidden_size, config.mlp_size, config.num_heads) == (96, 384, 3)
+    with pytest.raises(RecipeError, match="hidden_size 100 is not a multiple of num_heads 3"):
+        load_recipe("scratch", {"hidden_size": 100})
+    with pytest.raises(RecipeError, match="hidden_size comes with the weights"):
+        load_recipe("finetune", {"weights": "w.npz", "hidden_size": 96})
 
 
 def test_every_setting_is_documented() -> None:
