@@ -6,7 +6,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 # Where it is set, each of the tests' many processes would compile torch and Gradio anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check notebooks bench clean
 
 setup: .venv/installed
 
@@ -26,6 +26,16 @@ demo: setup
 # One process per core, each with one thread.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+# Both notebooks, from top to bottom, in a folder of their own.
+notebooks: .venv/notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/run.py $(ARGS)
+
+.venv/notebooks: .venv/installed
+	@UV=$$(command -v uv || echo .uv/bin/uv); \
+	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	  --editable ".[dev,notebooks]"
+	@touch $@
 
 check: setup
 	$(BIN)/ruff format --check
