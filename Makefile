@@ -6,7 +6,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 # Where it is set, each of the tests' many processes would compile torch and Gradio anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check bench docs clean
+.PHONY: setup demo test check docs notebooks bench clean
 
 setup: .venv/installed
 
@@ -39,10 +39,15 @@ docs: .venv/docs
 	$(BIN)/python -m sphinx -b html -q -W --keep-going -c docs/builder docs site
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest docs/checks -n auto --maxprocesses 2 --dist worksteal $(ARGS)
 
-.venv/docs: .venv/installed
+# Both notebooks, from top to bottom, each in a folder of its own.
+notebooks: .venv/notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/run.py $(ARGS)
+
+# The extra of the same name.
+.venv/docs .venv/notebooks: .venv/installed
 	@UV=$$(command -v uv || echo .uv/bin/uv); \
 	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-	  --editable ".[dev,docs]"
+	  --editable ".[dev,$(@F)]"
 	@touch $@
 
 bench: setup

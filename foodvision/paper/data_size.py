@@ -54,8 +54,8 @@ SETTINGS: dict[str, Any] = {
 }
 """Changes to `PRETRAINING`: minutes for Food-101's thumbnails, without what makes long runs better.
 
-They are the same for all cuts, as in Figure 4, so a small cut takes few steps as well; the epoch with
-the best validation is kept, which is early stopping.
+They are the same for all cuts, as in Figure 4, so a small cut takes few steps as well; the epoch
+with the best validation is kept, which is early stopping.
 """
 
 UNTRAINED = {"layer_decay": 1.0}
