@@ -22,6 +22,7 @@ from foodvision.images import ImageSpec
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.training.batches import validation_loader
 from foodvision.training.loop import Training
+from foodvision.training.memory import OpenedImages
 from foodvision.training.recipe import Recipe
 from foodvision.training.settings import load_recipe
 
@@ -32,7 +33,7 @@ def measure(
 ) -> Metrics:
     """Evaluate in float32."""
     running = RunningMetrics(images.classes)
-    for pixels, labels in validation_loader(images, spec, recipe):
+    for pixels, labels in validation_loader(OpenedImages(images, spec), recipe):
         running.update(network.eval()(pixels).numpy(), labels.numpy())
     return running.result()
 

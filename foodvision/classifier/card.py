@@ -123,15 +123,13 @@ def _trained_on(info: ModelInfo) -> str:
 
 
 def _taught_by(teacher: TeacherInfo) -> str:
-    if teacher.weights is None:
-        began = "was trained from scratch"
-    else:
-        licence = teacher.licence or "not stated beside them"
-        began = f"began with the weights {teacher.weights} (licence: {licence})"
-    return (
-        to_markdown(
-            f"It also learnt the answers of a teacher, {teacher.name} ({teacher.network}), which "
-            f"{began}."
-        )
-        + "\n"
+    origins = [
+        f"{origin.weights} (licence: {origin.licence or 'not stated beside them'})"
+        for origin in teacher.origins
+    ]
+    learnt = f"learnt from the weights {list_names(origins)}" if origins else "began from scratch"
+    text = (
+        f"It also learnt the answers of a teacher, {teacher.name} ({teacher.network}), which "
+        f"{learnt}."
     )
+    return f"{to_markdown(text)}\n"

@@ -92,6 +92,15 @@ class TrainingData(_Part):
     """SHA-256 over the bytes and classes of the training images, in any order."""
 
 
+class Origin(_Part):
+    """Pretrained weights that a model learnt from."""
+
+    weights: str
+    """Where they came from, without the folders of a machine."""
+    licence: str | None
+    """Name or address; None if their publisher states none."""
+
+
 class TeacherInfo(_Part):
     """The classifier whose answers a model was trained on, beside the labels."""
 
@@ -101,10 +110,8 @@ class TeacherInfo(_Part):
     """As a noun phrase without an article."""
     sha256: str
     """Of its weights and their description."""
-    weights: str | None
-    """Pretrained weights that the teacher itself began with; None if it began from scratch."""
-    licence: str | None
-    """Name or address of these weights' licence; None if their publisher states none."""
+    origins: list[Origin]
+    """The weights that it began with, and those of its own teachers; empty if from scratch."""
 
 
 class ModelInfo(_Part):

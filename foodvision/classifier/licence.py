@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from foodvision.classifier.info import KEY
+from foodvision.classifier.info import KEY, TeacherInfo
 from foodvision.errors import ModelError
 from foodvision.weights.licence import find_licence
 from foodvision.weights.repository import CONFIG, read_json
@@ -30,10 +30,14 @@ class Licence(NamedTuple):
     """Where they came from, without the folders of this machine; None if it began from scratch."""
     name: str | None
     """Name or address; None if their publisher states none."""
+    teachers: tuple[Licence, ...] = ()
+    """Of the weights that its teachers learnt from."""
 
     @property
     def identifier(self) -> str | None:
         """In a card's header, from the Hub's list."""
+        if self.forbids_commerce and not _forbids(self.name):  # its teacher's licence does
+            return "cc-by-nc-4.0"
         if self.name is None:
             return None
         if "swag" in self.name.lower():
@@ -42,28 +46,36 @@ class Licence(NamedTuple):
 
     @property
     def forbids_commerce(self) -> bool:
-        """What is fine-tuned from such weights may not serve commerce either."""
-        return bool(self.name and _NON_COMMERCIAL.search(self.name))
+        """What learns from such weights, as a start or a teacher, may not serve commerce either."""
+        return any(_forbids(licence.name) for licence in (self, *self.teachers))
 
     @property
     def sentence(self) -> str:
         """For people."""
         if self.source is None:
-            return "The network was trained from scratch."
-        if self.name is None:
-            stated = "their publisher states no licence beside them"
+            sentences = ["The network was trained from scratch."]
         else:
-            stated = f"their licence is {self.name}"
-        if self.forbids_commerce:
-            stated += ", which forbids commercial use, and so for everything fine-tuned from them"
-        return f"The network began with the weights {self.source}; {stated}."
+            sentences = [f"The network began with the weights {self.source}; {self._stated}."]
+        sentences += [
+            f"A teacher of it learnt from the weights {teacher.source}; {teacher._stated}."
+            for teacher in self.teachers
+        ]
+        return " ".join(sentences)
+
+    @property
+    def _stated(self) -> str:
+        if self.name is None:
+            return "their publisher states no licence beside them"
+        more = ", which forbids commercial use, and so for everything that learnt from them"
+        return f"their licence is {self.name}{more if _forbids(self.name) else ''}"
 
 
-def licence_of(folder: Path) -> Licence:
-    """The licence of the weights that a model began with, through all runs in between.
+def licence_of(folder: Path, hub_id: str | None = None) -> Licence:
+    """The licence of the weights that a model began with, through all runs and teachers in between.
 
     Args:
         folder: of a model, or of an export.
+        hub_id: if this is its folder in the Hub's cache.
 
     Raises:
         ModelError: if it has no readable config.json.
@@ -71,10 +83,11 @@ def licence_of(folder: Path) -> Licence:
     """
     config = read_json(folder / CONFIG)
     if KEY not in config:  # other people's: they are the weights
-        return _named(str(folder))
-    named = Licence(None, None)
+        return _named(f"hub:{hub_id}" if hub_id else str(folder))
+    named, teachers = Licence(None, None), []
     for _ in range(_MOST_RUNS):
-        source = (config.get(KEY, {}).get("recipe") or {}).get("weights")
+        teachers += _teachers(config.get(KEY) or {})
+        source = ((config.get(KEY) or {}).get("recipe") or {}).get("weights")
         if not isinstance(source, str):
             break
         named = _named(source)
@@ -82,12 +95,30 @@ def licence_of(folder: Path) -> Licence:
             config = read_json(Path(source) / CONFIG)
         except ModelError:  # no run of this machine
             break
-    return named
+    return named._replace(teachers=tuple(dict.fromkeys(teachers)))
 
 
 def without_folders(source: str) -> str:
-    """The name of weights; what folders this machine has is nobody's business."""
-    return Path(source).name if Path(source).is_absolute() else source
+    """The name of weights or of a model; what folders this machine has is nobody's business.
+
+    ``kind:name`` and a Hub id ``OWNER/NAME`` stay as they are.
+    """
+    path = Path(source)
+    local = path.is_absolute() or source.startswith(".") or path.exists()
+    return path.name if local or (":" not in source and len(path.parts) > 2) else source
+
+
+def _teachers(known: dict[str, Any]) -> list[Licence]:
+    """Of the weights that the teacher of one run learnt from."""
+    try:
+        teacher = TeacherInfo.model_validate(known["teacher"])
+    except (KeyError, ValueError):  # it had none, or others wrote the file
+        return []
+    return [Licence(origin.weights, origin.licence) for origin in teacher.origins]
+
+
+def _forbids(licence: str | None) -> bool:
+    return bool(licence and _NON_COMMERCIAL.search(licence))
 
 
 def _named(source: str) -> Licence:

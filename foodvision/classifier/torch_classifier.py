@@ -36,6 +36,7 @@ from foodvision.models.network import Network
 from foodvision.text import list_names, printable
 from foodvision.weights.from_repository import read_repository, repository_content
 from foodvision.weights.repository import (
+    CARD,
     CONFIG,
     PREPROCESSOR,
     UNSURE,
@@ -46,8 +47,6 @@ from foodvision.weights.repository import (
 from foodvision.weights.tensors import sha256_of
 
 log = logging.getLogger(__name__)
-
-CARD = "README.md"
 
 
 class TorchClassifier(Classifier):

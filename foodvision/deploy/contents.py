@@ -84,7 +84,7 @@ def _write(plan: Plan, folder: Path) -> Contents:
         f"Network: {classifier.config.description}; {classifier.info.parameters or 0:,} "
         f"parameters.{_trained_on(classifier)}\n\n## Measured\n\n"
         f"{measured(classifier.info.metrics)}",
-        licence_of(source),
+        licence_of(source, None if Path(plan.model).is_dir() else plan.model),
         (library,) if library == "timm" else (),
         known=classifier.predict(drawings.draw_image("pizza", seed=0)).probabilities,
     )

@@ -12,9 +12,14 @@ from foodvision.classifier.info import KEY, Export, is_export
 from foodvision.classifier.licence import without_folders
 from foodvision.errors import ModelError
 from foodvision.files.atomic import write_json
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, read_json
-
-CARD = "README.md"
+from foodvision.weights.repository import (
+    CARD,
+    CONFIG,
+    PREPROCESSOR,
+    UNSURE,
+    WEIGHTS,
+    read_json,
+)
 
 
 def copy_model(source: Path, out: Path) -> None:

@@ -11,10 +11,11 @@ from foodvision.classifier.licence import Licence, licence_of
 from foodvision.deploy.deploy import check_licence
 from foodvision.deploy.folder import num_bytes
 from foodvision.deploy.hub import Hub
-from foodvision.deploy.model_files import CARD, copy_model
+from foodvision.deploy.model_files import copy_model
 from foodvision.deploy.space_card import TAG
 from foodvision.files.read import read_text
 from foodvision.text import to_markdown
+from foodvision.weights.repository import CARD
 
 
 def push(

@@ -17,7 +17,7 @@ from foodvision import drawings
 from foodvision.backends import Format
 from foodvision.backends.runs import remove_graphs
 from foodvision.classifier.info import KEY, Export
-from foodvision.classifier.torch_classifier import CARD, TorchClassifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import LabelledImages
 from foodvision.data.splits import SPLIT_CSV, training_splits
@@ -27,7 +27,7 @@ from foodvision.export.verify import Check, Sample, check_faster, verify
 from foodvision.files.atomic import new_folder, write_json
 from foodvision.images.decode import open_image
 from foodvision.progress import progress_bar
-from foodvision.weights.repository import CONFIG, PREPROCESSOR
+from foodvision.weights.repository import CARD, CONFIG, PREPROCESSOR
 
 log = logging.getLogger(__name__)
 

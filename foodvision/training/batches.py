@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from foodvision.data import LabelledImages
 from foodvision.images import ImageSpec
 from foodvision.images.augment import TrainingTransform
 from foodvision.images.transforms import finish, prepare
@@ -78,7 +77,7 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
 
 
 def training_loader(
-    images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
+    opened: OpenedImages, recipe: Recipe, num_processes: int = 1
 ) -> tuple[DataLoader[tuple[Tensor, int, int]], TrainingSampler]:
     """Shuffled batches (images, labels, indices), and their sampler: set `sampler.epoch` first.
 
@@ -87,21 +86,21 @@ def training_loader(
     unless it is the only one.
     """
     transform = TrainingTransform(
-        spec,
+        opened.spec,
         min_area=recipe.min_area,
         flip=recipe.flip,
         auto_augment=recipe.auto_augment,
         magnitude=recipe.magnitude,
         erasing=recipe.erasing,
     )
-    sampler = TrainingSampler(len(images), recipe.seed)
+    sampler = TrainingSampler(len(opened), recipe.seed)
 
     loader = DataLoader(
-        TrainingImages(OpenedImages(images, spec), transform, recipe.seed),
+        TrainingImages(opened, transform, recipe.seed),
         batch_size=recipe.batch_size // num_processes,
         sampler=sampler,
-        drop_last=len(images) >= recipe.batch_size,
-        collate_fn=partial(_collate, spec),
+        drop_last=len(opened) >= recipe.batch_size,
+        collate_fn=partial(_collate, opened.spec),
         **_workers(recipe),
     )
     return loader, sampler
@@ -117,11 +116,11 @@ def _collate(
 
 
 def validation_loader(
-    images: LabelledImages, spec: ImageSpec, recipe: Recipe, num_processes: int = 1
+    opened: OpenedImages, recipe: Recipe, num_processes: int = 1
 ) -> DataLoader[tuple[Tensor, int]]:
     """Batches of prepared images, in their order."""
     return DataLoader(
-        ValidationImages(OpenedImages(images, spec)),
+        ValidationImages(opened),
         batch_size=recipe.batch_size // num_processes,
         **_workers(recipe),
     )

@@ -28,6 +28,7 @@ from foodvision.models.network import Network
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.epoch import Epoch
 from foodvision.training.loss import class_weights, mixed, training_loss
+from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
 from foodvision.training.randomness import STEP, seed_for
 from foodvision.training.recipe import Recipe
@@ -70,11 +71,12 @@ class Training:
         self.classes = train.classes
         if recipe.precision == "float32":
             channels_last(network)  # not in bf16, which then trains more slowly on a CPU
-        loader, self.sampler = training_loader(train, spec, recipe, accelerator.num_processes)
+        opened = OpenedImages(train, spec)
+        loader, self.sampler = training_loader(opened, recipe, accelerator.num_processes)
         self.model, self.loader, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
             loader,
-            validation_loader(validation, spec, recipe, accelerator.num_processes),
+            validation_loader(OpenedImages(validation, spec), recipe, accelerator.num_processes),
             *build_optimizers(network, recipe),
         )
         self.network = accelerator.unwrap_model(self.model)
@@ -84,9 +86,10 @@ class Training:
         self.class_weights = torch.tensor(class_weights(train, recipe), device=accelerator.device)
         self.teacher = teacher.to(accelerator.device) if teacher else None
         self.answers: Tensor | None = None  # of all training images, where no epoch changes them
-        if teacher and not recipe.changes_images:  # then training sees what validation sees
-            unchanged = validation_loader(train, spec, recipe)
-            self.answers = teacher.answers_of_all(unchanged, len(train), recipe.precision)
+        if self.teacher and not recipe.changes_images:  # then training sees what validation sees
+            unchanged = validation_loader(opened, recipe)
+            self.answers = self.teacher.answers_of_all(unchanged, len(train), recipe.precision)
+            self.teacher = None
         self.epoch, self.batch, self.step = 0, 0, 0
         self.losses: list[Tensor] = []
         self.accuracies: list[Tensor] = []

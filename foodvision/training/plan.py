@@ -110,8 +110,10 @@ def check_trackers(recipe: Recipe) -> None:
 
 def _check_weights(recipe: Recipe) -> None:
     teacher = recipe.teacher
-    if teacher and not Path(teacher).is_dir() and not re.fullmatch(HUB_ID, teacher):
-        raise ModelError(f"teacher {teacher}: no such folder")
+    if teacher and not Path(teacher).is_dir():
+        parent = Path(teacher).parent
+        if (parent.is_dir() and parent != Path()) or not re.fullmatch(HUB_ID, teacher):
+            raise ModelError(f"teacher {teacher}: no such folder; a model on the Hub is OWNER/NAME")
     weights = recipe.weights
     if not weights or weights.startswith(PUBLISHED) or Path(weights).exists():
         return

@@ -128,9 +128,9 @@ class Recipe(BaseModel):
     teacher: str | None = None
     """A trained classifier, as `Classifier.load` takes it, whose probabilities the network learns
     too. It sees the very images that the network sees, after all random changes, and must know all
-    classes to learn, by name; other classes of its are left out."""
+    classes to learn, by name; its other classes are ignored."""
     teacher_weight: float | None = Field(None, gt=0, le=1)
-    """Share of the loss that is the teacher's, the rest the labels'; with 1, labels are not used.
+    """Share of the loss that is the teacher's, the rest the labels'; with 1, labels are not in it.
     0.9 with a teacher."""
     teacher_temperature: float | None = Field(None, ge=0.1, le=100)
     """By which the logits of teacher and network are divided in the teacher's term, 0.1 to 100;

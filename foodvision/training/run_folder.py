@@ -20,14 +20,14 @@ from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.files.read import check_regular, read_json
 from foodvision.text import to_cell, to_json
 from foodvision.training.recipe import Recipe
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS
+from foodvision.weights.repository import CARD, CONFIG, PREPROCESSOR, UNSURE, WEIGHTS
 
 if TYPE_CHECKING:
     from foodvision.training.checkpoint import Checkpoints
 
 RECIPE, HISTORY, METRICS = "recipe.json", "history.jsonl", "metrics.json"
 UNREADABLE, CHECKPOINTS = "unreadable.csv", "checkpoints"
-MODEL = (CONFIG, WEIGHTS, PREPROCESSOR, "README.md")
+MODEL = (CONFIG, WEIGHTS, PREPROCESSOR, CARD)
 RECORDS = (RECIPE, SPLIT_CSV, HISTORY, METRICS, UNREADABLE)
 OWN = (*RECORDS, *MODEL, UNSURE, CHECKPOINTS, "foodvision", "wandb")
 """What a run writes; the last two are the trackers'."""

@@ -7,6 +7,7 @@ normalised. Logits for the network's classes go out.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from foodvision.backends import Precision
 from foodvision.backends.device import autocast, channels_last
-from foodvision.classifier.info import TeacherInfo
+from foodvision.classifier.info import Origin, TeacherInfo
 from foodvision.classifier.licence import Licence, licence_of, without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
@@ -56,7 +57,8 @@ class Teacher:
         self.network = classifier.network.eval()
         self.spec, self.pupil = classifier.spec, spec
         self.columns = torch.tensor([classifier.classes.index(label) for label in classes])
-        licence = licence_of(classifier.folder) if classifier.folder else Licence(None, None)
+        folder, hub_id = classifier.folder, None if Path(name).exists() else name
+        licence = licence_of(folder, hub_id) if folder else Licence(None, None)
         self.info = TeacherInfo(
             name=without_folders(name),
             network=classifier.config.description,
@@ -66,8 +68,11 @@ class Teacher:
                 classifier.spec,
                 classifier.classes,
             ),
-            weights=licence.source,
-            licence=licence.name,
+            origins=[
+                Origin(weights=each.source, licence=each.name)
+                for each in (licence, *licence.teachers)
+                if each.source
+            ],
         )
 
     def to(self, device: torch.device) -> Teacher:

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, try_to_load_from_cache
 from foodvision.errors import ModelError
 from foodvision.files.read import read_text
 from foodvision.weights import from_torchvision
-from foodvision.weights.repository import CONFIG, read_json
+from foodvision.weights.repository import CARD, CONFIG, read_json
 
 
 def find_licence(source: str) -> str | None:
@@ -37,7 +37,7 @@ def find_licence(source: str) -> str | None:
         licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
     except (ModelError, AttributeError):  # no such file, or one that is not a repository's
         licence = None
-    return licence if isinstance(licence, str) else _of_card(folder / "README.md")
+    return licence if isinstance(licence, str) else _of_card(folder / CARD)
 
 
 def _of_card(path: Path) -> str | None:

@@ -25,6 +25,9 @@ from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 
+CARD = "README.md"
+"""Which names the licence."""
+
 UNSURE = "unsure.safetensors"
 """What tells when a classifier is not sure; only a calibrated one has it."""
 
@@ -50,7 +53,7 @@ def _without_retries_in_the_log() -> Iterator[None]:
 def find_repository(
     model: str,
     needed: Sequence[str] = (CONFIG, WEIGHTS),
-    optional: Sequence[str] = (PREPROCESSOR, UNSURE),
+    optional: Sequence[str] = (PREPROCESSOR, UNSURE, CARD),
     revision: str = "main",
 ) -> Path:
     """The folder of a Hub id ``OWNER/NAME`` in the Hub's own cache, downloaded if it is missing.

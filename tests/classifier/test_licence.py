@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.licence import Licence, licence_of
+from foodvision.classifier.licence import Licence, licence_of, without_folders
 
 
-def model(folder: Path, weights: str | None) -> Path:
+def model(folder: Path, weights: str | None, **known: object) -> Path:
     folder.mkdir()
-    config = {"foodvision": {"recipe": {"weights": weights}}}
+    config = {"foodvision": {"recipe": {"weights": weights}, **known}}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -41,8 +41,43 @@ def test_weights_of_others_name_their_own(tmp_path: Path) -> None:
     timm.mkdir()
     config = {"architecture": "lite0", "pretrained_cfg": {"license": "apache-2.0"}}
     (timm / "config.json").write_text(json.dumps(config))
-    assert licence_of(timm) == ("lite0", "apache-2.0")
+    assert licence_of(timm) == Licence("lite0", "apache-2.0")
     assert licence_of(model(tmp_path / "run", str(timm))).identifier == "apache-2.0"
+
+
+def test_what_teachers_learnt_from_counts_through_all_runs(tmp_path: Path) -> None:
+    origins = [{"weights": "swagged", "licence": "CC-BY-NC 4.0 (SWAG)"}]
+    teacher = {"name": "t", "network": "ViT", "sha256": "0", "origins": origins}
+    taught = model(tmp_path / "taught", None, teacher=teacher)
+    tuned = model(tmp_path / "tuned", str(taught))
+    for folder in (taught, tuned):
+        licence = licence_of(folder)
+        assert licence.forbids_commerce
+        assert licence.identifier == "cc-by-nc-4.0"
+        assert "A teacher of it learnt from the weights swagged; their licence" in licence.sentence
+    mild = teacher | {"origins": [{"weights": "lite0", "licence": "apache-2.0"}]}
+    licence = licence_of(model(tmp_path / "mild", None, teacher=mild))
+    assert (licence.identifier, licence.forbids_commerce) == (None, False)
+    assert licence.sentence.endswith("weights lite0; their licence is apache-2.0.")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("timm:vit_tiny.augreg/x", "timm:vit_tiny.augreg/x"),
+        ("owner/name", "owner/name"),
+        ("/home/me/runs/probe", "probe"),
+        ("../probe", "probe"),
+        ("clients/acme/probe", "probe"),
+        ("clients/probe", "probe"),  # a folder here
+    ],
+)
+def test_no_folder_is_named(
+    source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clients/probe").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert without_folders(source) == name
 
 
 def test_names_outside_the_hubs_list() -> None:

@@ -183,7 +183,7 @@ def epoch_of(
     recipe = load_recipe(
         "scratch", SMALL | {"num_workers": workers, "auto_augment": "randaugment", "seed": 4}
     )
-    loader, sampler = training_loader(images, ImageSpec(32), recipe)
+    loader, sampler = training_loader(OpenedImages(images, ImageSpec(32)), recipe)
     sampler.epoch = epoch
     torch.rand(workers + epoch)  # earlier draws must not matter
     return [(pixels.clone(), labels.clone()) for pixels, labels, _ in loader]
@@ -201,7 +201,7 @@ def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
 
 def test_an_epoch_resumes_at_the_next_batch(patterns: Path) -> None:
     images, recipe = load_dataset(patterns).splits["train"], load_recipe("scratch", SMALL)
-    loader, sampler = training_loader(images, ImageSpec(32), recipe)
+    loader, sampler = training_loader(OpenedImages(images, ImageSpec(32)), recipe)
     sampler.epoch = 3
     whole = [pixels for pixels, *_ in loader]
     sampler.start = 2 * 16
@@ -212,7 +212,9 @@ def test_an_epoch_resumes_at_the_next_batch(patterns: Path) -> None:
 
 def test_validation_batches_are_every_image_in_order(patterns: Path) -> None:
     images = load_dataset(patterns).splits["test"]
-    batches = list(validation_loader(images, ImageSpec(32), load_recipe("scratch", SMALL)))
+    batches = list(
+        validation_loader(OpenedImages(images, ImageSpec(32)), load_recipe("scratch", SMALL))
+    )
     assert torch.cat([labels for _, labels in batches]).tolist() == images.labels.tolist()
     spec = ImageSpec(32)
     assert batches[0][0][3].equal(prepare(open_pixels(images[3].source, spec), spec))
@@ -230,9 +232,9 @@ def test_kept_images_equal_newly_decoded_ones(
     images = load_dataset(tmp_path).splits["all"]
     recipe = load_recipe("scratch", SMALL | {"resize_mode": mode})
     spec = recipe.image_spec()
-    kept = list(training_loader(images, spec, recipe)[0])
+    kept = list(training_loader(OpenedImages(images, spec), recipe)[0])
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 90 * 30 * 45 * 3)
-    anew = list(training_loader(images, spec, recipe)[0])
+    anew = list(training_loader(OpenedImages(images, spec), recipe)[0])
     for (x, y, _), (other_x, other_y, _) in zip(kept, anew, strict=True):
         assert x.equal(other_x)
         assert y.equal(other_y)
