@@ -24,7 +24,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -201,7 +200,7 @@ def measure(
             flush=True,
         )
         assert difference <= MAX_DIFFERENCE
-        if "/explain" in client.view_api(return_format="dict")["named_endpoints"]:
+        if "/explain" in client.view_api(print_info=False, return_format="dict")["named_endpoints"]:
             _, said = client.predict(handle_file(photographs[0]), api_name="/explain")
             print(f"  /explain: {said}", flush=True)
 
@@ -233,7 +232,7 @@ def started(folder: Path, python: Path) -> Iterator[tuple[str, subprocess.Popen[
             time.sleep(0.05)
         yield address, process, time.perf_counter() - before
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(30)
 
 
