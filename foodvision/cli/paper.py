@@ -165,7 +165,7 @@ def data_size(
         Path | None,
         typer.Option(
             help="Folder of the runs, data-size.json, .md and .png; runs that it holds are not "
-            "repeated.  [default: runs/DATA-data-size]"
+            "repeated.  [default: runs/DATA-to-DATA-data-size]"
         ),
     ] = None,
     device: Device = "auto",

@@ -17,18 +17,23 @@ from typing import Any
 
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
+from foodvision.data.dataset import FLAT
+from foodvision.data.inventory import take_inventory
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.history import read_history
+from foodvision.files.atomic import write_json
+from foodvision.files.read import read_json
 from foodvision.models.network import build_network
 from foodvision.paper.data_size_table import Cut, DataSizes, Point
 from foodvision.paper.few_shot import evaluate_few_shot
-from foodvision.training.plan import plan_run
+from foodvision.training.plan import Plan, plan_run
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.training.run import run_plan
-from foodvision.training.run_folder import RunFolder
-from foodvision.training.settings import load_recipe
+from foodvision.training.run_folder import RECIPE, RunFolder
+from foodvision.training.settings import CHANGEABLE, load_recipe
+from foodvision.training.start import starting_point
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,18 @@ They are the same for all cuts, as in Figure 4, so a small cut takes few steps a
 with the best validation is kept, which is early stopping.
 """
 
+DECIDED = {
+    "seed": "--seeds",
+    "fraction": "--fraction",
+    "hidden_size": "--width",
+    "classes": "--to",
+    "exclude_classes": "--to",
+}
+"""Settings that cannot be changed, and the argument that decides each."""
+
+SHARED = "shared.json"
+"""Name of the file that says what all runs of a folder share: images and settings."""
+
 UNTRAINED = {"layer_decay": 1.0}
 """Changes to `TRANSFER` if there was no pretraining: there is nothing to preserve in the layers."""
 
@@ -84,17 +101,21 @@ def measure_data_sizes(
         seeds: how often each is pretrained and transferred.
         settings: changes to `SETTINGS`, such as ``epochs=12``.
         out: the folder of the runs, data-size.json, .md and .png; runs that it holds are not
-            repeated. ``runs/DATA-data-size`` if None.
+            repeated. ``runs/DATA-to-TO-data-size`` if None, with the names of both datasets.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         DataError: if classes, splits or images are missing.
         FoodvisionError: if a fraction is impossible, or a run fails.
-        RecipeError: if a setting is impossible, or not that of the runs in `out`.
+        RecipeError: if a setting is impossible or in `DECIDED`, or images or settings are not those
+            of the runs in `out`.
         RunInterruptedError: if Ctrl-C or SIGTERM stopped it.
 
     """
     changes = SETTINGS | dict(settings or {})
+    for name, argument in DECIDED.items():
+        if name in changes:
+            raise RecipeError(f"{name} is no setting here: {argument} decides it")
     for fraction in fractions:
         if not 0 <= fraction <= 1:
             raise FoodvisionError(f"fraction {fraction:g}: it must be in 0 to 1")
@@ -103,18 +124,30 @@ def measure_data_sizes(
     source = data if isinstance(data, Dataset) else load_dataset(data)
     target = to if isinstance(to, Dataset) else load_dataset(to)
     source = _without_target(source, target)
-    folder = make_report_folder(out or f"runs/{source.name}-data-size")
+    folder = make_report_folder(out or f"runs/{source.name}-to-{target.name}-data-size")
+    _check_shared(folder, source, target, changes)
+    each = product(sorted(set(widths)), sorted(set(fractions)), range(seeds))
+    cuts = {Cut(w, f, seed): folder / f"{w}-{f:g}-{seed}" for w, f, seed in each}
+    plans: dict[Cut, Plan] = {}
+    for cut, path in cuts.items():  # whatever can be refused is refused before the first step
+        own = changes | {"hidden_size": cut.width, "seed": cut.seed}
+        if cut.fraction:
+            own["fraction"] = cut.fraction
+            plans[cut] = _plan(source, PRETRAINING, path, device, own)
+        else:
+            _save_untrained(source, load_recipe(PRETRAINING, own), path)
+        if _tuned(path).exists():
+            _plan_transfer(cut, path, target, device)
     found = DataSizes(source.name, len(source.classes), target.name, SHOTS)
     try:
-        for cut in (Cut(*each) for each in product(widths, sorted(set(fractions)), range(seeds))):
+        # A tracker or a device may refuse a pretraining run at its beginning: these come first.
+        for cut in sorted(cuts, key=lambda cut: cut not in plans):
             log.info("%s: %s", source.name, cut)
-            own = changes | {"hidden_size": cut.width, "seed": cut.seed}
-            path = folder / f"{cut.width}-{cut.fraction:g}-{cut.seed}"
-            if cut.fraction:
-                _train(source, PRETRAINING, path, device, own | {"fraction": cut.fraction})
-            else:
-                _save_untrained(source, load_recipe(PRETRAINING, own), path)
-            found = replace(found, points=[*found.points, _transfer(cut, path, target, device)])
+            if cut in plans:
+                _train(plans[cut])
+            point = _transfer(cut, cuts[cut], target, device)
+            points = sorted([*found.points, point], key=lambda point: point.cut)
+            found = replace(found, points=points)
             found.save(folder)  # hours may lie between two points
     except RunInterruptedError as error:
         raise RunInterruptedError("interrupted; run the same command again to continue") from error
@@ -140,14 +173,67 @@ def _without_target(source: Dataset, target: Dataset) -> Dataset:
     return source.restricted(left)
 
 
-def _train(
-    dataset: Dataset, recipe: str, path: Path, device: str, settings: Mapping[str, Any]
+def _check_shared(
+    folder: Path, source: Dataset, target: Dataset, settings: Mapping[str, Any]
 ) -> None:
+    """Write down what all runs in the folder share; refuse runs that share something else."""
+    pretraining = load_recipe(PRETRAINING, settings)
+    transfer = load_recipe(TRANSFER, {"weights": "those of the cut"})
+    shared = {
+        "pretraining images": _fingerprints(source, "train", FLAT, "validation"),
+        "transfer images": _fingerprints(target, "train", "validation", "test"),
+        "transfer recipe": transfer.model_dump(mode="json"),
+        **pretraining.model_dump(mode="json", exclude={*CHANGEABLE}),
+    }
+    path = folder / SHARED
+    try:
+        if not any(folder.glob(f"*/{RECIPE}")):
+            write_json(path, shared)
+        before = dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FoodvisionError(f"{path}: {reason}; choose another --out") from error
+    for name, now in shared.items():
+        if before.get(name) != now:
+            raise RecipeError(
+                f"{folder}: its runs differ from these in {name}; choose another --out"
+            )
+
+
+def _fingerprints(dataset: Dataset, *splits: str) -> list[str]:
+    """Of the images and classes of these splits, as far as the dataset has them."""
+    return [
+        take_inventory(dataset.splits[split], opened=False).fingerprint()
+        for split in splits
+        if split in dataset.splits
+    ]
+
+
+def _plan(
+    dataset: Dataset, recipe: str, path: Path, device: str, settings: Mapping[str, Any]
+) -> Plan:
+    """A new run, or that of the folder."""
+    return plan_run(settings, dataset, recipe, path, device, resume=RunFolder(path).exists())
+
+
+def _plan_transfer(cut: Cut, path: Path, target: Dataset, device: str) -> Plan:
+    """Fine-tuning of the network in `path`; what was tuned from another one is refused."""
+    if not path.exists():
+        raise FoodvisionError(f"{path}: is missing; delete what was tuned from it, {_tuned(path)}")
+    changes = {"weights": str(path), "seed": cut.seed, **({} if cut.fraction else UNTRAINED)}
+    plan = _plan(target, TRANSFER, _tuned(path), device, changes)
+    if plan.resume:
+        plan.folder.check_start(starting_point(plan.recipe, target.classes).sha256, teacher=None)
+    return plan
+
+
+def _tuned(path: Path) -> Path:
+    """The folder of the transfer run."""
+    return path.with_name(f"{path.name}-finetuned")
+
+
+def _train(plan: Plan) -> None:
     """Train, continue an interrupted run, or leave a finished one as it is."""
-    resume = RunFolder(path).exists()
-    plan = plan_run(settings, dataset, recipe, path, device, resume)  # refuses other settings
-    if plan.extends:
-        raise RecipeError(f"{path}: is a run of fewer epochs; choose another --out")
     if not plan.folder.finished():
         run_plan(plan)
 
@@ -161,10 +247,8 @@ def _save_untrained(source: Dataset, recipe: Recipe, path: Path) -> None:
 
 def _transfer(cut: Cut, path: Path, target: Dataset, device: str) -> Point:
     """Fine-tune and measure the network of `path`, and its features as they are."""
-    tuned = path.with_name(f"{path.name}-finetuned")
-    changes = {} if cut.fraction else UNTRAINED
-    _train(target, TRANSFER, tuned, device, {"weights": str(path), "seed": cut.seed, **changes})
-    report = evaluate(TorchClassifier.load(tuned, device), target, "test")
+    _train(_plan_transfer(cut, path, target, device))
+    report = evaluate(TorchClassifier.load(_tuned(path), device), target, "test")
     few = evaluate_few_shot(str(path), target, [SHOTS], device=device)
     pretrained = TorchClassifier.read(path).info
     return Point(

@@ -79,10 +79,10 @@ def train(
             ``runs/DATA-RECIPE`` if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         resume: continue an interrupted run, to the same result as if it had not been interrupted.
-            Settings other than the run's are refused, unless they do not change the result. A
-            finished run of fewer ``epochs`` is extended by a new run beside it, which continues
-            from its weights, averages and optimiser state: each later epoch has the learning rate
-            that it has in a run of ``epochs``.
+            Settings other than the run's are refused, unless they do not change the result, such
+            as weights that have moved. A finished run of fewer ``epochs`` is extended by a new run
+            beside it, which continues from its weights, averages and optimiser state: each later
+            epoch has the learning rate that it has in a run of ``epochs``.
         show_groups: print the parameter groups first: which layers have which learning rate.
         settings: changes to the recipe, such as ``epochs=10``; see `Recipe`.
 

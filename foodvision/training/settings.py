@@ -98,7 +98,8 @@ def resumed_recipe(
     known = {name: value for name, value in named.items() if value}
     asked = load_recipe(recipe or begun, known | dict(settings))
     more = finished and "epochs" in settings and asked.epochs > begun.epochs
-    changed = (*CHANGEABLE, *(["epochs"] if more else []))
+    # Weights may have moved: `RunFolder.check_start` compares their content.
+    changed = (*CHANGEABLE, "weights", *(["epochs"] if more else []))
     for name, before in begun:
         now = getattr(asked, name)
         if now != before and name not in changed and (name, now) != ("precision", "auto"):

@@ -214,6 +214,9 @@ def test_reduced_decode_comes_from_the_weights_unless_set(tmp_path: Path) -> Non
 def test_resume_refuses_changed_weights(weights: str, patterns: Path, tmp_path: Path) -> None:
     train(patterns, "finetune", tmp_path / "r", "cpu", weights=weights, **SHORT)
     train(patterns, out=tmp_path / "r", device="cpu", resume=True, epochs=2)
+    moved = Path(weights).rename(tmp_path / "moved")
+    train(patterns, out=tmp_path / "r", device="cpu", resume=True, weights=str(moved))
+    moved.rename(weights)
     begun = TorchClassifier.load(weights, "cpu")
     for name in ("head.bias", "blocks.0.mlp.0.weight"):
         changed = copy.deepcopy(begun)
