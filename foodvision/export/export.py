@@ -16,8 +16,9 @@ import numpy as np
 from foodvision import drawings
 from foodvision.backends import Format
 from foodvision.backends.runs import remove_graphs
+from foodvision.classifier.files import CARD
 from foodvision.classifier.info import KEY, Export
-from foodvision.classifier.torch_classifier import CARD, TorchClassifier
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import LabelledImages
 from foodvision.data.splits import SPLIT_CSV, training_splits

@@ -17,17 +17,15 @@ from typing import Any
 
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
-from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
+from foodvision.errors import DataError, FoodvisionError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.history import read_history
 from foodvision.models.network import build_network
 from foodvision.paper.data_size_table import Cut, DataSizes, Point
 from foodvision.paper.few_shot import evaluate_few_shot
-from foodvision.training.plan import plan_run
+from foodvision.paper.kept_runs import train_once
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
-from foodvision.training.run import run_plan
-from foodvision.training.run_folder import RunFolder
 from foodvision.training.settings import load_recipe
 
 log = logging.getLogger(__name__)
@@ -54,8 +52,8 @@ SETTINGS: dict[str, Any] = {
 }
 """Changes to `PRETRAINING`: minutes for Food-101's thumbnails, without what makes long runs better.
 
-They are the same for all cuts, as in Figure 4, so a small cut takes few steps as well; the epoch with
-the best validation is kept, which is early stopping.
+They are the same for all cuts, as in Figure 4, so a small cut takes few steps as well; the epoch
+with the best validation is kept, which is early stopping.
 """
 
 UNTRAINED = {"layer_decay": 1.0}
@@ -111,7 +109,7 @@ def measure_data_sizes(
             own = changes | {"hidden_size": cut.width, "seed": cut.seed}
             path = folder / f"{cut.width}-{cut.fraction:g}-{cut.seed}"
             if cut.fraction:
-                _train(source, PRETRAINING, path, device, own | {"fraction": cut.fraction})
+                train_once(source, PRETRAINING, path, device, own | {"fraction": cut.fraction})
             else:
                 _save_untrained(source, load_recipe(PRETRAINING, own), path)
             found = replace(found, points=[*found.points, _transfer(cut, path, target, device)])
@@ -140,18 +138,6 @@ def _without_target(source: Dataset, target: Dataset) -> Dataset:
     return source.restricted(left)
 
 
-def _train(
-    dataset: Dataset, recipe: str, path: Path, device: str, settings: Mapping[str, Any]
-) -> None:
-    """Train, continue an interrupted run, or leave a finished one as it is."""
-    resume = RunFolder(path).exists()
-    plan = plan_run(settings, dataset, recipe, path, device, resume)  # refuses other settings
-    if plan.extends:
-        raise RecipeError(f"{path}: is a run of fewer epochs; choose another --out")
-    if not plan.folder.finished():
-        run_plan(plan)
-
-
 def _save_untrained(source: Dataset, recipe: Recipe, path: Path) -> None:
     """A model with initial weights, so that nothing else differs."""
     with seeded(recipe.seed, INITIAL_WEIGHTS):
@@ -163,7 +149,7 @@ def _transfer(cut: Cut, path: Path, target: Dataset, device: str) -> Point:
     """Fine-tune and measure the network of `path`, and its features as they are."""
     tuned = path.with_name(f"{path.name}-finetuned")
     changes = {} if cut.fraction else UNTRAINED
-    _train(target, TRANSFER, tuned, device, {"weights": str(path), "seed": cut.seed, **changes})
+    train_once(target, TRANSFER, tuned, device, {"weights": str(path), "seed": cut.seed, **changes})
     report = evaluate(TorchClassifier.load(tuned, device), target, "test")
     few = evaluate_few_shot(str(path), target, [SHOTS], device=device)
     pretrained = TorchClassifier.read(path).info

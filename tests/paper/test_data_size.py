@@ -9,7 +9,7 @@ from PIL import Image
 
 from foodvision.data import load_dataset
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
-from foodvision.paper import data_size
+from foodvision.paper import data_size, kept_runs
 from foodvision.paper.data_size import measure_data_sizes
 from foodvision.paper.data_size_table import Cut, DataSizes, Point
 from tests.conftest import draw_pattern
@@ -97,7 +97,7 @@ def test_runs_are_kept_and_other_settings_refused(
     first = measure_data_sizes(*arguments, TINY, "out", "cpu")
     assert first.points[1].parameters > 3 * first.points[0].parameters
     begun = {path: path.stat().st_mtime_ns for path in Path("out").glob("*/recipe.json")}
-    monkeypatch.setattr(data_size, "run_plan", None)  # calling it would fail
+    monkeypatch.setattr(kept_runs, "run_plan", None)  # calling it would fail
     again = measure_data_sizes(*arguments, TINY, "out", "cpu")
     assert again == first
     assert len(begun) == 4
@@ -116,8 +116,8 @@ def test_what_was_measured_is_written_before_an_interruption(
             raise RunInterruptedError("interrupted; resume with: foodvision train")
         run_plan(plan)  # type: ignore[arg-type]
 
-    run_plan = data_size.run_plan
-    monkeypatch.setattr(data_size, "run_plan", interrupt)
+    run_plan = kept_runs.run_plan
+    monkeypatch.setattr(kept_runs, "run_plan", interrupt)
     with pytest.raises(RunInterruptedError, match="run the same command again to continue"):
         measure_data_sizes(patterns, target, [0, 0.5], [24], 1, TINY, "out", "cpu")
     (point,) = json.loads(Path("out/data-size.json").read_text())["points"]
