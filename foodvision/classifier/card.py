@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import Calibration, Measured, ModelInfo, TeacherInfo
+from foodvision.classifier.info import FINETUNE, Calibration, Measured, ModelInfo, TeacherInfo
 from foodvision.text import list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
@@ -67,6 +67,46 @@ def model_card(
             f"## Trained on\n\n{_trained_on(info)}",
             f"## Use\n\n{_CODE}",
             _PIPELINE if in_transformers else _NO_PIPELINE,
+        ]
+    )
+
+
+def headless_card(info: ModelInfo, description: str, family: str, in_transformers: bool) -> str:
+    """The text of the card of a pretrained network without a head.
+
+    Args:
+        info: what is known of it.
+        description: of the network, as a noun phrase without an article.
+        family: of the network: vit, torchvision or timm.
+        in_transformers: whether transformers reads the folder as well.
+
+    """
+    front_matter = ModelCardData(
+        library_name="transformers" if in_transformers else "foodvision",
+        pipeline_tag="image-feature-extraction",
+        tags=[FAMILIES[family], "self-supervised", "foodvision"],
+    )
+    found = "Nothing has been measured yet.\n"
+    if hidden := info.pretraining:
+        found = (
+            f"On {hidden.patches:,} hidden patches of {hidden.n:,} **validation** images, which "
+            "also chose the best epoch:\n\n"
+            f"- log loss of their colours {hidden.log_loss:.4f} (a guess has ln 512 = 6.24)\n"
+            f"- accuracy of their colours {hidden.accuracy:.1%}\n"
+        )
+    return "\n".join(
+        [
+            f"---\n{front_matter.to_yaml()}\n---\n",
+            "# A pretrained network without a head\n",
+            "It turns images into features and knows no classes. It learnt from the images alone, "
+            "without their labels: of half of the patches, which were hidden, it predicted the "
+            "mean colour (arXiv 2010.11929, appendix B.1.2).\n",
+            f"Network: {description}; {info.parameters:,} parameters.\n",
+            f"## Measured\n\n{found}",
+            f"## Trained on\n\n{_trained_on(info)}",
+            f"## Use\n\n```sh\n{FINETUNE} THIS_FOLDER\n```\n",
+            "Its class token was not trained to say anything about an image: fine-tune all layers, "
+            "not the head alone.\n",
         ]
     )
 

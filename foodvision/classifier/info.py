@@ -30,6 +30,8 @@ from foodvision.weights.repository import (
 KEY = "foodvision"
 """Of config.json: where what transformers has no word for is kept."""
 
+FINETUNE = "foodvision train DATA --recipe finetune --weights"
+"""What makes a classifier of a pretrained network, with its folder behind it."""
 
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,6 +61,25 @@ class Measured(_Part):
     """Of the network's arithmetic: float32 or bf16."""
     chosen: str
     """What the same images chose, so that the figures are a little too good."""
+
+
+class Pretraining(_Part):
+    """How well a network without a head predicts what is hidden of the validation images."""
+
+    n: Count
+    """Images."""
+    patches: Count
+    """Hidden patches of these."""
+    log_loss: Annotated[float, Field(ge=0)]
+    """Of their colours, in nats; a guess has ln 512 = 6.24."""
+    accuracy: Share
+    """Share of the patches whose colour is the most probable one, in 0-1."""
+
+    def __str__(self) -> str:
+        return (
+            f"log loss {self.log_loss:.4f} · accuracy {self.accuracy:.1%} of the colours of "
+            f"{self.patches:,} hidden patches, n = {self.n} images"
+        )
 
 
 class Calibration(_Part):
@@ -120,6 +141,8 @@ class ModelInfo(_Part):
     parameters: Count | None = None
     """Number of weights."""
     metrics: Measured | None = None
+    pretraining: Pretraining | None = None
+    """Of a network without a head, which has no metrics."""
     data: TrainingData | None = None
     training: str | None = None
     """How it was trained, in a few words."""
@@ -230,18 +253,19 @@ def describe(model: str | Path) -> str:
             classes = from_timm.class_names(config) or ()
         else:
             spec, classes = image_spec(folder, config), class_names(config) or ()
-            network = network_config(config, len(classes)).description
+            network = network_config(config, len(classes) or 1).description
         check_distinct(classes)
         parameters = info.parameters or _count_parameters(folder / WEIGHTS)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error
     except DAMAGES as error:
         raise ModelError(f"{model}: {CONFIG}: {explain(error)}") from error
+    named = f"{len(classes)}: {list_names(classes)}" if classes else f"none yet: {FINETUNE} {model}"
     lines = [
         f"network    {network}; {parameters:,} parameters",
         f"input      {spec.height} × {spec.width} px, {spec.resize_mode}, {spec.interpolation}"
         + (", large JPEGs decoded at a smaller scale" if spec.reduced_decode else ""),
-        f"classes    {len(classes)}: {list_names(classes)}",
+        f"classes    {named}",
     ]
     if info.data:
         lines.append(f"training   {info.data.train:,} images of {info.data.name}, {info.training}")
@@ -251,15 +275,17 @@ def describe(model: str | Path) -> str:
             f"measured   on {measured.n:,} validation images: log loss {measured.log_loss:.4f}, "
             f"accuracy {measured.accuracy:.1%} ({low:.1%} to {high:.1%})"
         )
+    if hidden := info.pretraining:
+        lines.append(f"measured   on validation images: {hidden}")
     if scaled := info.calibration:
         lines.append(
             f"calibrated temperature {scaled.temperature:.3f}; before, the log loss was "
             f"{scaled.log_loss_before:.4f} and the ECE {scaled.ece_before:.3f}, now "
             f"{scaled.log_loss_after:.4f} and {scaled.ece_after:.3f}"
         )
-    elif KEY in config:
+    elif KEY in config and classes:
         lines.append("calibrated no")
-    if KEY in config:
+    if KEY in config and classes:
         calibrated = (folder / UNSURE).is_file() or (exported and exported.max_distance is not None)
         says = "says" if calibrated else "does not say"
         lines.append(f"unsure     {says} when it is not sure")

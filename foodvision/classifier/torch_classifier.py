@@ -8,6 +8,7 @@ unsure.safetensors. Nothing in it is pickled, and loading it runs no code from a
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor
 
 from foodvision.backends import Precision
@@ -24,26 +24,19 @@ from foodvision.backends.torch import in_batches
 from foodvision.bounds import check_whole
 from foodvision.classifier.card import model_card
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.info import KEY, Belongs, ModelInfo
+from foodvision.classifier.files import write_model
+from foodvision.classifier.info import FINETUNE, KEY, Belongs, ModelInfo
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import ImageError, ModelError
-from foodvision.files.atomic import replacing, write_json
 from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network
 from foodvision.text import list_names, printable
+from foodvision.weights.checkpoint import HeadlessError
 from foodvision.weights.from_repository import read_repository, repository_content
-from foodvision.weights.repository import (
-    CARD,
-    CONFIG,
-    PREPROCESSOR,
-    UNSURE,
-    WEIGHTS,
-    check_distinct,
-    read_json,
-)
+from foodvision.weights.repository import CONFIG, UNSURE, WEIGHTS, check_distinct, read_json
 from foodvision.weights.tensors import sha256_of
 
 log = logging.getLogger(__name__)
@@ -217,13 +210,6 @@ class TorchClassifier(Classifier):
             self.unsure.save(folder / UNSURE, {KEY: belongs.model_dump_json()})
         else:
             (folder / UNSURE).unlink(missing_ok=True)
-        with replacing(folder / WEIGHTS) as path:
-            path.touch()  # with the permissions of its siblings; save_file allows the owner alone
-            mode = path.stat().st_mode
-            save_file(tensors, path, metadata={"format": "pt"})
-            path.chmod(mode)
-        write_json(folder / CONFIG, config)
-        write_json(folder / PREPROCESSOR, self.spec.to_preprocessor_config())
         card = model_card(
             self.info,
             self.classes,
@@ -232,8 +218,7 @@ class TorchClassifier(Classifier):
             in_transformers=config["model_type"] != KEY,
             says_unsure=self.unsure is not None,
         )
-        with replacing(folder / CARD) as path:
-            path.write_text(card, encoding="utf-8")
+        write_model(folder, config, tensors, self.spec, card)
         self.folder = self.folder or folder
 
     @classmethod
@@ -255,7 +240,13 @@ class TorchClassifier(Classifier):
             ModelError: as `load` does, without the name of the folder.
 
         """
-        loaded = read_repository(folder).build()
+        try:
+            loaded = read_repository(folder).build()
+        except HeadlessError as error:
+            raise ModelError(
+                "has no classes yet, it is a pretrained network without a head; fine-tune it on "
+                f"labelled images: {FINETUNE} {shlex.quote(str(folder))}"
+            ) from error
         if loaded.classes is None:
             raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
         info = ModelInfo.from_config(read_json(folder / CONFIG))

@@ -187,6 +187,39 @@ def data_size(
     print(to_json(found.to_dict()) if as_json else found.table().to_text())
 
 
+@app.command("self-supervision")
+def self_supervision(
+    data: Data,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the training."),
+    ] = None,
+    pretraining: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-pretraining", metavar="KEY=VALUE", help="Change a setting of the pretraining."
+        ),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the runs, self-supervision.json and .md; runs that it holds are not "
+            "repeated.  [default: runs/DATA-self-supervision]"
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Pretrain on the same images without labels: section 4.6 in miniature."""
+    from foodvision.paper.self_supervision import measure_self_supervision
+    from foodvision.text import to_json
+
+    settings, before = (parse_settings(given or []) for given in (changes, pretraining))
+    found = measure_self_supervision(data, seeds, settings, before, out, device)
+    print(to_json(found.to_dict()) if as_json else found.table().to_text())
+
+
 @app.command("all")
 def check_all(
     model: Weights,

@@ -42,7 +42,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="scratch, probe, finetune, finetune_paper, …, or a TOML file.  [default: "
+            help="scratch, probe, finetune, distil, pretrain, …, or a TOML file.  [default: "
             "finetune with --weights, else scratch]"
         ),
     ] = None,
@@ -84,7 +84,7 @@ def train(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Train a classifier; the test split is not opened."""
+    """Train a classifier, or pretrain a network; the test split is not opened."""
     from foodvision.training.plan import plan_run
 
     named = {
@@ -97,13 +97,16 @@ def train(
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= parse_settings(changes or [])
     plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
+    from foodvision.classifier.info import FINETUNE
     from foodvision.training.run import run_plan  # imports torch, which takes seconds
 
     result = run_plan(plan)
     if is_first_process():
-        evaluate = shlex.join(["foodvision", "evaluate", str(result.folder), data])
+        following = shlex.join(["foodvision", "evaluate", str(result.folder), data])
+        if plan.recipe.method == "pretrain":
+            following = f"{FINETUNE} {shlex.quote(str(result.folder))}"
         print(f"{result.metrics} (validation)")
-        print(printable(f"Next: {evaluate}"))
+        print(printable(f"Next: {following}"))
 
 
 def demo(

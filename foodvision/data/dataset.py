@@ -25,6 +25,9 @@ from foodvision.text import list_names
 FLAT = "all"
 """Name of the only split of a dataset that has no splits."""
 
+UNLABELLED = "unlabelled"
+"""Name of the class of images that have none."""
+
 SPLITS = ("train", "validation", "test")
 """Names of the usual splits of a `Dataset`."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
+from foodvision.data.dataset import FLAT, UNLABELLED, Dataset, LabelledImages, split_of
 from foodvision.data.stores import FolderStore
 from foodvision.errors import DataError
 from foodvision.images.files import (
@@ -31,16 +31,18 @@ from foodvision.text import list_names
 log = logging.getLogger(__name__)
 
 
-def from_folder(given: Path, strict: bool = True) -> Dataset:
+def from_folder(given: Path, strict: bool = True, labelled: bool = True) -> Dataset:
     """List the images of a folder of class folders.
 
     Args:
         given: holds class folders, or split folders (see `split_of`) with class folders in them,
             or a single folder that holds either.
         strict: False keeps an empty class folder among the training images as a class.
+        labelled: False also takes the images that are in no class folder, as `UNLABELLED`.
 
     Raises:
-        DataError: if there are no class folders, or one of them is empty.
+        DataError: if there are no class folders, or one of them is empty; unlabelled, if there are
+            no images.
 
     """
     root = _unwrapped(given)
@@ -63,13 +65,16 @@ def from_folder(given: Path, strict: bool = True) -> Dataset:
             images = [path for path in files if is_image(path)]
             left_out += [path for path in files if not is_image(path)]
             # An empty class folder among the training images is a mistake.
-            if not images and split in ("train", FLAT):
+            if labelled and not images and split in ("train", FLAT):
                 if strict:
                     raise DataError(f"{class_folder}: no images; remove the folder or fill it")
                 empty.add(class_folder.name)
             names = [path.relative_to(root).as_posix() for path in images]
             found[split] += [(class_folder.name, name) for name in names]
-        loose = _count_loose(folder)
+        names = [path.relative_to(root).as_posix() for path in _loose_in(folder)]
+        if not labelled:
+            found[split] += [(UNLABELLED, name) for name in names]
+        loose = len(names) if labelled else 0
         if loose and not found[split] and split != "train" and "train" in split_folders:
             # As in many competitions, whose test images have no labels.
             log.warning("%s: no class folders, left out: %d images", folder, loose)
@@ -77,7 +82,8 @@ def from_folder(given: Path, strict: bool = True) -> Dataset:
             continue
         if not found[split]:
             hint = "; put each class in a folder of its own" if loose else ""
-            raise DataError(f"{folder}: no class folders with images{hint}")
+            wanted = "class folders with images" if labelled else "images"
+            raise DataError(f"{folder}: no {wanted}{hint}")
         if loose:
             log.warning("%s: images outside the class folders, left out: %d", folder, loose)
     warn_of_left_out(str(root), Counter(map(suffix_of, left_out)))
@@ -124,9 +130,9 @@ def has_class_folders(root: Path) -> bool:
 def _unwrapped(given: Path) -> Path:
     """Descend while there is a single folder, as archives often unpack to; stop at a class."""
     root = given
-    while len(folders := _folders_in(root)) == 1 and not _count_loose(root):
+    while len(folders := _folders_in(root)) == 1 and not _loose_in(root):
         (inner,) = folders
-        if split_of(inner.name) or _count_loose(inner) or not _holds_classes(inner):
+        if split_of(inner.name) or _loose_in(inner) or not _holds_classes(inner):
             break
         root = inner
     return root
@@ -167,9 +173,10 @@ def _has_images(folder: Path) -> bool:
     return any(map(is_image, files_below(folder)))
 
 
-def _count_loose(folder: Path) -> int:
-    """The number of images that are in a folder and not in its subfolders."""
-    return sum(is_image(Path(entry)) for entry in visible_entries(folder) if not entry.is_dir())
+def _loose_in(folder: Path) -> list[Path]:
+    """The images that are in a folder and not in its subfolders, sorted."""
+    files = (Path(entry) for entry in visible_entries(folder) if not entry.is_dir())
+    return [path for path in files if is_image(path)]
 
 
 def _folders_in(folder: Path) -> list[Path]:

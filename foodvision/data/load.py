@@ -30,7 +30,9 @@ NAMES = (NAME, *RELEASES)
 """The datasets that are fetched by name."""
 
 
-def load_dataset(data: str | Path, follow_split_csv: bool = True, strict: bool = True) -> Dataset:
+def load_dataset(
+    data: str | Path, follow_split_csv: bool = True, strict: bool = True, labelled: bool = True
+) -> Dataset:
     """List the images of a dataset, check its classes, and log what was found. Opens no image.
 
     Args:
@@ -40,13 +42,14 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True, strict: bool =
             folder or a glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
         follow_split_csv: take the splits of image files from split.csv, if they have no others.
         strict: False accepts classes that cannot be trained on, for `foodvision data check`.
+        labelled: False accepts a folder of images without classes, or with one.
 
     Raises:
         DataError: if `data` is none of these, cannot be fetched, or has unusable classes.
         MissingExtraError: if Parquet files or the Hub need `datasets` and it is not installed.
 
     """
-    text, dataset = _listed(str(data), strict)
+    text, dataset = _listed(str(data), strict, labelled)
     if follow_split_csv and FLAT in dataset.splits:
         dataset = split_csv.follow(dataset)
     if dataset.splits.keys() & set(SPLITS) == {"train", "validation"}:
@@ -55,13 +58,13 @@ def load_dataset(data: str | Path, follow_split_csv: bool = True, strict: bool =
         dataset.splits["test"] = dataset.splits.pop("validation")
     for split in [name for name, images in dataset.splits.items() if not len(images)]:
         del dataset.splits[split]  # without labels; not before, or validation would be the test
-    if strict:
+    if strict and labelled:
         _check_classes(text, dataset)
     log.info("%s: %s", text, _summary(dataset))
     return dataset
 
 
-def _listed(text: str, strict: bool) -> tuple[str, Dataset]:
+def _listed(text: str, strict: bool, labelled: bool) -> tuple[str, Dataset]:
     """The path or name that is read, and its dataset."""
     path = Path(text)
     if text in NAMES:
@@ -91,7 +94,7 @@ def _listed(text: str, strict: bool) -> tuple[str, Dataset]:
             log.warning("%s: not read as labels (%s)", other, reason)
     elif tables:
         log.warning("%s: not read, because %s has class folders", tables[0], text)
-    dataset = from_folder(path, strict)
+    dataset = from_folder(path, strict, labelled)
     return str(dataset.root), dataset
 
 

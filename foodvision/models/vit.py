@@ -127,10 +127,13 @@ class PatchEmbedding(nn.Module):
                 f"this network takes {self.config.num_channels} channels of "
                 f"{self.config.input_size} pixels, not {tuple(x.shape[1:])}"
             )
-        z = self.E(self.patches(x))
+        return self.sequence(self.E(self.patches(x)))  # Eq. 1
+
+    def sequence(self, z: Float[Tensor, "B N D"]) -> Float[Tensor, "B n D"]:
+        """The embedded patches x_p E behind the class token, all with their positions."""
         if self.x_class is not None:
             z = torch.cat([self.x_class.expand(z.shape[0], -1, -1).to(z.dtype), z], dim=1)
-        return self.dropout(z + self.E_pos)  # Eq. 1
+        return self.dropout(z + self.E_pos)
 
     def patches(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N P2C"]:
         """The flattened patches x_p, row by row; within one, channel by channel.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from foodvision.errors import DataError, FoodvisionError, ImageError
 from foodvision.images import ImageSpec
 from foodvision.images.augment import TrainingTransform
 from foodvision.images.transforms import finish, prepare
 from foodvision.training.memory import OpenedImages
 from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
 from foodvision.training.recipe import Recipe
+from foodvision.training.run_folder import RunFolder
 
 GRACE = 60
 """Seconds a worker stays alive after SIGTERM, so that the main process can finish its step."""
@@ -144,3 +147,21 @@ def _ignore_signals(worker: int) -> None:
 
 def _end_soon(number: int, frame: FrameType | None) -> None:
     signal.alarm(GRACE)  # SIGALRM is not handled, so it ends the process
+
+
+@contextmanager
+def worker_failures(folder: RunFolder) -> Iterator[None]:
+    """Turn failures of DataLoader workers into errors of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error).startswith(f"Caught {ImageError.__name__} in DataLoader worker"):
+            # torch hands over the traceback's text alone; its last line is the message.
+            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise DataError(reason) from error
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise FoodvisionError(
+            "a process that prepares images died, perhaps for lack of memory; run "
+            f"{folder.same_command} and --set num_workers=0"
+        ) from error

@@ -9,28 +9,31 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from rich.console import Console
 
+from foodvision.classifier.headless import Headless
+from foodvision.classifier.info import Pretraining
 from foodvision.classifier.torch_classifier import TorchClassifier
-from foodvision.errors import DataError, FoodvisionError, ImageError, RunInterruptedError
+from foodvision.errors import FoodvisionError, RunInterruptedError
 from foodvision.evaluation.calibrate import calibrate, calibrate_on, sample
 from foodvision.metrics import Metrics
 from foodvision.probing.features import Features
 from foodvision.probing.head import PENALTIES, PenaltyFit, fit_head
 from foodvision.progress import duration, progress_bar
+from foodvision.training.batches import worker_failures
 from foodvision.training.epoch import Epoch
 from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Training
 from foodvision.training.loss import class_weights
+from foodvision.training.masked import COLOURS, hidden_of
 from foodvision.training.optim import groups_table
 from foodvision.training.prepare import Run
-from foodvision.training.run_folder import RunFolder
 from foodvision.training.trackers import start_trackers
 
 log = logging.getLogger(__name__)
@@ -44,15 +47,16 @@ class Fitted:
     """The best model of a run.
 
     Attributes:
-        classifier: on the run's device.
+        model: a classifier on the run's device; what pretraining leaves, on the CPU.
         history: of every epoch; of every L2 penalty that a probe tried.
-        metrics: of the classifier, which is calibrated, on the validation images.
+        metrics: of the classifier, which is calibrated, on the validation images; of what
+            pretraining predicts of these.
 
     """
 
-    classifier: TorchClassifier
+    model: TorchClassifier | Headless
     history: list[Epoch] | list[PenaltyFit]
-    metrics: Metrics
+    metrics: Metrics | Pretraining
 
 
 def fit_network(run: Run) -> Fitted:
@@ -65,7 +69,7 @@ def fit_network(run: Run) -> Fitted:
     """
     recipe, folder, accelerator = run.recipe, run.folder, run.accelerator
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _worker_failures(folder):
+    with torch.random.fork_rng(devices=cuda), worker_failures(folder):
         training = Training(
             run.start.network,
             run.splits.train.images,
@@ -127,6 +131,8 @@ def fit_network(run: Run) -> Fitted:
             "the validation log loss was not a number in any epoch; lower learning_rate, and "
             "choose another --out"
         )
+    if recipe.method == "pretrain":
+        return Fitted(Headless.read(folder.path), history, _of_patches(best_of(history), run))
     classifier = TorchClassifier.load(folder.path, accelerator.device.type)
     accelerator.wait_for_everyone()  # before one of them writes what the others read
     metrics = calibrate(classifier, run.splits.train.images, run.splits.validation.images)
@@ -167,10 +173,17 @@ def fit_probe(run: Run) -> Fitted:
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
-    classifier = run.export(network).to(accelerator.device.type)
+    classifier = run.classifier(network).to(accelerator.device.type)
     known = known[sample(len(known))]
     metrics = calibrate_on(classifier, known, held_out, validation.images.labels)
     return Fitted(classifier, head.tried, metrics)
+
+
+def _of_patches(best: Epoch, run: Run) -> Pretraining:
+    """What the best epoch of pretraining predicts of the validation images."""
+    n, config = len(run.splits.validation.images), run.recipe.vit_config(COLOURS)
+    patches = n * hidden_of(math.prod(config.grid))
+    return Pretraining(n=n, patches=patches, log_loss=best.log_loss, accuracy=best.accuracy)
 
 
 Past = TypeVar("Past", Epoch, PenaltyFit)
@@ -255,24 +268,6 @@ def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
     return bool(accelerator.check_trigger())
 
 
-@contextmanager
-def _worker_failures(folder: RunFolder) -> Iterator[None]:
-    """Turn failures of DataLoader workers into errors of one line."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error).startswith(f"Caught {ImageError.__name__} in DataLoader worker"):
-            # torch hands over the traceback's text alone; its last line is the message.
-            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
-            raise DataError(reason) from error
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        raise FoodvisionError(
-            "a process that prepares images died, perhaps for lack of memory; run "
-            f"{folder.same_command} and --set num_workers=0"
-        ) from error
-
-
 def _beginning(run: Run, training: Training) -> str:
     """Where a run continues: its own last step, or the end of the run that it extends."""
     before = run.folder.begun().get("extends")
@@ -288,11 +283,12 @@ def _beginning(run: Run, training: Training) -> str:
 def _plan(run: Run, training: Training) -> str:
     """What is about to be done, in one line."""
     train, validation = run.splits.train.images, run.splits.validation.images
-    epochs = run.recipe.epochs
+    epochs, learnt = run.recipe.epochs, f"of {len(train.classes)} classes"
+    if run.recipe.method == "pretrain":
+        learnt = "without labels"
     return (
-        f"{len(train):,} training and {len(validation):,} validation images of "
-        f"{len(train.classes)} classes; {epochs} epoch{'s' * (epochs > 1)}, "
-        f"{training.total_steps:,} steps "
+        f"{len(train):,} training and {len(validation):,} validation images {learnt}; "
+        f"{epochs} epoch{'s' * (epochs > 1)}, {training.total_steps:,} steps "
         f"of {run.recipe.batch_size * run.recipe.accumulate} images on "
         f"{run.accelerator.device.type} ({run.recipe.precision})"
     )

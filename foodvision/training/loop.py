@@ -27,10 +27,11 @@ from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
 from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.epoch import Epoch
-from foodvision.training.loss import class_weights, mixed, training_loss
+from foodvision.training.labels import Labels
+from foodvision.training.masked import COLOURS, HiddenPatches
 from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
-from foodvision.training.randomness import STEP, seed_for
+from foodvision.training.randomness import STEP, VALIDATION, seed_for, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.training.teacher import Teacher
 
@@ -58,7 +59,8 @@ class Training:
         """Prepare the first step.
 
         Args:
-            network: from float32 images (B, C, H, W) to logits (B, K); trained in place.
+            network: from float32 images (B, C, H, W) to what the objective takes: logits (B, K), or
+                those of a `MaskedViT`; trained in place.
             train: images to learn from.
             validation: images to measure on after each epoch.
             spec: how images are prepared.
@@ -68,7 +70,6 @@ class Training:
 
         """
         self.spec, self.recipe, self.accelerator = spec, recipe, accelerator
-        self.classes = train.classes
         if recipe.precision == "float32":
             channels_last(network)  # not in bf16, which then trains more slowly on a CPU
         opened = OpenedImages(train, spec)
@@ -83,13 +84,11 @@ class Training:
         self.average = copy.deepcopy(self.network) if recipe.ema_decay else None
         if recipe.compile:
             self.model = torch.compile(self.model)
-        self.class_weights = torch.tensor(class_weights(train, recipe), device=accelerator.device)
-        self.teacher = teacher.to(accelerator.device) if teacher else None
-        self.answers: Tensor | None = None  # of all training images, where no epoch changes them
-        if self.teacher and not recipe.changes_images:  # then training sees what validation sees
-            unchanged = validation_loader(opened, recipe)
-            self.answers = self.teacher.answers_of_all(unchanged, len(train), recipe.precision)
-            self.teacher = None
+        self.objective: Labels | HiddenPatches
+        if recipe.method == "pretrain":
+            self.objective = HiddenPatches(spec, recipe.vit_config(COLOURS).patch_size)
+        else:
+            self.objective = Labels(opened, recipe, accelerator.device, teacher)
         self.epoch, self.batch, self.step = 0, 0, 0
         self.losses: list[Tensor] = []
         self.accuracies: list[Tensor] = []
@@ -222,16 +221,14 @@ class Training:
     def _learn(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """One batch: returns its loss, and keeps it and the accuracy for the mean of the epoch."""
         recipe, accelerator = self.recipe, self.accelerator
-        # Mixing, dropout and stochastic depth draw from torch's generators, all seeded here.
+        # Mixing, masks, dropout and stochastic depth draw from torch's generators, all seeded here.
         position = (self.epoch, self.batch, accelerator.process_index)
         torch.manual_seed(seed_for(recipe.seed, STEP, *position))
         pixels = finish(images, self.spec) if images.dtype == torch.uint8 else images
-        pixels, targets = mixed(pixels, labels, recipe, len(self.classes))
+        pixels, targets = self.objective.targets(pixels, labels)
         with autocast(recipe.precision, accelerator.device):
-            logits = self.model(pixels)
-        loss = training_loss(
-            logits, targets, self.class_weights, recipe, self._taught(pixels, indices)
-        )
+            answers = self.model(pixels)
+        loss, accuracy = self.objective.loss(answers, targets, pixels, indices)
         # Accelerate divides by `accumulate`; the last step of an epoch may have fewer batches.
         first = self.batch - self.batch % recipe.accumulate
         batches = min(recipe.accumulate, len(self.loader) - first)
@@ -243,17 +240,9 @@ class Training:
             optimizer.zero_grad()
         if self.average and accelerator.sync_gradients:
             update_average(self.average, self.network, recipe.ema_decay, self.step)
-        # Of a network with class weights, the honest answer is without their shift.
-        answers = (logits.detach() - self.class_weights.log()).argmax(dim=1)
         self.losses.append(loss.detach())
-        self.accuracies.append((answers == targets.argmax(dim=1)).float().mean())
+        self.accuracies.append(accuracy)
         return self.losses[-1]
-
-    def _taught(self, pixels: Tensor, indices: Tensor) -> Tensor | None:
-        """The teacher's logits for the images that the network has just seen."""
-        if self.answers is not None:
-            return self.answers[indices]
-        return self.teacher.answers(pixels, self.recipe.precision) if self.teacher else None
 
     def _mean(self, of_batches: list[Tensor]) -> float:
         """Over the epoch's batches, which have the same size, and over all processes."""
@@ -270,12 +259,13 @@ class Training:
     @torch.inference_mode()
     def _validate(self) -> Metrics:
         """Metrics at the precision of training, over all processes together."""
-        model = self.result.eval()
-        shift = self.class_weights.log().cpu().numpy()
-        running = RunningMetrics(self.classes)
-        for pixels, labels in self.validation_loader:
-            with autocast(self.recipe.precision, self.accelerator.device):
-                logits = model(pixels)
-            logits, labels = self.accelerator.gather_for_metrics((logits, labels))
-            running.update(logits.float().cpu().numpy() - shift, labels.cpu().numpy())
+        model, objective = self.result.eval(), self.objective
+        running = RunningMetrics(objective.classes)
+        with seeded(self.recipe.seed, VALIDATION):  # the same masks every time
+            for pixels, labels in self.validation_loader:
+                with autocast(self.recipe.precision, self.accelerator.device):
+                    answers: Any = model(pixels)
+                scored = objective.scored(answers, pixels, labels)
+                logits, right = self.accelerator.gather_for_metrics(scored)
+                running.update(logits.cpu().flatten(0, -2).numpy(), right.cpu().flatten().numpy())
         return running.result()

@@ -23,6 +23,9 @@ from foodvision.training.settings import load_recipe, resumed_recipe
 PUBLISHED = ("torchvision:", "timm:", "hub:")
 """How the names of weights begin that are no path."""
 
+PRETRAIN = "pretrain"
+"""The method, and the recipe, that needs no labels."""
+
 HUB_ID = r"[\w-]+/[\w.-]+"
 
 ADVICE = (
@@ -80,7 +83,8 @@ def plan_run(
     if chosen:
         _check_weights(chosen)
         check_trackers(chosen)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    method = chosen.method if chosen else _method_of(out, recipe)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, labelled=method != PRETRAIN)
     folder, extends = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}")), None
     if chosen is None:
         if not out and not recipe and not settings.get("weights"):
@@ -94,11 +98,16 @@ def plan_run(
     if extends or not resume:
         folder.check_free()  # before anything is written there, the lock included
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
-    if len(dataset.classes) < 2:
+    if len(dataset.classes) < 2 and chosen.method != PRETRAIN:
         raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
     advice = ADVICE if not (recipe or chosen.weights or resume) else None
     again = f"resume with: {_resume_command(data, folder, device)}"
     return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)
+
+
+def _method_of(out: str | Path | None, recipe: str | Path | None) -> str:
+    """The method of the run to resume, as far as it is known before its images are listed."""
+    return RunFolder(Path(out)).recipe().method if out else Path(recipe or "").stem
 
 
 def check_trackers(recipe: Recipe) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from foodvision.classifier.headless import Headless
 from foodvision.classifier.info import ModelInfo, TrainingData
 from foodvision.classifier.licence import without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
@@ -19,6 +20,7 @@ from foodvision.data import Dataset, TrainingSplits, training_splits
 from foodvision.errors import DataError
 from foodvision.models.network import Network
 from foodvision.training.loss import class_weights
+from foodvision.training.masked import without_mask
 from foodvision.training.plan import Plan
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
@@ -74,7 +76,13 @@ class Run:
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
         )
 
-    def export(self, network: Network) -> TorchClassifier:
+    def export(self, network: Network) -> TorchClassifier | Headless:
+        """What is saved: a copy of the network as a classifier, or, pretraining, without a head."""
+        if self.recipe.method == "pretrain":
+            return Headless(without_mask(network), self.start.spec, self.info())
+        return self.classifier(network)
+
+    def classifier(self, network: Network) -> TorchClassifier:
         """A classifier with a copy of the network, whose logits are free of the class weights."""
         exported = copy.deepcopy(network).cpu().requires_grad_()
         weights = class_weights(self.splits.train.images, self.recipe)
@@ -145,6 +153,8 @@ def how_trained(recipe: Recipe, extends: dict[str, Any] | None = None) -> str:
         parts.append(f"starting from {name}")
     if recipe.trains_head_alone:
         parts.append("the head alone")
+    if recipe.method == "pretrain":
+        parts.append("by predicting hidden patches, without labels")
     parts.append("by L-BFGS" if recipe.method == "probe" else f"{recipe.epochs} epoch{plural}")
     if recipe.teacher:
         parts.append(f"taught by {without_folders(recipe.teacher)}")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 # The purpose, so that no two choices share a random stream.
-INITIAL_WEIGHTS, ORDER, SAMPLE, STEP = range(4)
+INITIAL_WEIGHTS, ORDER, SAMPLE, STEP, VALIDATION = range(5)
 
 
 def seed_for(seed: int, kind: int, *position: int) -> int:

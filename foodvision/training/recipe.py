@@ -31,6 +31,14 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
 TEACHER_DEFAULTS: dict[str, Any] = {"teacher_weight": 0.9, "teacher_temperature": 1.0}
 """What a teacher brings with it; without one, these settings have no value."""
 
+PRETRAIN_UNUSED: dict[str, Any] = {
+    **dict.fromkeys(("weights", "teacher", "teacher_weight", "teacher_temperature")),
+    **{"trainable": "all", "class_weights": "none"},
+    **{"mixup": 0.0, "cutmix": 0.0, "label_smoothing": 0.0, "auto_augment": "none", "erasing": 0.0},
+}
+"""Settings that have no place in pretraining, with the value that leaves them out: there are no
+labels to mix, smooth or weight, and the targets are an image's own colours."""
+
 PROBE_SETTINGS = {
     *("method", "weights", "network", "image_size", "reduced_decode", "batch_size", "precision"),
     *("class_weights", "seed", "classes", "exclude_classes", "fraction", "validation_fraction"),
@@ -57,10 +65,11 @@ class Recipe(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
 
-    method: Literal["scratch", "finetune", "probe"]
-    """Train from scratch; train pretrained weights further, epoch by epoch; or fit the head alone
-    on features that are computed once, by L-BFGS, with the L2 penalty that validates best. finetune
-    if weights are given, else scratch."""
+    method: Literal["scratch", "finetune", "probe", "pretrain"]
+    """Train from scratch; train pretrained weights further, epoch by epoch; fit the head alone
+    on features that are computed once, by L-BFGS, with the L2 penalty that validates best; or train
+    all but the head from scratch, without labels, by self-supervision. finetune if weights are
+    given, else scratch."""
     weights: str | None = None
     """Pretrained weights to begin with (see `read_checkpoint`). They bring their network and the
     preparation of their images, and get a new head of zeros unless theirs has the same classes."""
@@ -196,6 +205,8 @@ class Recipe(BaseModel):
         """Fill in what the method leaves open, and refuse what it leaves no place for."""
         given = {name: value for name, value in values.items() if value is not None}
         method = given.setdefault("method", "finetune" if "weights" in given else "scratch")
+        if method == "pretrain":
+            return SCRATCH_DEFAULTS | {"label_smoothing": 0.0} | given
         if given.get("teacher"):
             given = TEACHER_DEFAULTS | given
         elif any(name in given for name in ("teacher", *TEACHER_DEFAULTS)):
@@ -227,6 +238,10 @@ class Recipe(BaseModel):
             for name, field in Recipe.model_fields.items():
                 if name not in PROBE_SETTINGS and getattr(self, name) != field.default:
                     raise ValueError(f"{name} does nothing with method 'probe'")
+        if self.method == "pretrain":
+            for name, unused in PRETRAIN_UNUSED.items():
+                if getattr(self, name) != unused:
+                    raise ValueError(f"{name} has no place in pretraining: leave it out")
         if self.trainable == "head" and self.method == "scratch":
             raise ValueError("trainable = 'head' needs weights to take the other layers from")
         if self.optimizer == "muon" and self.trainable == "head":
@@ -252,7 +267,10 @@ class Recipe(BaseModel):
         settings = {name: getattr(self, name) for name in names}
         if D := self.hidden_size:
             settings |= {"hidden_size": D, "mlp_size": 4 * D}  # as in Table 1
-        return ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
+        config = ViTConfig.named(str(self.network), num_classes=num_classes, **settings)
+        if self.method == "pretrain" and config.grid == (1, 1):
+            raise ValueError("pretraining hides patches: image_size must be above patch_size")
+        return config
 
     def image_spec(self) -> ImageSpec:
         """How images are prepared for a network that is trained from scratch."""

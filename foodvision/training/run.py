@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import sys
 from contextlib import nullcontext
@@ -15,10 +16,11 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
-from foodvision.classifier.info import Measured
+from foodvision.classifier.headless import Headless
+from foodvision.classifier.info import FINETUNE, Measured, Pretraining
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset
-from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.errors import FoodvisionError, ModelError, RunInterruptedError
 from foodvision.files.atomic import write_json
 from foodvision.metrics import Metrics
 from foodvision.plots import plot_history
@@ -42,18 +44,34 @@ class TrainingResult:
     """The outcome of a run.
 
     Attributes:
-        classifier: of the epoch, or the L2 penalty, with the lowest validation log loss.
+        model: of the epoch, or the L2 penalty, with the lowest validation log loss; pretraining
+            leaves a network without a head.
         history: of every epoch; of every L2 penalty that a probe tried.
         metrics: of the calibrated classifier on the validation images: in float32, or for a probe
-            in the precision of its features.
+            in the precision of its features; of what pretraining predicts of these.
         folder: where all of it is written.
 
     """
 
-    classifier: TorchClassifier
+    model: TorchClassifier | Headless
     history: list[Epoch] | list[PenaltyFit]
-    metrics: Metrics
+    metrics: Metrics | Pretraining
     folder: Path
+
+    @property
+    def classifier(self) -> TorchClassifier:
+        """The model.
+
+        Raises:
+            ModelError: if it is a pretrained network without a head.
+
+        """
+        if isinstance(self.model, Headless):
+            raise ModelError(
+                f"{self.folder}: has no classes yet, it is a pretrained network without a head; "
+                f"fine-tune it: {FINETUNE} {shlex.quote(str(self.folder))}"
+            )
+        return self.model
 
 
 def train(
@@ -65,7 +83,7 @@ def train(
     show_groups: bool = False,
     **settings: Any,
 ) -> TrainingResult:
-    """Train a classifier. Never opens an image of the test split.
+    """Train a classifier, or pretrain a network. Never opens an image of the test split.
 
     Progress is shown on stderr: a bar on a terminal, else a log line for each epoch. To see
     neither, set the level of the logger ``foodvision`` to WARNING. From then on this process keeps
@@ -134,30 +152,37 @@ def run_plan(plan: Plan) -> TrainingResult:
 
 def save(fitted: Fitted, run: Run) -> TrainingResult:
     """Write the model with its figures, the history and the curves into the run's folder."""
-    probe, metrics = run.recipe.method == "probe", fitted.metrics
-    measured = Measured(
-        n=metrics.n,
-        log_loss=metrics.log_loss,
-        accuracy=metrics.accuracy,
-        accuracy_ci95=metrics.accuracy_ci95,
-        ece=metrics.ece,
-        precision=run.recipe.precision if probe else "float32",
-        chosen="the head's L2 penalty" if probe else "the best epoch",
-    )
-    classifier, folder = fitted.classifier, run.folder
+    model, metrics, folder = fitted.model, fitted.metrics, run.folder
     # Of an extended run, the best epoch may be one of those it began with.
-    of_run = {"metrics": measured, "training": run.training, "recipe": run.recipe.model_dump()}
-    classifier.info = classifier.info.model_copy(update=of_run)
+    of_run: dict[str, Any] = {"training": run.training, "recipe": run.recipe.model_dump()}
+    if isinstance(metrics, Pretraining):
+        of_run["pretraining"], figures = metrics, metrics.model_dump()
+    else:
+        of_run["metrics"], figures = _headline(metrics, run.recipe), metrics.to_dict()
+    model.info = model.info.model_copy(update=of_run)
     if run.accelerator.is_main_process:
         with folder.writing():
-            classifier.save(folder.path)
-            write_json(folder.path / METRICS, metrics.to_dict())
+            model.save(folder.path)
+            write_json(folder.path / METRICS, figures)
             rows = [past.to_dict() for past in fitted.history]
             folder.write_history(rows)
             plot_history(rows, folder.path / "curves.png")
     best = best_of(fitted.history)
     log.info("best of %d: %s; on validation: %s", len(fitted.history), best.name, metrics)
-    return TrainingResult(classifier, fitted.history, metrics, folder.path)
+    return TrainingResult(model, fitted.history, metrics, folder.path)
+
+
+def _headline(metrics: Metrics, recipe: Recipe) -> Measured:
+    probe = recipe.method == "probe"
+    return Measured(
+        n=metrics.n,
+        log_loss=metrics.log_loss,
+        accuracy=metrics.accuracy,
+        accuracy_ci95=metrics.accuracy_ci95,
+        ece=metrics.ece,
+        precision=recipe.precision if probe else "float32",
+        chosen="the head's L2 penalty" if probe else "the best epoch",
+    )
 
 
 def _decided(recipe: Recipe, device: torch.device) -> Recipe:

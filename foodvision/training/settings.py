@@ -60,7 +60,7 @@ def load_recipe(
         values = _expand_network(values) | _expand_network(changes)
     try:
         checked = Recipe(**values)
-        if checked.method == "scratch":
+        if not checked.weights:
             checked.vit_config(num_classes=2)
     except ValidationError as error:
         first = error.errors()[0]

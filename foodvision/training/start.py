@@ -9,6 +9,7 @@ from typing import NamedTuple
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
+from foodvision.training.masked import COLOURS, MaskedViT
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.training.teacher import Teacher, load_teacher
@@ -52,7 +53,11 @@ def starting_point(recipe: Recipe, classes: tuple[str, ...]) -> Start:
 def _network(recipe: Recipe, classes: tuple[str, ...]) -> Start:
     if recipe.weights is None:
         with seeded(recipe.seed, INITIAL_WEIGHTS):
-            untrained = build_network(recipe.vit_config(len(classes)))
+            untrained: Network
+            if recipe.method == "pretrain":
+                untrained = MaskedViT(recipe.vit_config(COLOURS))
+            else:
+                untrained = build_network(recipe.vit_config(len(classes)))
         return Start(untrained, recipe.image_spec(), None)
     try:
         checkpoint = read_checkpoint(recipe.weights)

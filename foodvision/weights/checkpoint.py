@@ -23,9 +23,14 @@ from foodvision.weights.layouts import HEAD, POSITIONS, ViTLayout
 from foodvision.weights.library_layout import LibraryLayout
 from foodvision.weights.positions import resize_positions
 
-_NO_HEAD = "it has no head: give the number of classes for a new one"
-
 _logger = logging.getLogger(__name__)
+
+
+class HeadlessError(ModelError):
+    """Weights without a head were to be used as they are."""
+
+    def __init__(self) -> None:
+        super().__init__("it has no head: give the number of classes for a new one")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Checkpoint:
                 resized as the library does it (section 3.2). None takes the checkpoint's.
 
         Raises:
+            HeadlessError: if it has no head and none is asked for.
             ModelError: naming a tensor that is missing, unknown, of another shape or not
                 supported by the network; or if the sizes do not fit.
 
@@ -87,7 +93,7 @@ class Checkpoint:
         if num_classes is not None:
             config, classes = replace(config, num_classes=num_classes), None
         elif not config.num_classes:
-            raise ModelError(_NO_HEAD)
+            raise HeadlessError
         if classes and len(classes) != config.num_classes:
             raise ModelError(f"{len(classes)} class names for {config.num_classes} logits")
         resized = config
@@ -125,7 +131,7 @@ class Checkpoint:
 
     def _check_head(self, own_head: set[str]) -> None:
         if not own_head:
-            raise ModelError(_NO_HEAD)
+            raise HeadlessError
         if hidden := self._hidden_layer():
             raise ModelError(
                 f"{hidden[-1]}: a hidden layer before the head, which a ViT does not have; give "

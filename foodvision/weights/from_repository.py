@@ -15,7 +15,7 @@ from foodvision.models.network import Network
 from foodvision.weights import from_dinov2, from_timm
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_transformers import full_names, to_transformers_config
-from foodvision.weights.layouts import DINOV2, FOODVISION_VIT, TIMM, TRANSFORMERS, ViTLayout
+from foodvision.weights.layouts import DINOV2, FOODVISION_VIT, HEAD, TIMM, TRANSFORMERS, ViTLayout
 from foodvision.weights.library_layout import FOODVISION_LIBRARY, LIBRARY_CLASSIFIER
 from foodvision.weights.repository import (
     CONFIG,
@@ -94,17 +94,25 @@ def _zero_biases(layout: ViTLayout, network: Any) -> dict[str, Tensor]:
     }
 
 
-def repository_content(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def repository_content(
+    network: Network, with_head: bool = True
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a model repository holds of a network: its part of config.json, and its tensors.
 
     A `ViT` with a class token is written in transformers' format, any other network with
     ``model_type: "foodvision"`` and our own names. Tensors are on the CPU and in float32; integers,
-    such as batch normalisation's counters, keep their type.
+    such as batch normalisation's counters, keep their type. Without its head, a `ViT` is what
+    transformers calls a `ViTModel`.
     """
     config: Any = network.config
     tensors: Mapping[str, Tensor] = network.state_dict()
+    if not with_head:
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in HEAD}
     if config.family == "vit" and config.pooling == "class_token":
         described, tensors = to_transformers_config(config), TRANSFORMERS.write(tensors, config)
+        if not with_head:
+            described["architectures"] = ["ViTModel"]
+            tensors = {name.removeprefix("vit."): tensor for name, tensor in tensors.items()}
     else:
         described = {"model_type": "foodvision", "network": asdict(config)}
     return described, {name: _as_saved(tensor) for name, tensor in tensors.items()}

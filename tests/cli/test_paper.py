@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.paper import everything, positions, table1
+from foodvision.paper import everything, positions, self_supervision, table1
+from foodvision.paper.self_supervision import Outcome, SelfSupervision
 from tests.cli.conftest import Result
 from tests.conftest import build_torchvision_classifier, draw_pattern
 
@@ -145,6 +146,25 @@ def test_paper_data_size(
     done = run("paper", "data-size", patterns, "--to", patterns, "--out", tmp_path / "out")
     assert (done.code, "fewer than two classes" in done.err) == (1, True)
     assert run("paper", "data-size", patterns).code == 2
+
+
+def test_paper_self_supervision(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = [Outcome(way, [0.5], [0.8], [], 60.0) for way in list(self_supervision.PAPER)[:2]]
+    given = []
+
+    def measure(*arguments: object) -> SelfSupervision:
+        given.append(arguments)
+        return SelfSupervision("mini", 20, 10, ways, -0.1, (-0.2, 0.1))
+
+    monkeypatch.setattr(self_supervision, "measure_self_supervision", measure)
+    command = ["paper", "self-supervision", "mini", "--seeds", "2", "--set", "epochs=3"]
+    done = run(*command, "--set-pretraining", "epochs=9", "--out", "out", "--json")
+    assert done.code == 0, done.err
+    assert [row["paper"] for row in json.loads(done.out)["outcomes"]] == [0.7791, 0.799]
+    assert given == [("mini", 2, {"epochs": "3"}, {"epochs": "9"}, Path("out"), "auto")]
+    assert run(*command).out.startswith("Section 4.6 in miniature")
 
 
 def test_paper_course(run: Callable[..., Result], patterns: Path, tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ def test_flat_folder_with_other_files_in_it(tmp_path: Path) -> None:
     assert counts(load_dataset(tmp_path)) == {"all": {"a": 2, "b": 2}}
 
 
+def test_images_without_classes(tmp_path: Path) -> None:
+    make(tmp_path / "flat", "1.png", "2.png")
+    make(tmp_path / "split", "train/1.png", "train/a/2.png", "test/3.png")
+    (tmp_path / "split/train/empty").mkdir()
+    flat, split = (load_dataset(tmp_path / name, labelled=False) for name in ("flat", "split"))
+    assert counts(flat) == {"all": {"unlabelled": 2}}
+    assert flat.splits["all"].names() == ["1.png", "2.png"]
+    assert counts(split) == {"train": {"a": 1, "unlabelled": 1}, "test": {"a": 0, "unlabelled": 1}}
+    with pytest.raises(DataError, match="put each class in a folder of its own"):
+        load_dataset(tmp_path / "flat")
+    with pytest.raises(DataError, match="train/empty: no images"):
+        load_dataset(tmp_path / "split")
+
+
 def test_files_that_are_left_out_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

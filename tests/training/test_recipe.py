@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     import foodvision
 
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
-    wants_weights = 'method = "scratch"' not in text
+    wants_weights = not re.search('method = "(scratch|pretrain)"', text)
     needs = {"weights": "w.npz"} if wants_weights else {}
     if "teacher_weight" in text:
         needs["teacher"] = "OWNER/NAME"

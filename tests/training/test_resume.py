@@ -52,7 +52,7 @@ import os, signal, sys
 from pathlib import Path
 from foodvision.training.run import train
 from foodvision.training import checkpoint, fit, loop
-from foodvision.classifier import torch_classifier
+from foodvision.classifier import files
 from foodvision.files import atomic
 
 moment, data, out, settings = sys.argv[1:3] + [sys.argv[3], eval(sys.argv[4])]
@@ -105,9 +105,9 @@ elif moment == "just after renaming":
 elif moment == "model saved, checkpoint not":
     dies_at(checkpoint.Checkpoints, "save", 2)
 elif moment == "limits saved, calibrated weights not":
-    dies_at(torch_classifier, "save_file", 1, checkpoints=settings["epochs"])
+    dies_at(files, "save_file", 1, checkpoints=settings["epochs"])
 elif moment == "calibrated weights saved, config.json not":
-    dies_at(torch_classifier, "write_json", 1, checkpoints=settings["epochs"])
+    dies_at(files, "write_json", 1, checkpoints=settings["epochs"])
 train(data, out=out, **settings)
 """
 MOMENTS = (

@@ -1,0 +1,30 @@
+"""The runs of an experiment: interrupted ones continue, finished ones are left as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foodvision.data import Dataset
+from foodvision.errors import RecipeError
+from foodvision.training.plan import plan_run
+from foodvision.training.run import run_plan
+from foodvision.training.run_folder import RunFolder
+
+
+def train_once(
+    dataset: Dataset, recipe: str, path: Path, device: str, settings: Mapping[str, Any]
+) -> None:
+    """Train, continue an interrupted run, or leave a finished one as it is.
+
+    Raises:
+        FoodvisionError: as `foodvision.training.run.train` does.
+        RecipeError: if the run in the folder has other settings.
+
+    """
+    plan = plan_run(settings, dataset, recipe, path, device, resume=RunFolder(path).exists())
+    if plan.extends:
+        raise RecipeError(f"{path}: is a run of fewer epochs; choose another --out")
+    if not plan.folder.finished():
+        run_plan(plan)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foodvision.errors import DataError, RecipeError, RunInterruptedError
+from foodvision.paper import kept_runs
+from foodvision.paper.self_supervision import (
+    Outcome,
+    SelfSupervision,
+    measure_self_supervision,
+)
+from foodvision.training.run_folder import RunFolder
+
+TINY: dict[str, Any] = {
+    "image_size": 16,
+    "num_layers": 1,
+    "hidden_size": 24,
+    "epochs": 1,
+    "batch_size": 16,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def out(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do not write to it."""
+    folder = tmp_path_factory.mktemp("self-supervision") / "out"
+    measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, folder, "cpu")
+    return folder
+
+
+def test_both_learn_from_the_same_images_with_the_same_settings(out: Path) -> None:
+    recipes = {
+        name: RunFolder(out / f"{name}-0").recipe().model_dump()
+        for name in ("scratch", "pretrained", "finetuned")
+    }
+    scratch, first, then = recipes.values()
+    assert then.pop("weights").endswith("pretrained-0")
+    brought = {name for name, value in then.items() if value is None}
+    assert {"image_size", "num_layers", "patch_size"} <= brought
+    for name in set(scratch) - brought - {"method", "weights"}:
+        assert then[name] == scratch[name], name
+    for name in ("image_size", "num_layers", "hidden_size", "patch_size", "batch_size"):
+        assert first[name] == (64 if name == "batch_size" else scratch[name])
+    assert (first["epochs"], scratch["epochs"]) == (2, 1)
+    splits = {(out / f"{name}-0" / "split.csv").read_text() for name in recipes}
+    assert len(splits) == 1
+
+
+def test_runs_are_kept_and_other_settings_refused(
+    patterns: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_runs, "run_plan", None)  # calling it would fail
+    again = measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, out, "cpu")
+    saved = json.loads((out / "self-supervision.json").read_text())
+    assert saved == json.loads(json.dumps(again.to_dict()))
+    assert again.n == 30
+    (scratch,), (pretrained,) = (row.log_losses for row in again.outcomes)
+    assert again.difference == pytest.approx(pretrained - scratch)
+    low, high = again.interval
+    assert low <= again.difference <= high
+    assert "| hidden patches first |" in (out / "self-supervision.md").read_text()
+    with pytest.raises(RecipeError, match="batch_size is 16 in the run to resume, not 8"):
+        measure_self_supervision(patterns, 1, TINY | {"batch_size": 8}, {"epochs": 2}, out, "cpu")
+
+
+def test_what_is_refused_or_interrupted(
+    patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RecipeError, match="mixup has no place in pretraining"):
+        measure_self_supervision(patterns, pretraining={"mixup": 0.2})
+    with pytest.raises(DataError, match="has no train split, only all; make one"):
+        measure_self_supervision(patterns / "train")
+
+    def interrupt(plan: object) -> None:
+        raise RunInterruptedError("interrupted; resume with: foodvision train")
+
+    monkeypatch.setattr(kept_runs, "run_plan", interrupt)
+    with pytest.raises(RunInterruptedError, match="run the same command again to continue"):
+        measure_self_supervision(patterns, 1, TINY, out=tmp_path / "out", device="cpu")
+
+
+def test_the_table_has_the_papers_figures_beside_ours() -> None:
+    outcomes = [
+        Outcome("labels alone", [0.5, 0.7], [0.7, 0.8], [], 61.0),
+        Outcome("hidden patches first", [0.4], [0.9], [], 61.0),
+    ]
+    found = SelfSupervision("mini", 200, 100, outcomes, -0.2, (-0.3, -0.1))
+    lines = found.table().to_text().splitlines()
+    assert lines[0] == "Section 4.6 in miniature: 2 seeds, mean (lowest to highest)"
+    for cell in ("labels alone", "0.600 (0.500 to 0.700)", "75.0%", "65.7% to 82.5%", "77.9%"):
+        assert cell in lines[2]
+    assert "79.9%" in lines[3]
+    assert "84.0%" in lines[4]
+    assert "changes the log loss by -0.200 (95 % interval -0.300 to -0.100" in lines[5]
+    assert ": established." in lines[5]
