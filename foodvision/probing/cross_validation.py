@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from foodvision.errors import DataError
 from foodvision.probing.head import fit_head
@@ -42,6 +41,8 @@ def out_of_fold_logits(
         DataError: if a class has fewer groups than there are folds.
 
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # half a second, which few need
+
     check_sizes(labels, classes, groups, folds)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = [held_out for _, held_out in splitter.split(features, labels, groups)]

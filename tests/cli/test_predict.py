@@ -14,6 +14,7 @@ import pytest
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
 from foodvision.rows import parquet_table
+from tests.child import run_program
 from tests.cli.conftest import Result
 from tests.conftest import CLASSES
 
@@ -163,7 +164,7 @@ def test_predict_resumes_after_kill_to_the_same_bytes(
     whole, out = tmp_path / f"whole-{name}", tmp_path / name
     assert run(*command, "--out", whole).code == 0
     arguments = [*map(str, command), "--out", str(out), "67"]
-    done = subprocess.run([sys.executable, "-c", KILL, *arguments], stderr=subprocess.PIPE)
+    done = run_program(KILL, *arguments)
     assert done.returncode == -signal.SIGKILL, done.stderr
     if name != "a":
         growing = tmp_path / f"{name}.partial"

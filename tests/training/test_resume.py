@@ -30,6 +30,7 @@ from foodvision.training.interruption import StopRequest
 from foodvision.training.loop import Training
 from foodvision.training.run import train
 from foodvision.training.run_folder import RunFolder
+from tests.child import run_program
 
 SETTINGS = {
     "image_size": 32,
@@ -144,12 +145,8 @@ def test_killed_and_resumed_is_the_same_run(
     moment: str, whole: Path, patterns: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, moment, str(patterns), str(out), repr(SETTINGS)],
-        check=False,
-        capture_output=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = run_program(KILL, moment, str(patterns), str(out), repr(SETTINGS))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     train(patterns, out=out, resume=True)
     assert sha256(out) == sha256(whole)
     assert (out / "config.json").read_bytes() == (whole / "config.json").read_bytes()
@@ -346,12 +343,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(patterns: Path, tmp_path: Pa
     )
     settings = [f"--set={key}={value}" for key, value in SETTINGS.items()]
     out = tmp_path / "r"
-    ended = subprocess.run(
-        [sys.executable, "-c", script, "train", str(patterns), *settings, "--out", str(out)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    ended = run_program(script, "train", str(patterns), *settings, "--out", str(out))
     assert ended.returncode == 1
     last = ended.stderr.splitlines()[-1]
     assert "cannot be written (File too large)" in last
