@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from foodvision.classifier.info import FINETUNE, Calibration, Measured, ModelInfo, TeacherInfo
+from foodvision.classifier.info import Calibration, Measured, ModelInfo, TeacherInfo
 from foodvision.text import list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
+
+_CLASS_TOKEN = (
+    "Its class token was not trained to say anything about an image: fine-tune all layers, not the "
+    "head alone. transformers' ViTModel adds a pooling layer, which has not been trained either.\n"
+)
 """The tag of each family of networks."""
 
 _CODE = """\
@@ -104,9 +109,8 @@ def headless_card(info: ModelInfo, description: str, family: str, in_transformer
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{found}",
             f"## Trained on\n\n{_trained_on(info)}",
-            f"## Use\n\n```sh\n{FINETUNE} THIS_FOLDER\n```\n",
-            "Its class token was not trained to say anything about an image: fine-tune all layers, "
-            "not the head alone.\n",
+            "## Use\n\n```sh\nfoodvision train DATA --recipe finetune --weights THIS_FOLDER\n```\n",
+            *([_CLASS_TOKEN] if in_transformers else []),
         ]
     )
 

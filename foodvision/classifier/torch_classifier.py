@@ -8,7 +8,6 @@ unsure.safetensors. Nothing in it is pickled, and loading it runs no code from a
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,9 @@ from foodvision.backends.torch import in_batches
 from foodvision.bounds import check_whole
 from foodvision.classifier.card import model_card
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.describe import finetune_command
 from foodvision.classifier.files import write_model
-from foodvision.classifier.info import FINETUNE, KEY, Belongs, ModelInfo
+from foodvision.classifier.info import KEY, Belongs, ModelInfo
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import ImageError, ModelError
 from foodvision.images.decode import ImageSource
@@ -245,7 +245,7 @@ class TorchClassifier(Classifier):
         except HeadlessError as error:
             raise ModelError(
                 "has no classes yet, it is a pretrained network without a head; fine-tune it on "
-                f"labelled images: {FINETUNE} {shlex.quote(str(folder))}"
+                f"labelled images: {finetune_command(folder)}"
             ) from error
         if loaded.classes is None:
             raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")

@@ -31,7 +31,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a classifier: log loss, accuracy, every class."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
@@ -67,7 +67,7 @@ def compare(
     device: Device = "auto",
 ) -> None:
     """Compare classifiers: quality, size, speed, and what is established."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.data import load_dataset
     from foodvision.goals import parse_goals
     from foodvision.text import to_json
@@ -108,7 +108,7 @@ def benchmark(
     device: Device = "auto",
 ) -> None:
     """Time a model stage by stage: each precision, each exported graph."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
@@ -138,7 +138,7 @@ def explain(
     device: Device = "auto",
 ) -> None:
     """Show what the network looked at: attention of a ViT, Grad-CAM of a CNN."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.files.atomic import check_writable
 
     if out and out.suffix.lower() != ".png":
@@ -169,7 +169,7 @@ def info(
     layers: Annotated[bool, typer.Option("--layers", help="Show every layer as well.")] = False,
 ) -> None:
     """Describe a model: network, input, classes, training, metrics."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
 
     print(describe(model))
     if layers:

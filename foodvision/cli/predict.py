@@ -58,7 +58,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Classify images; a bad image does not stop the others."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.classifier.output import made_with, write_predictions
     from foodvision.classifier.predict import Prediction
     from foodvision.classifier.sorting import Sorter

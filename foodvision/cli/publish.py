@@ -29,7 +29,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="New folder.  [default: MODEL-export]")] = None,
 ) -> None:
     """Write a classifier as graphs for other runtimes, each proven equal to the network."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
 
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
     folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
@@ -59,7 +59,7 @@ def open_app(
 ) -> None:
     """Open the app of a classifier in the browser."""
     from foodvision.apps.uploads import Address, find_examples
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
 
     images = find_examples(examples) if examples else []
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
@@ -121,7 +121,7 @@ def deploy(
     non_commercial: NonCommercial = False,
 ) -> None:
     """Put a model online: write the folder of a Hugging Face Space, check it, and push it."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.deploy.plan import Plan
 
     plan = Plan(model, target, what, title, examples, vendor)
@@ -145,7 +145,7 @@ def push(
     non_commercial: NonCommercial = False,
 ) -> None:
     """Put a model on the Hub, where every command finds it as OWNER/NAME."""
-    from foodvision.classifier.info import describe
+    from foodvision.classifier.describe import describe
     from foodvision.deploy.push import push
     from foodvision.errors import ModelError
 

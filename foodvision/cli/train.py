@@ -97,14 +97,16 @@ def train(
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= parse_settings(changes or [])
     plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
-    from foodvision.classifier.info import FINETUNE
+    from foodvision.classifier.describe import finetune_command
     from foodvision.training.run import run_plan  # imports torch, which takes seconds
 
     result = run_plan(plan)
     if is_first_process():
         following = shlex.join(["foodvision", "evaluate", str(result.folder), data])
         if plan.recipe.method == "pretrain":
-            following = f"{FINETUNE} {shlex.quote(str(result.folder))}"
+            following = finetune_command(result.folder)
+            if seed := plan.recipe.seed:  # for the same validation images
+                following += f" --set seed={seed}"
         print(f"{result.metrics} (validation)")
         print(printable(f"Next: {following}"))
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData, constants
 
+from foodvision.classifier.describe import finetune_command
+from foodvision.classifier.info import ModelInfo
 from foodvision.classifier.licence import Licence, licence_of
 from foodvision.deploy.deploy import check_licence
 from foodvision.deploy.folder import num_bytes
 from foodvision.deploy.hub import Hub
 from foodvision.deploy.model_files import copy_model
 from foodvision.deploy.space_card import TAG
+from foodvision.errors import ModelError
 from foodvision.files.read import read_text
 from foodvision.text import to_markdown
-from foodvision.weights.repository import CARD
+from foodvision.weights.repository import CARD, CONFIG, read_json
 
 
 def push(
@@ -35,9 +38,11 @@ def push(
     Raises:
         FoodvisionError: if the licence is not accepted.
         HubError: if the Hub refuses or cannot be reached; run again, it sends what is missing.
-        ModelError: if there is no such model.
+        ModelError: if there is no such model, or it has no classes yet.
 
     """
+    if ModelInfo.from_config(read_json(model / CONFIG)).pretraining:
+        raise ModelError(f"{model}: has no classes yet; fine-tune it: {finetune_command(model)}")
     licence = licence_of(model)
     check_licence(licence, non_commercial)
     with tempfile.TemporaryDirectory() as temporary:

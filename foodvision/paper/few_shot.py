@@ -114,7 +114,7 @@ class FewShot:
         if self.drawn_seen:
             note += (
                 f" The network was trained on or chosen by {self.drawn_seen:,} of the "
-                f"{self.drawn:,} images that were drawn: its features know their classes."
+                f"{self.drawn:,} images that were drawn: its features know them."
             )
         header = ["images per class", "accuracy", "lowest to highest"]
         return Table("Few-shot linear evaluation", header, rows, note, words=())

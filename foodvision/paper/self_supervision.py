@@ -17,7 +17,7 @@ import numpy as np
 
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
-from foodvision.errors import DataError, FoodvisionError, RunInterruptedError
+from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.history import read_history
 from foodvision.evaluation.significance import bootstrap_means, excludes_zero, percentile_interval
@@ -180,7 +180,11 @@ def measure_self_supervision(
 
     """
     labels = load_recipe("scratch", SETTINGS | dict(settings or {}))
-    before = _network(labels) | PRETRAINING | dict(pretraining or {})
+    before = _network(labels)
+    for name in pretraining or {}:
+        if name in before or name == "seed":
+            raise RecipeError(f"{name} is no setting of the pretraining alone: --set decides it")
+    before |= PRETRAINING | dict(pretraining or {})
     load_recipe("pretrain", before)
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     for split in ("train", "test"):

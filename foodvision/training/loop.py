@@ -261,9 +261,13 @@ class Training:
         """Metrics at the precision of training, over all processes together."""
         model, objective = self.result.eval(), self.objective
         running = RunningMetrics(objective.classes)
-        with seeded(self.recipe.seed, VALIDATION):  # the same masks every time
-            for pixels, labels in self.validation_loader:
-                with autocast(self.recipe.precision, self.accelerator.device):
+        process = self.accelerator.process_index
+        with seeded(self.recipe.seed, VALIDATION):  # a loader draws numbers, or not
+            for batch, (pixels, labels) in enumerate(self.validation_loader):
+                with (
+                    seeded(self.recipe.seed, VALIDATION, batch, process),
+                    autocast(self.recipe.precision, self.accelerator.device),
+                ):
                     answers: Any = model(pixels)
                 scored = objective.scored(answers, pixels, labels)
                 logits, right = self.accelerator.gather_for_metrics(scored)

@@ -83,7 +83,7 @@ def plan_run(
     if chosen:
         _check_weights(chosen)
         check_trackers(chosen)
-    method = chosen.method if chosen else _method_of(out, recipe)
+    method = chosen.method if chosen else _method_of(data, recipe, out, settings)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, labelled=method != PRETRAIN)
     folder, extends = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}")), None
     if chosen is None:
@@ -105,9 +105,20 @@ def plan_run(
     return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)
 
 
-def _method_of(out: str | Path | None, recipe: str | Path | None) -> str:
-    """The method of the run to resume, as far as it is known before its images are listed."""
-    return RunFolder(Path(out)).recipe().method if out else Path(recipe or "").stem
+def _method_of(
+    data: str | Path | Dataset,
+    recipe: str | Path | None,
+    out: str | Path | None,
+    settings: Mapping[str, Any],
+) -> str:
+    """The method of the run to resume, before its images are listed."""
+    if out:
+        return RunFolder(Path(out)).recipe().method
+    if recipe:
+        return load_recipe(recipe, settings).method
+    name = data.name if isinstance(data, Dataset) else Path(data).resolve().name
+    run = find_run(RunFolder(Path(f"runs/{name}-scratch")), name)
+    return run.recipe().method if run.exists() else "scratch"
 
 
 def check_trackers(recipe: Recipe) -> None:

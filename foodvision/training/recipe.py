@@ -35,6 +35,7 @@ PRETRAIN_UNUSED: dict[str, Any] = {
     **dict.fromkeys(("weights", "teacher", "teacher_weight", "teacher_temperature")),
     **{"trainable": "all", "class_weights": "none"},
     **{"mixup": 0.0, "cutmix": 0.0, "label_smoothing": 0.0, "auto_augment": "none", "erasing": 0.0},
+    **{"mix_probability": 1.0, "magnitude": 9},
 }
 """Settings that have no place in pretraining, with the value that leaves them out: there are no
 labels to mix, smooth or weight, and the targets are an image's own colours."""

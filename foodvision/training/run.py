@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import shutil
 import sys
 from contextlib import nullcontext
@@ -16,8 +15,9 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
+from foodvision.classifier.describe import finetune_command
 from foodvision.classifier.headless import Headless
-from foodvision.classifier.info import FINETUNE, Measured, Pretraining
+from foodvision.classifier.info import Measured, Pretraining
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset
 from foodvision.errors import FoodvisionError, ModelError, RunInterruptedError
@@ -69,7 +69,7 @@ class TrainingResult:
         if isinstance(self.model, Headless):
             raise ModelError(
                 f"{self.folder}: has no classes yet, it is a pretrained network without a head; "
-                f"fine-tune it: {FINETUNE} {shlex.quote(str(self.folder))}"
+                f"fine-tune it: {finetune_command(self.folder)}"
             )
         return self.model
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.info import Measured, ModelInfo, TrainingData, describe
+from foodvision.classifier.describe import describe
+from foodvision.classifier.info import Measured, ModelInfo, TrainingData
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images.spec import ImageSpec

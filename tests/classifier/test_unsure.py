@@ -9,7 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foodvision.classifier.info import Calibration, describe
+from foodvision.classifier.describe import describe
+from foodvision.classifier.info import Calibration
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import ModelError

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import EfficientNet_B2_Weights, get_model, get_model_weights, list_models
 
-from foodvision.classifier.info import describe
+from foodvision.classifier.describe import describe
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foodvision.errors import DataError, RecipeError, RunInterruptedError
+from foodvision.data import load_dataset
+from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.paper import kept_runs
 from foodvision.paper.self_supervision import (
     Outcome,
@@ -68,11 +71,28 @@ def test_runs_are_kept_and_other_settings_refused(
         measure_self_supervision(patterns, 1, TINY | {"batch_size": 8}, {"epochs": 2}, out, "cpu")
 
 
+def test_runs_of_other_images_or_weights_are_refused(
+    patterns: Path, out: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(out, tmp_path / "out")
+    dataset = load_dataset(patterns)
+    fewer = dataset.splits["train"].subset(range(1, len(dataset.splits["train"])))
+    other = replace(dataset, splits=dataset.splits | {"train": fewer})
+    with pytest.raises(DataError, match="the dataset has changed since this run began"):
+        measure_self_supervision(other, 1, TINY, {"epochs": 2}, mine, "cpu")
+    shutil.rmtree(mine / "pretrained-0")
+    pretraining = {"epochs": 2, "learning_rate": 2e-3}
+    with pytest.raises(FoodvisionError, match="finetuned-0: the weights have changed since"):
+        measure_self_supervision(patterns, 1, TINY, pretraining, mine, "cpu")
+
+
 def test_what_is_refused_or_interrupted(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RecipeError, match="mixup has no place in pretraining"):
         measure_self_supervision(patterns, pretraining={"mixup": 0.2})
+    with pytest.raises(RecipeError, match="image_size is no setting of the pretraining alone"):
+        measure_self_supervision(patterns, pretraining={"image_size": 32})
     with pytest.raises(DataError, match="has no train split, only all; make one"):
         measure_self_supervision(patterns / "train")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from foodvision.classifier.info import describe
+from foodvision.classifier.describe import describe
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
 from foodvision.data.inventory import take_inventory

@@ -14,8 +14,10 @@ import torch.nn.functional as F
 
 from foodvision import cli
 from foodvision.classifier.classifier import Classifier
-from foodvision.classifier.info import ModelInfo, describe
+from foodvision.classifier.describe import describe
+from foodvision.classifier.info import ModelInfo
 from foodvision.data import load_dataset
+from foodvision.deploy.push import push
 from foodvision.errors import DataError, FoodvisionError, ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
@@ -66,6 +68,7 @@ def test_half_of_the_patches_are_corrupted_as_the_paper_says() -> None:
 
 
 def test_colours_are_the_mean_of_each_patch_in_three_bits() -> None:
+    torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     pixels[0, :, :8, :8] = torch.tensor([255, 0, 128])[:, None, None].to(torch.uint8)
     found = patch_colours(finish(pixels, SPEC), SPEC, 8)
@@ -142,8 +145,9 @@ def test_pretraining_learns_from_a_folder_without_classes(pretrained: TrainingRe
     assert "unlabelled" in (pretrained.folder / "split.csv").read_text()
 
 
-def test_validation_hides_the_same_patches_every_time(patterns: Path) -> None:
-    recipe = load_recipe("pretrain", FAST)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_validation_hides_the_same_patches_every_time(patterns: Path, workers: int) -> None:
+    recipe = load_recipe("pretrain", FAST | {"num_workers": workers})
     images, cpu = load_dataset(patterns).splits["train"], torch.device("cpu")
     network, spec = MaskedViT(recipe.vit_config(512)), recipe.image_spec()
     torch.nn.init.normal_(network.head.weight)
@@ -199,6 +203,8 @@ def test_it_answers_nothing_until_it_is_fine_tuned(pretrained: TrainingResult) -
         Classifier.load(pretrained.folder)
     with pytest.raises(ModelError, match=one_line):
         pretrained.classifier  # noqa: B018
+    with pytest.raises(ModelError, match="run: has no classes yet; fine-tune it: foodvision train"):
+        push(pretrained.folder, "me/mine")
 
 
 @pytest.mark.parametrize("recipe", ["finetune", "probe"])
@@ -238,7 +244,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     with pytest.raises(FoodvisionError, match="resume with"):
         train(photos, "pretrain", tmp_path / "r", "cpu", **SETTINGS)
     monkeypatch.undo()
-    again = train(photos, None, tmp_path / "r", "cpu", resume=True)
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    shutil.move("r", "runs/mine")
+    again = train(photos, None, None, "cpu", resume=True)  # finds the only run of these images
     weights = [result.folder / "model.safetensors" for result in (pretrained, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     for a, b in zip(pretrained.history, again.history, strict=True):
@@ -258,6 +267,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         {"trainable": "head"},
         {"auto_augment": "randaugment"},
         {"erasing": 0.1},
+        {"mix_probability": 0.5},
+        {"magnitude": 3},
     ],
 )
 def test_settings_without_a_place_are_refused(settings: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
-from foodvision.classifier.info import describe
+from foodvision.classifier.describe import describe
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec

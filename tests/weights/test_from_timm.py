@@ -16,7 +16,7 @@ from timm.data import create_transform
 from timm.models import save_for_hf
 from torch import nn
 
-from foodvision.classifier.info import describe
+from foodvision.classifier.describe import describe
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import MissingExtraError, ModelError
 from foodvision.images.transforms import open_pixels, prepare
