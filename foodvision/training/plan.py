@@ -114,8 +114,8 @@ def _method_of(
     """The method of the run to resume, before its images are listed."""
     if out:
         return RunFolder(Path(out)).recipe().method
-    if recipe:
-        return load_recipe(recipe, settings).method
+    if recipe or settings.get("weights"):
+        return load_recipe(recipe or "finetune", settings).method
     name = data.name if isinstance(data, Dataset) else Path(data).resolve().name
     run = find_run(RunFolder(Path(f"runs/{name}-scratch")), name)
     return run.recipe().method if run.exists() else "scratch"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from foodvision.classifier import info
+from foodvision.classifier import describe as module
 from tests.cli.conftest import Result
 
 
@@ -130,7 +130,7 @@ def test_likely_mistakes_are_one_clear_line(
 def test_a_bug_is_one_line_and_debug_shows_the_traceback(
     run: Callable[..., Result], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(info, "describe", lambda model: 1 / 0)
+    monkeypatch.setattr(module, "describe", lambda model: 1 / 0)
     result = run("info", model)
     assert result.code == 1
     assert result.err.strip() == (
@@ -159,7 +159,7 @@ def test_out_of_memory_says_what_to_do(
     def describe(model: str) -> str:
         raise error
 
-    monkeypatch.setattr(info, "describe", describe)
+    monkeypatch.setattr(module, "describe", describe)
     result = run("info", model)
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
