@@ -27,13 +27,12 @@ from foodvision.files.read import read_json
 from foodvision.models.network import build_network
 from foodvision.paper.data_size_table import Cut, DataSizes, Point
 from foodvision.paper.few_shot import evaluate_few_shot
-from foodvision.training.plan import Plan, plan_run
+from foodvision.paper.kept_runs import plan_once, train_once
+from foodvision.training.plan import Plan
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
 from foodvision.training.recipe import Recipe
-from foodvision.training.run import run_plan
-from foodvision.training.run_folder import RECIPE, RunFolder
+from foodvision.training.run_folder import RECIPE
 from foodvision.training.settings import CHANGEABLE, load_recipe
-from foodvision.training.start import starting_point
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +132,7 @@ def measure_data_sizes(
         own = changes | {"hidden_size": cut.width, "seed": cut.seed}
         if cut.fraction:
             own["fraction"] = cut.fraction
-            plans[cut] = _plan(source, PRETRAINING, path, device, own)
+            plans[cut] = plan_once(source, PRETRAINING, path, device, own)
         else:
             _save_untrained(source, load_recipe(PRETRAINING, own), path)
         if _tuned(path).exists():
@@ -144,7 +143,7 @@ def measure_data_sizes(
         for cut in sorted(cuts, key=lambda cut: cut not in plans):
             log.info("%s: %s", source.name, cut)
             if cut in plans:
-                _train(plans[cut])
+                train_once(plans[cut])
             point = _transfer(cut, cuts[cut], target, device)
             points = sorted([*found.points, point], key=lambda point: point.cut)
             found = replace(found, points=points)
@@ -209,33 +208,17 @@ def _fingerprints(dataset: Dataset, *splits: str) -> list[str]:
     ]
 
 
-def _plan(
-    dataset: Dataset, recipe: str, path: Path, device: str, settings: Mapping[str, Any]
-) -> Plan:
-    """A new run, or that of the folder."""
-    return plan_run(settings, dataset, recipe, path, device, resume=RunFolder(path).exists())
-
-
 def _plan_transfer(cut: Cut, path: Path, target: Dataset, device: str) -> Plan:
     """Fine-tuning of the network in `path`; what was tuned from another one is refused."""
     if not path.exists():
         raise FoodvisionError(f"{path}: is missing; delete what was tuned from it, {_tuned(path)}")
     changes = {"weights": str(path), "seed": cut.seed, **({} if cut.fraction else UNTRAINED)}
-    plan = _plan(target, TRANSFER, _tuned(path), device, changes)
-    if plan.resume:
-        plan.folder.check_start(starting_point(plan.recipe, target.classes).sha256, teacher=None)
-    return plan
+    return plan_once(target, TRANSFER, _tuned(path), device, changes)
 
 
 def _tuned(path: Path) -> Path:
     """The folder of the transfer run."""
     return path.with_name(f"{path.name}-finetuned")
-
-
-def _train(plan: Plan) -> None:
-    """Train, continue an interrupted run, or leave a finished one as it is."""
-    if not plan.folder.finished():
-        run_plan(plan)
 
 
 def _save_untrained(source: Dataset, recipe: Recipe, path: Path) -> None:
@@ -247,7 +230,7 @@ def _save_untrained(source: Dataset, recipe: Recipe, path: Path) -> None:
 
 def _transfer(cut: Cut, path: Path, target: Dataset, device: str) -> Point:
     """Fine-tune and measure the network of `path`, and its features as they are."""
-    _train(_plan_transfer(cut, path, target, device))
+    train_once(_plan_transfer(cut, path, target, device))
     report = evaluate(TorchClassifier.load(_tuned(path), device), target, "test")
     few = evaluate_few_shot(str(path), target, [SHOTS], device=device)
     pretrained = TorchClassifier.read(path).info

@@ -24,7 +24,7 @@ from foodvision.evaluation.significance import bootstrap_means, excludes_zero, p
 from foodvision.evaluation.tables import Table, spread
 from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.metrics import wilson_interval
-from foodvision.paper.kept_runs import train_once
+from foodvision.paper.kept_runs import check_images, plan_once, train_once
 from foodvision.progress import duration
 from foodvision.training.recipe import SCRATCH_DEFAULTS, Recipe
 from foodvision.training.settings import load_recipe
@@ -201,11 +201,15 @@ def measure_self_supervision(
             scratch, first, then = (
                 folder / f"{kind}-{seed}" for kind in ("scratch", "pretrained", "finetuned")
             )
-            log.info("%s: %s, seed %d", dataset.name, SCRATCH, seed)
-            train_once(dataset, "scratch", scratch, device, own)
-            log.info("%s: %s, seed %d", dataset.name, PRETRAINED, seed)
-            train_once(dataset, "pretrain", first, device, before | {"seed": seed})
-            train_once(dataset, "finetune", then, device, _from_weights(own, first))
+            for recipe, path, changes in (
+                ("scratch", scratch, own),
+                ("pretrain", first, before | {"seed": seed}),
+                ("finetune", then, _from_weights(own, first)),
+            ):
+                log.info("%s: %s, seed %d", dataset.name, recipe, seed)
+                plan = plan_once(dataset, recipe, path, device, changes)
+                check_images(plan)
+                train_once(plan)
             runs[SCRATCH].append([scratch])
             runs[PRETRAINED].append([then, first])
     except RunInterruptedError as error:

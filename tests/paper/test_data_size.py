@@ -13,7 +13,7 @@ from PIL import Image
 
 from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
-from foodvision.paper import data_size, data_size_table
+from foodvision.paper import data_size, data_size_table, kept_runs
 from foodvision.paper.data_size import measure_data_sizes
 from foodvision.paper.data_size_table import Cut, DataSizes, Point
 from foodvision.paper.plots import plot_by_images
@@ -74,7 +74,7 @@ def begun(patterns: Path, target: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def out(begun: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the folder of finished runs, elsewhere; a run that begins is an error."""
-    monkeypatch.setattr(data_size, "run_plan", _begin)
+    monkeypatch.setattr(kept_runs, "run_plan", _begin)
     monkeypatch.chdir(tmp_path)
     return shutil.copytree(begun[1], tmp_path / "moved")
 

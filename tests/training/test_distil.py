@@ -24,7 +24,7 @@ from foodvision.training.run import train
 from foodvision.training.settings import load_recipe
 from foodvision.training.teacher import Teacher, load_teacher
 from tests.conftest import CLASSES, build_classifier, build_torchvision_classifier
-from tests.training.test_resume import SETTINGS, curves, sha256
+from tests.training.test_resume import SETTINGS, curves, interruption, sha256
 from tests.training.test_run import FAST
 
 SHORT = FAST | {"epochs": 2, "num_layers": 1}
@@ -178,26 +178,14 @@ def test_a_student_learns_its_teachers_answers_without_labels(
 
 @pytest.mark.parametrize("changes", [{}, {"min_area": 1, "flip": 0, "auto_augment": "none"}])
 def test_a_resumed_student_is_the_uninterrupted_one(
-    changes: dict[str, Any], teacher: str, patterns: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    changes: dict[str, Any], teacher: str, patterns: Path, tmp_path: Path
+) -> None:
     settings = SETTINGS | {"teacher": teacher, "epochs": 2, "optimizer": "adamw"} | changes
     if changes:
         settings |= {"erasing": 0, "mixup": 0, "cutmix": 0}  # the answers are kept
     whole = train(patterns, "distil", tmp_path / "whole", "cpu", **settings).folder
-    steps = Training.steps
-
-    def stopped(self: Training):  # type: ignore[no-untyped-def]
-        for epoch in steps(self):
-            yield epoch
-            if self.step == 6:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(Training, "steps", stopped)
-    monkeypatch.setattr("foodvision.training.fit.CHECKPOINT_SECONDS", 0)
-    with pytest.raises(FoodvisionError, match="resume with"):
+    with interruption(after=6):
         train(patterns, "distil", tmp_path / "r", "cpu", **settings)
-    monkeypatch.undo()
     train(patterns, None, tmp_path / "r", "cpu", resume=True)
     assert sha256(tmp_path / "r") == sha256(whole)
     assert curves(tmp_path / "r") == curves(whole)

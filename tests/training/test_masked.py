@@ -18,7 +18,7 @@ from foodvision.classifier.describe import describe
 from foodvision.classifier.info import ModelInfo
 from foodvision.data import load_dataset
 from foodvision.deploy.push import push
-from foodvision.errors import DataError, FoodvisionError, ModelError, RecipeError
+from foodvision.errors import DataError, ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.models.config import ViTConfig
@@ -35,6 +35,7 @@ from foodvision.training.masked import (
 from foodvision.training.run import TrainingResult, train
 from foodvision.training.settings import load_recipe
 from foodvision.weights.source import load_pretrained
+from tests.training.test_resume import interruption
 
 SMALL = {"image_size": 32, "patch_size": 8, "num_layers": 2, "hidden_size": 24}
 FAST = SMALL | {"epochs": 2, "batch_size": 16, "precision": "float32"}
@@ -231,19 +232,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     """Of a folder without classes, which must be found again."""
     photos = pretrained.folder.parent / "photos"
-    steps = Training.steps
-
-    def stopped(self: Training):  # type: ignore[no-untyped-def]
-        for epoch in steps(self):
-            yield epoch
-            if self.step == 6:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(Training, "steps", stopped)
-    monkeypatch.setattr("foodvision.training.fit.CHECKPOINT_SECONDS", 0)
-    with pytest.raises(FoodvisionError, match="resume with"):
+    with interruption(after=6):
         train(photos, "pretrain", tmp_path / "r", "cpu", **SETTINGS)
-    monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     Path("runs").mkdir()
     shutil.move("r", "runs/mine")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -132,6 +133,24 @@ def curves(folder: Path) -> list[list[float]]:
     keys = ("train_loss", "train_accuracy", "log_loss", "accuracy")
     lines = map(json.loads, (folder / "history.jsonl").read_text().splitlines())
     return [[line[key] for key in keys] for line in lines]
+
+
+@contextmanager
+def interruption(after: int) -> Iterator[None]:
+    """Ctrl-C after this step, and a checkpoint of it; the run says how to resume."""
+    steps = Training.steps
+
+    def stopped(self: Training):  # type: ignore[no-untyped-def]
+        for epoch in steps(self):
+            yield epoch
+            if self.step == after:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "steps", stopped)
+        patch.setattr(fit_module, "CHECKPOINT_SECONDS", 0)
+        with pytest.raises(FoodvisionError, match="resume with"):
+            yield
 
 
 @pytest.fixture(scope="module")
