@@ -41,6 +41,9 @@ FRAMES = 10
 SECONDS_A_FRAME = 0.1
 """A camera's frames are sent as often, or as fast as they are answered."""
 
+PAUSE_SECONDS = 10
+"""Frames further apart than this are of two recordings; a slow computer takes seconds for one."""
+
 CAMERA_SECONDS = 120
 """Then the camera stops, so that no forgotten page keeps others waiting."""
 
@@ -180,7 +183,7 @@ def _add_camera(answers: Answers, folder: Path) -> None:
         with uploads.friendly_errors():
             prediction = answers.predict(uploads.chosen(image))
         now = time.monotonic()
-        if not times or now > times[-1] + 2:
+        if not times or now > times[-1] + PAUSE_SECONDS:
             times = deque(maxlen=FRAMES + 1)  # the camera was off
         times.append(now)
         rate = (len(times) - 1) / (now - times[0]) if len(times) > 1 else None
