@@ -201,6 +201,12 @@ def self_supervision(
             "--set-pretraining", metavar="KEY=VALUE", help="Change a setting of the pretraining."
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Measure both with this teacher too; folder or Hub id OWNER/NAME."
+        ),
+    ] = None,
     as_json: Json = False,
     out: Annotated[
         Path | None,
@@ -216,7 +222,7 @@ def self_supervision(
     from foodvision.text import to_json
 
     settings, before = (parse_settings(given or []) for given in (changes, pretraining))
-    found = measure_self_supervision(data, seeds, settings, before, out, device)
+    found = measure_self_supervision(data, seeds, settings, before, teacher, out, device)
     print(to_json(found.to_dict()) if as_json else found.table().to_text())
 
 

@@ -1,7 +1,8 @@
 """Section 4.6 in miniature: pretraining on the same images, without their labels.
 
 A dataset comes in. A network is trained on it from scratch, and the same network once more from the
-weights that predicting hidden patches of the same images gave it; the test figures of both go out.
+weights that predicting hidden patches of the same images gave it; with a teacher (DeiT, arXiv
+2012.12877), both once more with its answers beside the labels. The test figures of all go out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, FoodvisionError, RecipeError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.history import read_history
-from foodvision.evaluation.significance import bootstrap_means, excludes_zero, percentile_interval
+from foodvision.evaluation.significance import bootstrap_means, percentile_interval
 from foodvision.evaluation.tables import Table, spread
 from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.metrics import wilson_interval
@@ -52,7 +53,16 @@ PAPER = {
 """Accuracy on ImageNet of B/16: from scratch (Table 5), after predicting hidden patches (section
 4.6), and after supervised pretraining on ImageNet-21k (Table 5), which is not trained here."""
 
-SCRATCH, PRETRAINED = list(PAPER)[:2]
+SCRATCH, PRETRAINED, _ = PAPER
+TAUGHT, BOTH = "a teacher too", "hidden patches first, then a teacher too"
+
+RUNS = {
+    SCRATCH: ["scratch"],
+    PRETRAINED: ["finetuned", "pretrained"],
+    TAUGHT: ["taught"],
+    BOTH: ["both", "pretrained"],
+}
+"""The runs of each way, the one that is measured first."""
 
 FILES = "self-supervision"
 """Name of the files, without their suffixes."""
@@ -63,11 +73,13 @@ class Outcome:
     """One way to train, with one run for each seed.
 
     Attributes:
-        way: a name of `PAPER`.
+        way: ``labels alone`` or another constant above.
         log_losses: on the test images, in nats.
         accuracies: on these in 0-1.
         losses: of each test image, mean over the seeds.
         seconds: of all its runs, with their pretraining.
+        change: of the mean log loss against labels alone, in nats; below 0, this way is better.
+        interval: of `change`, a paired bootstrap over the test images at 95 %.
 
     """
 
@@ -76,6 +88,14 @@ class Outcome:
     accuracies: list[float]
     losses: list[float]
     seconds: float
+    change: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+
+    def against(self, other: Outcome) -> Outcome:
+        """The same, with `change` and `interval` against another way."""
+        change = np.subtract(self.losses, other.losses)
+        interval = percentile_interval(bootstrap_means(change[None])[0])
+        return replace(self, change=float(change.mean()), interval=interval)
 
 
 @dataclass(frozen=True)
@@ -84,11 +104,9 @@ class SelfSupervision:
 
     Attributes:
         data: name of the dataset.
-        images: training images of the first seed, for pretraining and fine-tuning alike.
+        images: training images of the first seed, for pretraining and training alike.
         n: test images.
-        outcomes: of training from scratch, and with pretraining.
-        difference: of the mean log losses, in nats; below 0, pretraining helps.
-        interval: its paired bootstrap over the test images, at 95 %.
+        outcomes: of training with labels alone first.
 
     """
 
@@ -96,15 +114,13 @@ class SelfSupervision:
     images: int
     n: int
     outcomes: Sequence[Outcome]
-    difference: float
-    interval: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON, without the losses of single images."""
         content = asdict(self)
         for outcome in content["outcomes"]:
             del outcome["losses"]
-            outcome["paper"] = PAPER[outcome["way"]]
+            outcome["paper"] = PAPER.get(outcome["way"])
         return content
 
     def table(self) -> Table:
@@ -117,25 +133,24 @@ class SelfSupervision:
                 [
                     row.way,
                     spread(row.log_losses, ".3f"),
+                    _change(row),
                     spread(row.accuracies, ".1%"),
                     f"{low:.1%} to {high:.1%}",
-                    f"{PAPER[row.way]:.1%}",
+                    f"{PAPER[row.way]:.1%}" if row.way in PAPER else "-",
                     duration(row.seconds),
                 ]
             )
         *_, (way, accuracy) = PAPER.items()
-        rows.append([way, "-", "-", "-", f"{accuracy:.1%}", "-"])
+        rows.append([way, "-", "-", "-", "-", f"{accuracy:.1%}", "-"])
         seeds = len(self.outcomes[0].log_losses)
-        low, high = self.interval
         note = (
-            f"{self.images:,} training images of {self.data}, the same for both, and "
-            f"{self.n:,} test images. Pretraining changes the log loss by {self.difference:+.3f} "
-            f"(95 % interval {low:+.3f} to {high:+.3f}, paired bootstrap over the test images): "
-            f"{'established' if excludes_zero(self.interval) else 'not established'}. The paper's "
-            "column is B/16 on ImageNet: only the order can be compared."
+            f"{self.images:,} training images of {self.data}, the same for all, and {self.n:,} "
+            "test images. Changes are against labels alone, with the 95 % interval of a paired "
+            "bootstrap over the test images: established where it leaves out 0. The paper's column "
+            "is B/16 on ImageNet: only the order can be compared."
         )
         times = "one seed" if seeds == 1 else f"{seeds} seeds, mean (lowest to highest)"
-        header = ["learns from", "log loss", "accuracy", "95 % interval", "paper", "time"]
+        header = ["learns from", "log loss", "change", "accuracy", "95 % interval", "paper", "time"]
         return Table(f"Section 4.6 in miniature: {times}", header, rows, note)
 
     def save(self, folder: Path) -> None:
@@ -158,6 +173,7 @@ def measure_self_supervision(
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
     pretraining: Mapping[str, Any] | None = None,
+    teacher: str | None = None,
     out: str | Path | None = None,
     device: str = "auto",
 ) -> SelfSupervision:
@@ -168,6 +184,7 @@ def measure_self_supervision(
         seeds: how often each is trained, each time with another validation split.
         settings: changes to `SETTINGS`, such as ``epochs=60``.
         pretraining: changes to `PRETRAINING`, such as ``epochs=100``.
+        teacher: a model that knows the classes; None trains without.
         out: the folder of the runs, self-supervision.json and .md; runs that it holds are not
             repeated. ``runs/DATA-self-supervision`` if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -175,6 +192,7 @@ def measure_self_supervision(
     Raises:
         DataError: if splits or images are missing.
         FoodvisionError: if a run fails.
+        ModelError: if the teacher cannot be loaded, or lacks a class.
         RecipeError: if a setting is impossible, or not that of the runs in `out`.
         RunInterruptedError: if Ctrl-C or SIGTERM stopped it.
 
@@ -194,37 +212,37 @@ def measure_self_supervision(
                 "with 'foodvision data split'"
             )
     folder = make_report_folder(out or f"runs/{dataset.name}-{FILES}")
-    runs: dict[str, list[list[Path]]] = {SCRATCH: [], PRETRAINED: []}
+    seen = range(labels.seed, labels.seed + seeds)
     try:
-        for seed in range(labels.seed, labels.seed + seeds):
+        for seed in seen:
             own = labels.model_dump() | {"seed": seed}
-            scratch, first, then = (
-                folder / f"{kind}-{seed}" for kind in ("scratch", "pretrained", "finetuned")
-            )
-            for recipe, path, changes in (
-                ("scratch", scratch, own),
-                ("pretrain", first, before | {"seed": seed}),
-                ("finetune", then, _from_weights(own, first)),
-            ):
-                log.info("%s: %s, seed %d", dataset.name, recipe, seed)
-                plan = plan_once(dataset, recipe, path, device, changes)
+            finetuning = _from_weights(own, folder / f"pretrained-{seed}")
+            steps = {
+                "scratch": ("scratch", own),
+                "pretrained": ("pretrain", before | {"seed": seed}),
+                "finetuned": ("finetune", finetuning),
+            }
+            if teacher:
+                steps["taught"] = ("distil", own | {"teacher": teacher})
+                steps["both"] = ("finetune", finetuning | {"teacher": teacher})
+            for name, (recipe, changes) in steps.items():
+                log.info("%s: %s, seed %d", dataset.name, name, seed)
+                plan = plan_once(dataset, recipe, folder / f"{name}-{seed}", device, changes)
                 check_images(plan)
                 train_once(plan)
-            runs[SCRATCH].append([scratch])
-            runs[PRETRAINED].append([then, first])
     except RunInterruptedError as error:
         raise RunInterruptedError("interrupted; run the same command again to continue") from error
-    outcomes = [_measure(way, paths, dataset, device) for way, paths in runs.items()]
-    losses = np.array([outcome.losses for outcome in outcomes])
-    change = losses[1] - losses[0]
-    images = TorchClassifier.read(runs[SCRATCH][0][0]).info.data
+    outcomes = []
+    for way, names in RUNS.items():
+        if teacher or way in PAPER:
+            runs = [[folder / f"{name}-{seed}" for name in names] for seed in seen]
+            outcomes.append(_measure(way, runs, dataset, device))
+    images = TorchClassifier.read(folder / f"scratch-{labels.seed}").info.data
     found = SelfSupervision(
         data=dataset.name,
         images=images.train if images else 0,
-        n=len(change),
-        outcomes=outcomes,
-        difference=float(change.mean()),
-        interval=percentile_interval(bootstrap_means(change[None])[0]),
+        n=len(outcomes[0].losses),
+        outcomes=[outcomes[0], *(outcome.against(outcomes[0]) for outcome in outcomes[1:])],
     )
     found.save(folder)
     return found
@@ -241,6 +259,13 @@ def _from_weights(settings: dict[str, Any], weights: Path) -> dict[str, Any]:
     brought = (*SCRATCH_DEFAULTS, "num_layers", "hidden_size")
     kept = {name: value for name, value in settings.items() if name not in brought}
     return kept | {"method": "finetune", "weights": str(weights)}
+
+
+def _change(outcome: Outcome) -> str:
+    if outcome.way == SCRATCH:
+        return "-"
+    low, high = outcome.interval
+    return f"{outcome.change:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _measure(way: str, runs: Sequence[Sequence[Path]], dataset: Dataset, device: str) -> Outcome:

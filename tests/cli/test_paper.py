@@ -156,14 +156,15 @@ def test_paper_self_supervision(
 
     def measure(*arguments: object) -> SelfSupervision:
         given.append(arguments)
-        return SelfSupervision("mini", 20, 10, ways, -0.1, (-0.2, 0.1))
+        return SelfSupervision("mini", 20, 10, ways)
 
     monkeypatch.setattr(self_supervision, "measure_self_supervision", measure)
     command = ["paper", "self-supervision", "mini", "--seeds", "2", "--set", "epochs=3"]
-    done = run(*command, "--set-pretraining", "epochs=9", "--out", "out", "--json")
+    more = ("--set-pretraining", "epochs=9", "--teacher", "model", "--out", "out", "--json")
+    done = run(*command, *more)
     assert done.code == 0, done.err
     assert [row["paper"] for row in json.loads(done.out)["outcomes"]] == [0.7791, 0.799]
-    assert given == [("mini", 2, {"epochs": "3"}, {"epochs": "9"}, Path("out"), "auto")]
+    assert given == [("mini", 2, {"epochs": "3"}, {"epochs": "9"}, "model", Path("out"), "auto")]
     assert run(*command).out.startswith("Section 4.6 in miniature")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ TINY: dict[str, Any] = {
 def out(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do not write to it."""
     folder = tmp_path_factory.mktemp("self-supervision") / "out"
-    measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, folder, "cpu")
+    measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, None, folder, "cpu")
     return folder
 
 
@@ -58,17 +59,32 @@ def test_runs_are_kept_and_other_settings_refused(
     patterns: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_runs, "run_plan", None)  # calling it would fail
-    again = measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, out, "cpu")
+    again = measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, None, out, "cpu")
     saved = json.loads((out / "self-supervision.json").read_text())
     assert saved == json.loads(json.dumps(again.to_dict()))
     assert again.n == 30
-    (scratch,), (pretrained,) = (row.log_losses for row in again.outcomes)
-    assert again.difference == pytest.approx(pretrained - scratch)
-    low, high = again.interval
-    assert low <= again.difference <= high
+    scratch, pretrained = again.outcomes
+    assert pretrained.change == pytest.approx(pretrained.log_losses[0] - scratch.log_losses[0])
+    low, high = pretrained.interval
+    assert low <= pretrained.change <= high
     assert "| hidden patches first |" in (out / "self-supervision.md").read_text()
     with pytest.raises(RecipeError, match="batch_size is 16 in the run to resume, not 8"):
-        measure_self_supervision(patterns, 1, TINY | {"batch_size": 8}, {"epochs": 2}, out, "cpu")
+        measure_self_supervision(
+            patterns, 1, TINY | {"batch_size": 8}, {"epochs": 2}, None, out, "cpu"
+        )
+
+
+def test_a_teacher_is_added_to_kept_runs(patterns: Path, out: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(out, tmp_path / "out")
+    teacher = str(mine / "scratch-0")
+    found = measure_self_supervision(patterns, 1, TINY, {"epochs": 2}, teacher, mine, "cpu")
+    ways = ["labels alone", "hidden patches first", "a teacher too"]
+    assert [outcome.way for outcome in found.outcomes] == [*ways, f"{ways[1]}, then {ways[2]}"]
+    for name, before in (("taught", "scratch"), ("both", "finetuned")):
+        new, old = (RunFolder(mine / f"{each}-0").recipe().model_dump() for each in (name, before))
+        changed = {name: value for name, value in new.items() if value != old[name]}
+        changed.pop("weights", None)  # pretrained-0 of another folder
+        assert changed == {"teacher": teacher, "teacher_weight": 0.9, "teacher_temperature": 1.0}
 
 
 def test_runs_of_other_images_or_weights_are_refused(
@@ -79,11 +95,11 @@ def test_runs_of_other_images_or_weights_are_refused(
     fewer = dataset.splits["train"].subset(range(1, len(dataset.splits["train"])))
     other = replace(dataset, splits=dataset.splits | {"train": fewer})
     with pytest.raises(DataError, match="the dataset has changed since this run began"):
-        measure_self_supervision(other, 1, TINY, {"epochs": 2}, mine, "cpu")
+        measure_self_supervision(other, 1, TINY, {"epochs": 2}, None, mine, "cpu")
     shutil.rmtree(mine / "pretrained-0")
     pretraining = {"epochs": 2, "learning_rate": 2e-3}
     with pytest.raises(FoodvisionError, match="finetuned-0: the weights have changed since"):
-        measure_self_supervision(patterns, 1, TINY, pretraining, mine, "cpu")
+        measure_self_supervision(patterns, 1, TINY, pretraining, None, mine, "cpu")
 
 
 def test_what_is_refused_or_interrupted(
@@ -106,15 +122,16 @@ def test_what_is_refused_or_interrupted(
 
 def test_the_table_has_the_papers_figures_beside_ours() -> None:
     outcomes = [
-        Outcome("labels alone", [0.5, 0.7], [0.7, 0.8], [], 61.0),
-        Outcome("hidden patches first", [0.4], [0.9], [], 61.0),
+        Outcome("labels alone", [0.5, 0.7], [0.7, 0.8], [0.6] * 100, 61.0),
+        Outcome("hidden patches first", [0.4], [0.9], [0.4] * 100, 61.0),
+        Outcome("a teacher too", [0.5], [0.9], [0.1, 1.1] * 50, 61.0),
     ]
-    found = SelfSupervision("mini", 200, 100, outcomes, -0.2, (-0.3, -0.1))
-    lines = found.table().to_text().splitlines()
+    outcomes = [outcomes[0], *(outcome.against(outcomes[0]) for outcome in outcomes[1:])]
+    lines = SelfSupervision("mini", 200, 100, outcomes).table().to_text().splitlines()
     assert lines[0] == "Section 4.6 in miniature: 2 seeds, mean (lowest to highest)"
     for cell in ("labels alone", "0.600 (0.500 to 0.700)", "75.0%", "65.7% to 82.5%", "77.9%"):
         assert cell in lines[2]
+    assert "-0.200 (-0.200 to -0.200)" in lines[3]
     assert "79.9%" in lines[3]
-    assert "84.0%" in lines[4]
-    assert "changes the log loss by -0.200 (95 % interval -0.300 to -0.100" in lines[5]
-    assert ": established." in lines[5]
+    assert re.search(r"\+0\.000 \(-0\.\d+ to \+0\.\d+\)", lines[4])
+    assert "84.0%" in lines[5]
