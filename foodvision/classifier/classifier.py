@@ -18,7 +18,7 @@ from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.rows.row import name_of
-from foodvision.weights.repository import CONFIG, find_repository, read_json
+from foodvision.weights.repository import CONFIG, find_model, read_json
 
 
 class Classifier(ABC):
@@ -177,7 +177,7 @@ class Classifier(ABC):
 
         """
         try:
-            folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+            folder = find_model(model)
             if is_export(read_json(folder / CONFIG)):
                 from foodvision.classifier.exported import ExportedClassifier
 

@@ -21,7 +21,7 @@ from foodvision.weights.repository import (
     check_safetensors,
     class_names,
     explain,
-    find_repository,
+    find_model,
     image_spec,
     network_config,
     read_json,
@@ -45,7 +45,7 @@ def describe(model: str | Path) -> str:
 
     """
     try:
-        folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+        folder = find_model(model)
         config = read_json(folder / CONFIG)
         info = ModelInfo.from_config(config)
         exported = Export.from_config(config) if is_export(config) else None

@@ -12,7 +12,7 @@ from foodvision.files.digest import sha256_of_files
 from foodvision.rows.output import to_stdout, to_table
 from foodvision.rows.table import Columns, Table
 from foodvision.text import printable
-from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_repository
+from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_model
 
 
 def made_with(model: str | Path, threshold: float | None) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def made_with(model: str | Path, threshold: float | None) -> dict[str, Any]:
         threshold: see `Prediction.sure`.
 
     """
-    folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+    folder = find_model(model)
     own = [folder / name for name in (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE)]
     exported = sorted(file for name in ("onnx", "openvino") for file in (folder / name).rglob("*"))
     return {"model": sha256_of_files(folder, own + exported), "threshold": threshold}

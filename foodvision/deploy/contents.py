@@ -21,7 +21,7 @@ from foodvision.deploy.plan import Plan
 from foodvision.errors import ModelError
 from foodvision.text import list_names, to_markdown
 from foodvision.weights.licence import find_licence
-from foodvision.weights.repository import CONFIG, find_repository
+from foodvision.weights.repository import CONFIG, find_model
 
 
 class Contents(NamedTuple):
@@ -52,7 +52,7 @@ def write_model(plan: Plan, folder: Path) -> Contents:
 
 
 def _write(plan: Plan, folder: Path) -> Contents:
-    source = Path(plan.model) if Path(plan.model).is_dir() else find_repository(plan.model)
+    source = find_model(plan.model)
     classifier = Classifier.load(source, "cpu")
     title = plan.title or make_title(classifier.classes)
     names = list_names(classifier.classes)

@@ -25,7 +25,7 @@ from foodvision.evaluation.speed import BATCH_SIZE
 from foodvision.images.decode import ImageSource
 from foodvision.images.pixels import read_pixels
 from foodvision.images.transforms import open_pixels, prepare
-from foodvision.weights.repository import CONFIG, find_repository, read_json
+from foodvision.weights.repository import CONFIG, find_model, read_json
 
 Stage: TypeAlias = Callable[[Any], Any]
 
@@ -86,7 +86,7 @@ def ways_to_run(model: str | Path, name: str, device: str) -> list[Way]:
 
     """
     try:
-        folder = Path(model) if Path(model).is_dir() else find_repository(str(model))
+        folder = find_model(model)
         config = read_json(folder / CONFIG)
         if is_export(config):
             return _graphs(name, folder, Export.from_config(config).runs)

@@ -50,6 +50,16 @@ def _without_retries_in_the_log() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def find_model(model: str | Path) -> Path:
+    """The folder of a model: itself, or that of a Hub id.
+
+    Raises:
+        ModelError: as `find_repository` does.
+
+    """
+    return Path(model) if Path(model).is_dir() else find_repository(str(model))
+
+
 def find_repository(
     model: str,
     needed: Sequence[str] = (CONFIG, WEIGHTS),
