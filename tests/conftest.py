@@ -147,13 +147,13 @@ def saved(trained: TorchClassifier, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def exported(trained: TorchClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In both formats, checked on drawings."""
+    """In all formats, checked on drawings."""
     from foodvision.export.export import export
 
     out = tmp_path_factory.mktemp("export") / "exported"
     with pytest.MonkeyPatch.context() as patch:  # alike on every processor
         patch.setattr("foodvision.backends.openvino.HAS_BF16", False)
-        export(trained, ["onnx", "openvino"], out)
+        export(trained, ["onnx", "openvino", "triton"], out)
     return out
 
 

@@ -7,7 +7,8 @@ Precision: TypeAlias = Literal["auto", "bf16", "float32"]
 
 
 class Format(StrEnum):
-    """Of an exported graph."""
+    """Of an export; the graphs of the first two run here."""
 
     onnx = "onnx"
     openvino = "openvino"
+    triton = "triton"

@@ -20,7 +20,7 @@ An export of a classifier of images ({network}) by foodvision, for {classes}.
 0-255, to `logits`. `onnx/image.onnx` and `openvino/image.xml` take `image`, uint8 RGB
 (1, H, W, 3), to `probabilities`{distance} and `logits`. Both take images of any size, upright and
 in sRGB, and resize and normalise them in the graph: prepare nothing yourself. The names of int8
-graphs end in `_quantized`.
+graphs end in `_quantized`.{triton}
 
 ```python
 import foodvision as fv
@@ -35,13 +35,20 @@ await classify("photo.jpg"); // one image at a time
 """
 
 
-def export_card(classifier: TorchClassifier, checks: Mapping[str, Check], name: str) -> str:
+_TRITON = """ `triton` is a model repository for the Triton Inference Server
+(`tritonserver --model-repository triton`), with `image` as uint8 RGB (N, H, W, 3)."""
+
+
+def export_card(
+    classifier: TorchClassifier, checks: Mapping[str, Check], name: str, triton: bool
+) -> str:
     """The text of the card.
 
     Args:
         classifier: that was exported.
         checks: of each run.
         name: of the folder.
+        triton: whether it holds a repository for Triton.
 
     """
     return _TEXT.format(
@@ -50,4 +57,5 @@ def export_card(classifier: TorchClassifier, checks: Mapping[str, Check], name: 
         classes=printable(list_names(classifier.classes)),
         checks="\n".join(f"| {run} | {check.summary()} |" for run, check in checks.items()),
         distance=", `distance` (how unfamiliar the image is)" if classifier.limits else "",
+        triton=_TRITON if triton else "",
     )

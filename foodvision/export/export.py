@@ -55,7 +55,8 @@ def export(
 
     Args:
         classifier: or what `Classifier.load` takes; its folder is not changed.
-        formats: of the graphs: ``onnx``, ``openvino``.
+        formats: ``onnx``, ``openvino``, or ``triton``, a model repository for that server, whose
+            graph is ONNX's in float32 and comes with it.
         out: a folder that does not exist yet, or an empty one.
         data: a dataset with the classifier's classes, or what `load_dataset` takes: its
             validation images check the graphs, its training images calibrate int8. Its test split
@@ -75,6 +76,7 @@ def export(
 
     """
     formats = [Format(name) for name in formats]
+    graphs = [name for name in formats if name is not Format.triton] or [Format.onnx]
     if int8 and data is None:
         raise FoodvisionError("--int8 is calibrated on training images: give them with --data")
     out = Path(out)
@@ -88,9 +90,11 @@ def export(
         write_json(folder / PREPROCESSOR, _no_preprocessing())
         if classifier.folder and (trained_on := classifier.folder / SPLIT_CSV).exists():
             shutil.copyfile(trained_on, folder / SPLIT_CSV)  # by which `evaluate` warns
-        _write_graphs(classifier, images, folder, formats, int8)
-        checks = _check_all(classifier, images.sample, folder, formats, int8)
-        (folder / CARD).write_text(export_card(classifier, checks, out.name), encoding="utf-8")
+        repository = folder / "triton" / out.name if Format.triton in formats else None
+        _write_graphs(classifier, images, folder, graphs, int8, repository)
+        checks = _check_all(classifier, images.sample, folder, graphs, int8)
+        card = export_card(classifier, checks, out.name, triton=repository is not None)
+        (folder / CARD).write_text(card, encoding="utf-8")
     return checks
 
 
@@ -149,6 +153,7 @@ def _write_graphs(
     folder: Path,
     formats: Sequence[str],
     int8: bool,
+    repository: Path | None,
 ) -> None:
     try:
         from foodvision.export.graph import to_onnx
@@ -166,6 +171,10 @@ def _write_graphs(
     }
     log.info("tracing the network")
     whole = to_onnx(classifier, metadata)
+    if repository:  # before the graphs are saved, which empties them
+        from foodvision.export.triton import save_triton
+
+        save_triton(classifier, whole, repository, images.sample.sources)
     known = images.calibration() if int8 else []
     transformer = classifier.config.family == "vit"
     if "openvino" in formats:

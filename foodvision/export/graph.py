@@ -129,15 +129,23 @@ def _name_resized(graph: onnx_ir.Graph) -> None:
     graph.sort()
 
 
-def split(whole: ModelProto, kind: Kind) -> ModelProto:
-    """The graph of one kind, with the weights that it needs."""
+def split(whole: ModelProto, kind: Kind, batch: int | str = 1) -> ModelProto:
+    """The graph of one kind, with the weights that it needs.
+
+    Args:
+        whole: see `to_onnx`; not changed.
+        kind: see above.
+        batch: of ``image``: the number of images, or a name for any number.
+
+    """
     outputs = [output.name for output in whole.graph.output]
     wanted = ["logits"] if kind == "model" else [*outputs[1:], "logits"]
     model = Extractor(whole).extract_model(["pixel_values"], wanted)
     model.metadata_props.extend(whole.metadata_props)
     if kind == "image":
         graph = model.graph
-        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "height", "width", 3])
+        shape = [batch, "height", "width", 3]
+        image = helper.make_tensor_value_info("image", TensorProto.UINT8, shape)
         graph.input.remove(graph.input[0])
         graph.input.append(image)
         channels = helper.make_node("Transpose", ["image"], ["channels"], perm=[0, 3, 1, 2])

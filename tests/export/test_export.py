@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export import graph as graphs
+from foodvision.export import triton
 from foodvision.export.export import _write_config, export
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.verify import check_faster
@@ -106,6 +108,42 @@ def test_batches_of_any_number_and_size(trained: TorchClassifier, exported: Path
             x = Preprocessing(trained.spec)(torch.from_numpy(pixels))
             expected = trained.network(x)
         np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+
+
+def test_triton_is_told_what_its_graph_takes_and_returns(
+    trained: TorchClassifier, exported: Path
+) -> None:
+    (folder,) = (exported / "triton").iterdir()
+    session = onnxruntime.InferenceSession(folder / "1/model.onnx")
+    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
+        ("image", "tensor(uint8)", ["batch", "height", "width", 3])
+    ]
+    config = (folder / "config.pbtxt").read_text()
+    assert 'name: "image", data_type: TYPE_UINT8, dims: [ -1, -1, 3 ]' in config
+    outputs = re.findall(r'name: "(\w+)", data_type: TYPE_FP32, dims: \[ (\d+) ]', config)
+    assert outputs == [("probabilities", "3"), ("distance", "1"), ("logits", "3")]
+    assert [output.name for output in session.get_outputs()] == [name for name, _ in outputs]
+    assert "max_batch_size: 32" in config
+    assert (folder / "labels.txt").read_text().splitlines() == list(CLASSES)
+    drawn = [draw_image("pizza", seed) for seed in range(3)]
+    pixels = np.stack([np.array(image) for image in drawn])
+    shares, distance, _ = session.run(None, {"image": pixels})
+    assert distance.shape == (3,)
+    for row, expected in zip(shares, trained.predict_many(drawn), strict=True):
+        assert dict(zip(CLASSES, row, strict=True)) == pytest.approx(
+            expected.probabilities, abs=1e-4
+        )
+
+
+def test_a_graph_for_triton_that_drifts_is_refused(
+    trained: TorchClassifier, exported: Path, tmp_path: Path
+) -> None:
+    trained.save(tmp_path)
+    other = TorchClassifier.load(tmp_path)
+    with torch.no_grad():
+        other.network.head.bias[0] += 0.1
+    with pytest.raises(ModelError, match="the graph for Triton is not equal to the network"):
+        triton.check(other, next(exported.glob("triton/*/1/model.onnx")), [draw_image("pizza", 0)])
 
 
 def test_loading_and_predicting_imports_no_torch(exported: Path, patterns: Path) -> None:
