@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from foodvision.apps.batcher import MAX_BATCH, Batcher
 from foodvision.apps.gpu import Gpu, on_gpu
+from foodvision.apps.workers import Workers
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
 from foodvision.errors import ImageError
@@ -34,18 +35,28 @@ class Answers:
     Args:
         classifier: any.
         gpu: see `space.serve`.
+        workers: processes that answer in place of this one; not with a `gpu`.
+
+    Attributes:
+        at_once: requests that are best answered at a time.
 
     """
 
-    def __init__(self, classifier: Classifier, gpu: Gpu | None = None) -> None:
+    def __init__(
+        self, classifier: Classifier, gpu: Gpu | None = None, workers: Workers | None = None
+    ) -> None:
         self.classifier = classifier
+        number = workers.number if workers else 1
+        self.at_once = 2 * MAX_BATCH * number
 
         def answer_many(sources: Sequence[str | bytes]) -> list[Prediction]:
+            if workers:
+                return workers.answer_many(sources, MAX_BATCH)
             return list(classifier.predict_many(sources, MAX_BATCH))
 
         self._answer_many = on_gpu(answer_many, gpu)
         # ZeroGPU lends its GPU to the visitor who asks, so nobody asks for others there.
-        self._answer = Batcher(self._answer_many) if gpu is None else self._answer_one
+        self._answer = Batcher(self._answer_many, number) if gpu is None else self._answer_one
         self._look = on_gpu(self._compute_look, gpu)
 
     @property

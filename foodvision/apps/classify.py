@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from foodvision.apps.batcher import MAX_BATCH
 from foodvision.apps.gpu import Gpu
 from foodvision.apps.uploads import Address
 from foodvision.apps.wording import Wording, describe, make_title
+from foodvision.apps.workers import Workers
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.output import cells, columns
 from foodvision.classifier.predict import Prediction
@@ -56,6 +58,7 @@ def build_app(
     examples: Sequence[Path] = (),
     wording: Wording = Wording(),  # noqa: B008 (it is immutable)
     gpu: Gpu | None = None,
+    workers: Workers | None = None,
 ) -> gr.Blocks:
     """Build the app of a classifier, with an API, which is an MCP server as well.
 
@@ -70,6 +73,7 @@ def build_app(
         examples: images to try; without any, drawings, if the classifier was trained on them.
         wording: title and texts.
         gpu: see `space.serve`.
+        workers: see `Answers`.
 
     Raises:
         MissingExtraError: if Gradio is not installed.
@@ -80,7 +84,7 @@ def build_app(
     except ImportError as error:
         raise MissingExtraError("the app", "app") from error
 
-    answers = Answers(classifier, gpu)
+    answers = Answers(classifier, gpu, workers)
     title = wording.title or make_title(classifier.classes)
     with gr.Blocks(title=printable(title), analytics_enabled=False) as app:
         gr.Markdown(f"# {to_markdown(title)}")
@@ -109,9 +113,16 @@ def launch_app(
     wording: Wording = Wording(),  # noqa: B008
     address: Address = Address(),  # noqa: B008
     gpu: Gpu | None = None,
+    processes: int = 1,
 ) -> None:
-    """Serve the app until it is interrupted; see `uploads.serve` and `build_app`."""
-    uploads.serve(lambda folder: build_app(classifier, folder, examples, wording, gpu), address)
+    """Serve the app until it is interrupted; see `uploads.serve` and `build_app`.
+
+    With more than one of the `processes`, that many answer beside this one; see `Workers`.
+    """
+    with Workers(classifier, processes) if processes > 1 else nullcontext() as workers:
+        uploads.serve(
+            lambda folder: build_app(classifier, folder, examples, wording, gpu, workers), address
+        )
 
 
 def _add_one_image(answers: Answers, folder: Path, samples: Sequence[Path]) -> None:
@@ -164,7 +175,7 @@ def _add_one_image(answers: Answers, folder: Path, samples: Sequence[Path]) -> N
         [label, seconds, *doubt],
         api_name="predict",
         api_description=f"Classify an image as one of: {list_names(answers.classifier.classes)}.",
-        concurrency_limit=2 * MAX_BATCH,
+        concurrency_limit=answers.at_once,
     )
     if answers.explains:
         look.click(

@@ -51,6 +51,10 @@ def open_app(
     title: Annotated[str | None, typer.Option(help="[default: made of the classes]")] = None,
     description: Annotated[str | None, typer.Option(help="Markdown, below the title.")] = None,
     article: Annotated[str | None, typer.Option(help="Markdown, below all else.")] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Processes with the model each: for many cores or GPUs."),
+    ] = 1,
     share: Share = False,
     host: Host = "127.0.0.1",
     port: Port = None,
@@ -70,7 +74,7 @@ def open_app(
 
     wording = Wording(title, description, article)
     address = Address(host, port, browser, share)
-    launch_app(Classifier.load(model, device), images, wording, address)
+    launch_app(Classifier.load(model, device), images, wording, address, processes=workers)
 
 
 Private: TypeAlias = Annotated[bool, typer.Option("--private", help="Visible to its owner alone.")]
