@@ -93,9 +93,9 @@ def _load(folder: Path, device: str, backend: str, places: Queue[int], number: i
     Thread(target=_end_with_the_app, daemon=True).start()
     place = places.get()
     if device == "cuda":
-        import torch
+        from foodvision.backends.device import use_gpu
 
-        torch.cuda.set_device(place % torch.cuda.device_count())
+        use_gpu(place)
     elif device == "cpu" and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[place::number] or [cores[place % len(cores)]])

@@ -35,6 +35,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def use_gpu(place: int) -> None:
+    """Make a GPU this process's own: of several processes, numbered from 0, each in turn."""
+    torch.cuda.set_device(place % torch.cuda.device_count())
+
+
 @cache
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bf16 products run faster than float32 there, and are not merely emulated.

@@ -13,6 +13,7 @@ from foodvision.evaluation.scores import Scores
 from foodvision.files.atomic import cannot_write, check_writable, replacing, write_json
 from foodvision.plots import plot_confusion, plot_history, plot_reliability
 from foodvision.text import to_cell
+from foodvision.weights.repository import CONFIG
 
 PAGE, CURVES = "report.html", "curves.png"
 
@@ -79,10 +80,16 @@ def make_report_folder(folder: str | Path) -> Path:
     """Create the folder of a report; before the evaluation, so a mistyped path fails first.
 
     Raises:
-        FoodvisionError: if the folder cannot be created, or no file can be written there.
+        FoodvisionError: if the folder is a model's, whose metrics.json would be lost, if it cannot
+            be created, or no file can be written there.
 
     """
     folder = Path(folder)
+    if (folder / CONFIG).exists():
+        raise FoodvisionError(
+            f"{folder}: is the folder of a model, whose metrics.json would be overwritten; give "
+            f"another, such as --out {folder / 'report'}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -195,6 +195,14 @@ def test_a_folder_that_cannot_be_written_fails_before_the_evaluation(
         make_report_folder(tmp_path / "new")
 
 
+def test_the_metrics_of_a_run_are_not_overwritten(
+    classifier: TorchClassifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path)
+    with pytest.raises(FoodvisionError, match=r"folder of a model.*give another, such as --out"):
+        make_report_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "[1]", '{"epoch": 1}', json.dumps(EPOCHS[1] | {"accuracy": "high"})]
 )
