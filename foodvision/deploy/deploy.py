@@ -13,7 +13,7 @@ from foodvision.deploy import Target, What
 from foodvision.deploy.folder import num_bytes, write_space
 from foodvision.deploy.hub import Hub
 from foodvision.deploy.plan import Plan
-from foodvision.deploy.space_card import SDK
+from foodvision.deploy.space_card import HARDWARE, SDK
 from foodvision.errors import FoodvisionError, HubError
 from foodvision.files.atomic import replacing
 from foodvision.files.web import WebError, read_url
@@ -77,10 +77,14 @@ def _may_write(hub: Hub, space: str, plan: Plan) -> bool:
     if found is None:
         hub.check_may_create(account, plan.target, plan.what)
         return False
-    if (sdk := getattr(found, "sdk", None)) not in (None, SDK[plan.target]):
+    sdk, runtime = getattr(found, "sdk", None), getattr(found, "runtime", None)
+    hardware = (runtime.hardware or runtime.requested_hardware) if runtime else None
+    zerogpu = HARDWARE[Target.ZEROGPU]
+    other = hardware and (hardware == zerogpu) != (plan.target is Target.ZEROGPU)
+    if sdk not in (None, SDK[plan.target]) or other:
         raise HubError(
-            f"{space}: is a {sdk} Space, on other hardware than --target {plan.target} needs; "
-            "choose another name, or delete it first"
+            f"{space}: is a {sdk} Space{f' on {hardware}' if hardware else ''}, not what --target "
+            f"{plan.target} needs; choose another name, or delete it first"
         )
     return True
 

@@ -191,6 +191,10 @@ class Request(BaseHTTPRequestHandler):
             "tags": header.get("tags", []),
             "cardData": header,
             "sdk": repository.created.get("sdk"),
+            "runtime": {
+                "stage": "RUNNING",
+                "hardware": {"current": None, "requested": repository.created.get("hardware")},
+            },
             "siblings": [{"rfilename": path} for path in repository.files],
             "host": f"{self.server.url}/running",
         }

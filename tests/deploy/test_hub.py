@@ -158,8 +158,9 @@ def test_a_space_does_not_change_its_hardware(
 ) -> None:
     monkeypatch.setattr(stages, "write_space", write_little)
     deploy(plan(saved), tmp_path / "out", "me/food")
-    with pytest.raises(HubError, match="is a gradio Space"):
-        deploy(plan(saved, Target.STATIC), tmp_path / "out", "me/food")
+    for target in (Target.STATIC, Target.CPU):
+        with pytest.raises(HubError, match=f"is a gradio Space on zero-a10g, not what .* {target}"):
+            deploy(plan(saved, target), tmp_path / "out", "me/food")
 
 
 def test_a_failed_build_shows_its_log(
