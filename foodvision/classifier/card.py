@@ -10,12 +10,12 @@ from foodvision.classifier.info import Calibration, Measured, ModelInfo, Teacher
 from foodvision.text import list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
+"""The tag of each family of networks."""
 
 _CLASS_TOKEN = (
     "Its class token was not trained to say anything about an image: fine-tune all layers, not the "
     "head alone. transformers' ViTModel adds a pooling layer, which has not been trained either.\n"
 )
-"""The tag of each family of networks."""
 
 _CODE = """\
 ```python
