@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from foodvision.errors import RecipeError
 from foodvision.training.recipe import Recipe
 
 _ONE_RUN = threading.Lock()
@@ -25,12 +24,7 @@ _ONE_RUN = threading.Lock()
 
 @contextmanager
 def run_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Iterator[Accelerator]:
-    """Give the `Accelerator` of a run: with gradients, in float32 unless autocast says otherwise.
-
-    Raises:
-        RecipeError: if the batch cannot be divided among the processes.
-
-    """
+    """Give a run its `Accelerator`: with gradients, in float32 unless autocast says otherwise."""
     with _ONE_RUN, _own_state(device.type):
         accelerator = Accelerator(
             cpu=device.type == "cpu",
@@ -39,11 +33,6 @@ def run_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Itera
             project_dir=folder,
             mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
         )
-        if recipe.batch_size % accelerator.num_processes:
-            raise RecipeError(
-                f"batch_size = {recipe.batch_size}: make it a multiple of the "
-                f"{accelerator.num_processes} processes, which share each batch"
-            )
         yield accelerator
 
 

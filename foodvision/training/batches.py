@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from foodvision.errors import DataError, FoodvisionError, ImageError
+from foodvision.errors import DataError, FoodvisionError, ImageError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.images.augment import TrainingTransform
 from foodvision.images.transforms import finish, prepare
@@ -29,27 +29,49 @@ Position = tuple[int, int]
 """Epoch and sample index: with the seed, all that the randomness of a sample depends on."""
 
 
-class TrainingSampler(Sampler[Position]):
-    """The order of an epoch: a permutation that depends on seed and epoch.
+class TrainingBatches(Sampler[list[Position]]):
+    """The batches of an epoch: a permutation that depends on seed and epoch, cut into equal parts.
+
+    An incomplete last batch is dropped, unless it is the only one. Of each batch, a rank gets a
+    part of its own, and all ranks together the whole: so the run is the same with any number.
 
     Attributes:
         epoch: set it before each epoch.
-        start: number of samples to skip, because an interrupted run has seen them.
+        start: number of batches to skip, because an interrupted run has seen them.
+        size: images of one batch, on all ranks together.
 
     """
 
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed = size, seed
+    def __init__(self, images: int, recipe: Recipe, rank: int = 0, ranks: int = 1) -> None:
+        """Cut the batches.
+
+        Args:
+            images: number of training images.
+            recipe: batch_size and seed.
+            rank: 0 to ranks − 1.
+            ranks: among which each batch is divided; the parts differ by one image at most.
+
+        Raises:
+            RecipeError: if a rank would get no image.
+
+        """
+        self.images, self.seed, self.size = images, recipe.seed, min(recipe.batch_size, images)
+        if self.size < ranks:
+            raise RecipeError(
+                f"{ranks} processes cannot share a batch of {self.size} images: start fewer, or "
+                "use a larger batch_size and more images"
+            )
+        self.part = slice(self.size * rank // ranks, self.size * (rank + 1) // ranks)
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        return self.size
+        return self.images // self.size
 
-    def __iter__(self) -> Iterator[Position]:
+    def __iter__(self) -> Iterator[list[Position]]:
         generator = torch.Generator().manual_seed(seed_for(self.seed, ORDER, self.epoch))
-        order = torch.randperm(self.size, generator=generator).tolist()
-        for index in order[self.start :]:
-            yield self.epoch, index
+        order = torch.randperm(self.images, generator=generator).tolist()
+        for first in range(self.start * self.size, len(self) * self.size, self.size):
+            yield [(self.epoch, index) for index in order[first : first + self.size][self.part]]
 
 
 class TrainingImages(Dataset[tuple[Tensor, int, int]]):
@@ -80,13 +102,16 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
 
 
 def training_loader(
-    opened: OpenedImages, recipe: Recipe, num_processes: int = 1
-) -> tuple[DataLoader[tuple[Tensor, int, int]], TrainingSampler]:
+    opened: OpenedImages, recipe: Recipe, rank: int = 0, ranks: int = 1
+) -> tuple[DataLoader[tuple[Tensor, int, int]], TrainingBatches]:
     """Shuffled batches (images, labels, indices), and their sampler: set `sampler.epoch` first.
 
     Images stay uint8; `transforms.finish` normalises a whole batch on the device, which receives a
-    quarter of the bytes. All batches have the same size: an epoch drops an incomplete last batch,
-    unless it is the only one.
+    quarter of the bytes.
+
+    Raises:
+        RecipeError: if a rank would get no image.
+
     """
     transform = TrainingTransform(
         opened.spec,
@@ -96,13 +121,10 @@ def training_loader(
         magnitude=recipe.magnitude,
         erasing=recipe.erasing,
     )
-    sampler = TrainingSampler(len(opened), recipe.seed)
-
+    sampler = TrainingBatches(len(opened), recipe, rank, ranks)
     loader = DataLoader(
         TrainingImages(opened, transform, recipe.seed),
-        batch_size=recipe.batch_size // num_processes,
-        sampler=sampler,
-        drop_last=len(opened) >= recipe.batch_size,
+        batch_sampler=sampler,
         collate_fn=partial(_collate, opened.spec),
         **_workers(recipe),
     )

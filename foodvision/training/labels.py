@@ -6,7 +6,10 @@ the other one, which needs no labels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from foodvision.training.batches import validation_loader
@@ -28,7 +31,7 @@ class Labels:
         self,
         opened: OpenedImages,
         recipe: Recipe,
-        device: torch.device,
+        accelerator: Accelerator,
         teacher: Teacher | None = None,
     ) -> None:
         """Weigh the classes, and ask the teacher where its answers are the same in every epoch.
@@ -36,11 +39,12 @@ class Labels:
         Args:
             opened: images to learn from.
             recipe: of the run.
-            device: that the network is trained on.
+            accelerator: device and processes.
             teacher: whose answers are learnt too, as the recipe says.
 
         """
         self.classes, self.recipe = opened.images.classes, recipe
+        self.accelerator, device = accelerator, accelerator.device
         self.weights = torch.tensor(class_weights(opened.images, recipe), device=device)
         self.teacher = teacher.to(device) if teacher else None
         self.answers: Tensor | None = None  # of all training images, where no epoch changes them
@@ -51,7 +55,18 @@ class Labels:
 
     def targets(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The input (B, C, H, W) of a training step, mixed or not, and shares of classes (B, K)."""
-        return mixed(pixels, labels, self.recipe, len(self.classes))
+        recipe, classes = self.recipe, len(self.classes)
+        if self.accelerator.num_processes == 1 or not (recipe.mixup or recipe.cutmix):
+            return mixed(pixels, labels, recipe, classes)
+        # An image is mixed with the one before it in the batch, which another rank may have.
+        ends: Any = self.accelerator.gather((pixels[-1:], labels[-1:]))
+        before = self.accelerator.process_index - 1
+        pixels, labels = (
+            torch.cat((last[before][None], own))
+            for last, own in zip(ends, (pixels, labels), strict=True)
+        )
+        pixels, targets = mixed(pixels, labels, recipe, classes)
+        return pixels[1:], targets[1:]
 
     def loss(
         self, logits: Tensor, targets: Tensor, pixels: Tensor, indices: Tensor

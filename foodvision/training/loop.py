@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 
 from foodvision.backends.device import autocast, channels_last
@@ -73,11 +74,13 @@ class Training:
         if recipe.precision == "float32":
             channels_last(network)  # not in bf16, which then trains more slowly on a CPU
         opened = OpenedImages(train, spec)
-        loader, self.sampler = training_loader(opened, recipe, accelerator.num_processes)
-        self.model, self.loader, self.validation_loader, *self.optimizers = accelerator.prepare(
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        loader, self.sampler = training_loader(opened, recipe, rank, ranks)
+        # Its batches are this rank's already: Accelerate moves them to the device.
+        self.loader = prepare_data_loader(loader, accelerator.device, 1, 0, put_on_device=True)
+        self.model, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
-            loader,
-            validation_loader(OpenedImages(validation, spec), recipe, accelerator.num_processes),
+            validation_loader(OpenedImages(validation, spec), recipe, ranks),
             *build_optimizers(network, recipe),
         )
         self.network = accelerator.unwrap_model(self.model)
@@ -88,7 +91,7 @@ class Training:
         if recipe.method == "pretrain":
             self.objective = HiddenPatches(spec, recipe.vit_config(COLOURS).patch_size)
         else:
-            self.objective = Labels(opened, recipe, accelerator.device, teacher)
+            self.objective = Labels(opened, recipe, accelerator, teacher)
         self.epoch, self.batch, self.step = 0, 0, 0
         self.losses: list[Tensor] = []
         self.accuracies: list[Tensor] = []
@@ -169,7 +172,7 @@ class Training:
         while self.epoch < self.recipe.epochs:
             started, first = time.perf_counter(), self.batch
             self.sampler.epoch = self.epoch
-            self.sampler.start = self.batch * batch_size
+            self.sampler.start = self.batch
             self._train_mode()
             for batch in self.loader:
                 rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
@@ -221,14 +224,22 @@ class Training:
     def _learn(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """One batch: returns its loss, and keeps it and the accuracy for the mean of the epoch."""
         recipe, accelerator = self.recipe, self.accelerator
-        # Mixing, masks, dropout and stochastic depth draw from torch's generators, all seeded here.
-        position = (self.epoch, self.batch, accelerator.process_index)
-        torch.manual_seed(seed_for(recipe.seed, STEP, *position))
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        # Mixing, masks, dropout and stochastic depth draw from torch's generators, all seeded here:
+        # mixing is the same on all ranks, whose images are one batch; the rest is not.
+        position = recipe.seed, STEP, self.epoch, self.batch
+        torch.manual_seed(seed_for(*position, 0))
         pixels = finish(images, self.spec) if images.dtype == torch.uint8 else images
         pixels, targets = self.objective.targets(pixels, labels)
+        if rank:
+            torch.manual_seed(seed_for(*position, rank))
         with autocast(recipe.precision, accelerator.device):
             answers = self.model(pixels)
-        loss, accuracy = self.objective.loss(answers, targets, pixels, indices)
+        # Ranks may differ by one image, and gradients are averaged over them.
+        share = len(images) * ranks / self.sampler.size
+        loss, accuracy = (
+            share * mean for mean in self.objective.loss(answers, targets, pixels, indices)
+        )
         # Accelerate divides by `accumulate`; the last step of an epoch may have fewer batches.
         first = self.batch - self.batch % recipe.accumulate
         batches = min(recipe.accumulate, len(self.loader) - first)

@@ -12,10 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
-from foodvision.errors import RecipeError
-from foodvision.training.accelerator import run_accelerator
 from foodvision.training.run import train
-from foodvision.training.settings import load_recipe
 from tests.training.test_resume import sha256
 from tests.training.test_run import FAST
 
@@ -112,15 +109,3 @@ train({str(patterns)!r}, out={str(tmp_path / "r")!r}, device="cpu", **{SHORT!r})
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert sha256(tmp_path / "r") == sha256(plain)
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Accelerator, "num_processes", 3)
-    recipe = load_recipe("scratch", {"batch_size": 64})
-    with (
-        pytest.raises(RecipeError, match="batch_size = 64: make it a multiple of the 3 processes"),
-        run_accelerator(torch.device("cpu"), recipe, tmp_path),
-    ):
-        pass

@@ -17,12 +17,13 @@ from rich.console import Console
 
 from foodvision.data import LabelledImages, load_dataset
 from foodvision.data.stores import FolderStore
+from foodvision.errors import RecipeError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
 from foodvision.training import memory
-from foodvision.training.batches import training_loader, validation_loader
+from foodvision.training.batches import TrainingBatches, training_loader, validation_loader
 from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
 from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import (
@@ -204,10 +205,22 @@ def test_an_epoch_resumes_at_the_next_batch(patterns: Path) -> None:
     loader, sampler = training_loader(OpenedImages(images, ImageSpec(32)), recipe)
     sampler.epoch = 3
     whole = [pixels for pixels, *_ in loader]
-    sampler.start = 2 * 16
+    sampler.start = 2
     rest = [pixels for pixels, *_ in loader]
     assert len(rest) == len(whole) - 2
     assert all(a.equal(b) for a, b in zip(rest, whole[2:], strict=True))
+
+
+def test_ranks_divide_every_batch(patterns: Path) -> None:
+    recipe = load_recipe("scratch", SMALL | {"batch_size": 50})
+    for images, size in ((120, 50), (7, 7)):  # 7: the only batch is smaller
+        ranks = [[*TrainingBatches(images, recipe, rank, 3)] for rank in range(3)]
+        whole = [*TrainingBatches(images, recipe)]
+        parts = zip(*ranks, strict=True)
+        assert [list(itertools.chain(*of_batch)) for of_batch in parts] == whole
+        assert {len(batch) for batch in whole} == {size}
+    with pytest.raises(RecipeError, match="3 processes cannot share a batch of 2 images"):
+        TrainingBatches(2, recipe, 0, 3)
 
 
 def test_validation_batches_are_every_image_in_order(patterns: Path) -> None:
