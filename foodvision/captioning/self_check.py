@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from foodvision.captioning.caption import CaptionSettings
 from foodvision.captioning.captioner import Captioner
 from foodvision.errors import FoodvisionError, ImageError
-from foodvision.images.decode import ImageSource, is_url
+from foodvision.images.decode import ImageSource
+from foodvision.images.source import is_url
 from foodvision.text import printable, to_json
 
 DEMO = "https://storage.googleapis.com/sfr-vision-language-research/BLIP/demo.jpg"

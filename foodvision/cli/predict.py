@@ -16,7 +16,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT…",
-            help="File, folder, glob, URL, or - for stdin: an image, or paths, one per line.",
+            help="File, folder, glob, URL, s3://…, Parquet of images, CSV with a column path, or - "
+            "for stdin: an image, or paths, one per line.",
         ),
     ],
     model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],

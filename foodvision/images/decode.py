@@ -19,7 +19,6 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from foodvision.errors import ImageError
-from foodvision.files.read import open_regular
 from foodvision.images.memory import (
     BUDGET,
     MAX_FILE_BYTES,
@@ -29,6 +28,7 @@ from foodvision.images.memory import (
     TooLargeError,
     fit,
 )
+from foodvision.images.source import open_source
 
 Array: TypeAlias = Any  # NumPy's, or torch's, which is not imported here
 ImageSource: TypeAlias = (
@@ -37,9 +37,6 @@ ImageSource: TypeAlias = (
 
 MAX_PROFILE_BYTES = 8_000_000
 """A larger ICC profile is ignored; those of printers are below 3 MB."""
-
-MAX_DOWNLOAD_BYTES = 50_000_000
-MAX_DOWNLOAD_SECONDS = 30.0
 
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"),
@@ -71,10 +68,11 @@ def open_image(source: ImageSource, min_side: int | None = None) -> Image.Image:
     its size, any other image is refused. Threads wait while others use the memory.
 
     Args:
-        source: a path, an http(s) URL (at most 50 MB within 30 s), the content of an image file, a
-            binary file object or a PIL image; or pixels: uint8 in RGB or grey, a NumPy array of
-            shape (H, W, 3) or (H, W), or a torch tensor of shape (3, H, W) or (1, H, W) as
-            torchvision's ``decode_image`` returns.
+        source: a path, an http(s) URL (at most 50 MB within 30 s), an address that fsspec reads
+            (``s3://…``), a row of a Parquet file (``photos.parquet#17``), the content of an image
+            file, a binary file object or a PIL image; or pixels: uint8 in RGB or grey, a NumPy
+            array of shape (H, W, 3) or (H, W), or a torch tensor of shape (3, H, W) or (1, H, W)
+            as torchvision's ``decode_image`` returns.
         min_side: let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its shorter
             side keeps at least this many pixels. None decodes in full.
 
@@ -109,7 +107,7 @@ def _opened(
             source.load()
             return _to_srgb(_upright(source), name)
         with (
-            BoundedReader(_open_file(source, name)) as file,
+            BoundedReader(open_source(source, name)) as file,
             _identify(file, name) as image,
         ):
             if image.mode == "F":
@@ -154,48 +152,11 @@ def source_name(source: ImageSource) -> str:
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "<image>")
 
 
-def is_url(source: object) -> bool:
-    """Whether a source is an http(s) URL rather than a path."""
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-
-
 def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """The image in horizontal bands that fit into the processor's cache, each with its top row."""
     rows = max(1, _BAND // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _open_file(source: Any, name: str) -> Any:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(source)
-    if isinstance(source, str) and is_url(source):
-        from foodvision.files.web import WebError, read_url
-
-        try:
-            return io.BytesIO(read_url(source, MAX_DOWNLOAD_BYTES, MAX_DOWNLOAD_SECONDS))
-        except WebError as error:
-            raise ImageError(name, str(error)) from error
-    if isinstance(source, str | Path):
-        return _open_path(Path(source), name)
-    if hasattr(source, "read"):
-        return io.BytesIO(source.read(MAX_FILE_BYTES + 1))  # a copy: the caller closes the file
-    raise ImageError(
-        name,
-        f"is of type {type(source).__name__}, not a path, URL, bytes, file, PIL image or array",
-    )
-
-
-def _open_path(path: Path, name: str) -> Any:
-    try:
-        return open_regular(path).detach()  # type: ignore[attr-defined]
-    except FileNotFoundError as error:
-        raise ImageError(name, "no such file") from error
-    except (OSError, ValueError) as error:
-        if path.is_dir():
-            raise ImageError(name, "is a folder, not an image") from error
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(name, f"cannot be read ({reason})") from error
 
 
 def _pixels(array: Array, name: str) -> np.ndarray:

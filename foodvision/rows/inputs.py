@@ -1,4 +1,4 @@
-"""The images that a user names: files, folders, globs, URLs, or standard input.
+"""The images that a user names: files, folders, globs, lists, addresses, or standard input.
 
 What was typed comes in; numbered rows go out, one per image, in the order of the inputs. Their
 names are kept in a temporary file, so that a million take no more memory than a thousand.
@@ -12,15 +12,19 @@ import re
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Protocol, TypeVar
 
 from foodvision.errors import DataError
-from foodvision.images.decode import MAX_DOWNLOAD_BYTES, ImageSource, is_url
+from foodvision.files.parquet_images import is_parquet, is_row
+from foodvision.files.remote import is_remote, remote_files
+from foodvision.images.decode import ImageSource
 from foodvision.images.files import files_below, is_image, suffix_of, warn_of_left_out
+from foodvision.images.source import MAX_DOWNLOAD_BYTES, is_url
+from foodvision.rows.lists import images_in
 from foodvision.rows.row import Row, name_of, shown
 
 Answer = TypeVar("Answer", bound=Row)
@@ -135,12 +139,15 @@ class Inputs:
 def find_inputs(inputs: Iterable[str]) -> Inputs:
     """The images that the user typed: files, folders, globs, URLs, and ``-`` for stdin.
 
-    Folders include their subfolders. In folders and globs, files without the suffix of an image
-    are left out and counted in one line; a file that is named itself is always tried. Standard
-    input is an image, or a list of paths and URLs, one per line.
+    Folders include their subfolders, and are here or at an address such as ``s3://bucket/photos``.
+    In folders and globs, files without the suffix of an image are left out and counted in one line;
+    a file that is named itself is always tried. A Parquet file stands for the images in its rows,
+    and a folder of them too; a CSV file for the files in its column ``path``. Standard input is an
+    image, or a list of paths and URLs, one per line.
 
     Raises:
         DataError: if there are no images at all.
+        MissingExtraError: if there is a Parquet file and pyarrow is not installed.
 
     """
     found = Inputs()
@@ -162,34 +169,57 @@ def _images_of(text: str) -> Iterator[str | bytes]:
     """The images that one input stands for."""
     if text == "-":
         yield from _standard_input()
-        return
-    if not text.strip():
+    elif not text.strip():
         raise DataError("is empty; give a file, folder, glob or URL, such as . for this folder")
-    is_folder = not is_url(text) and Path(text).is_dir()
-    if is_url(text) or (Path(text).exists() and not is_folder):
+    elif is_url(text) or is_row(text):
         yield text
-        return
-    matches = [text] if is_folder else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
-    if not matches:
+    elif is_remote(text):
+        yield from _images_among(remote_files(text), text)
+    elif Path(text).is_dir():
+        yield from _images_among(_files_of([text]), text)
+    elif Path(text).exists():
+        yield from images_in(text)
+    elif matches := sorted(glob.glob(text, recursive=True)):  # noqa: PTH207
+        yield from _images_among(_files_of(matches), text, matches)
+    else:
         raise DataError("no such file or folder")
+
+
+def _images_among(
+    files: Iterable[str], text: str, named: Collection[str] = ()
+) -> Iterator[str | bytes]:
+    """The images among the files of a folder or glob; without any, those in its Parquet files.
+
+    Args:
+        files: all of them.
+        text: what was typed; a file of just this name is always tried.
+        named: of these, files are tried if there is no image, as those of ``*.dat`` are.
+
+    """
     left_out: Counter[str] = Counter()
-    images = 0
-    for file in _files_of(matches):
-        if is_image(file):
+    tables, images = [], 0
+    for file in files:
+        if file == text:
+            yield from images_in(file)
+            return
+        if is_image(Path(file)):
             images += 1
-            yield str(file)
+            yield file
         else:
-            left_out[suffix_of(file)] += 1
-    if not images and not is_folder:  # such as '*.dat': try what the glob names
-        named = [match for match in matches if Path(match).is_file()]
-        yield from named
-        images, left_out = len(named), Counter()
+            left_out[suffix_of(Path(file))] += 1
+            tables += [file] if is_parquet(file) else []
+    if not images:
+        others = tables or [file for file in named if Path(file).is_file()]
+        for file in others:
+            yield from images_in(file)
+        images = len(others)
+        left_out = left_out - Counter({".parquet": len(tables)}) if tables else Counter()
     if not images:
         raise DataError("no images in this folder")
     warn_of_left_out(text, left_out)
 
 
-def _files_of(matches: list[str]) -> Iterator[Path]:
+def _files_of(matches: list[str]) -> Iterator[str]:
     """Each file once: ``**`` matches a folder as well as the files in it."""
     folders: set[Path] = set()
     for path in map(Path, matches):
@@ -197,9 +227,9 @@ def _files_of(matches: list[str]) -> Iterator[Path]:
             continue
         if path.is_dir():
             folders.add(path)
-            yield from files_below(path)
+            yield from map(str, files_below(path))
         else:
-            yield path
+            yield str(path)
 
 
 def _standard_input() -> Iterator[str | bytes]:

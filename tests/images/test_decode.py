@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import threading
 import zlib
@@ -10,13 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
 
 from foodvision.errors import ImageError
-from foodvision.images import decode, memory, open_image
+from foodvision.images import decode, memory, open_image, source
 from tests.files.web import (
     Fault,
     Web,
@@ -440,11 +444,21 @@ def test_url_is_fetched_within_bounds(
     if fault == slowly:
         web.content = bytes(1_000_000)
     web.faults = [fault]
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_BYTES", 2_000_000)
-    monkeypatch.setattr(decode, "MAX_DOWNLOAD_SECONDS", 0.6)
+    monkeypatch.setattr(source, "MAX_DOWNLOAD_BYTES", 2_000_000)
+    monkeypatch.setattr(source, "MAX_DOWNLOAD_SECONDS", 0.6)
     with pytest.raises(ImageError, match=reason) as caught:
         open_image(web.url)
     assert caught.value.source == web.url
+
+
+def test_an_address_and_a_row_of_parquet_are_opened(photo: Image.Image, tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe("/photo.png", encoded(photo))
+    pyarrow.parquet.write_table(pa.table({"image": [encoded(photo)]}), tmp_path / "a.parquet")
+    for address in ("memory://photo.png", f"{tmp_path}/a.parquet#0"):
+        assert difference(open_image(address), photo) == 0
+    for address in ("memory://nosuch.png", f"{tmp_path}/a.parquet#1"):
+        with pytest.raises(ImageError, match=f"^{re.escape(address)}: no such (file|row)"):
+            open_image(address)
 
 
 def test_unreachable_url() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from foodvision.classifier.predict import Prediction
@@ -67,6 +71,47 @@ def test_a_bad_input_does_not_stop_the_others(photos: Path) -> None:
             DataError, match=re.escape(f"{text if text.strip() else repr(text)}: {reason}")
         ):
             find_inputs([text])
+
+
+def test_lists_stand_for_the_images_in_them(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / "tables" / "0.parquet"
+    table.parent.mkdir()
+    pyarrow.parquet.write_table(pa.table({"image": [b"0", b"1"]}), table)
+    rows = [f"{table}#0", f"{table}#1"]
+    for text in (table, table.parent, table.parent / "*"):
+        assert list(find_inputs([str(text)]).names()) == rows
+    assert list(find_inputs([rows[1]]).names()) == [rows[1]]
+    shutil.copy(table, photos / "answers.parquet")  # beside images, it is not meant
+    assert list(find_inputs([str(photos)]).names()) == [str(photos / name) for name in IMAGES]
+    assert "1 .parquet" in caplog.messages[-1]
+
+    listed = tmp_path / "list.csv"
+    listed.write_text("label;path\n;photos/1.png\n;/2.png\n;\n;s3://a/b.png\n")
+    expected = [str(photos / "1.png"), "/2.png", "s3://a/b.png"]
+    assert list(find_inputs([str(listed)]).names()) == expected
+    listed.write_text("image\n1.png\n")
+    with pytest.raises(DataError, match=r"list.csv: has no column 'path'"):
+        find_inputs([str(listed)])
+
+
+def test_addresses_are_listed_like_paths(caplog: pytest.LogCaptureFixture) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    for name in ("b.png", "day/a.jpg", "day/notes.txt"):
+        memory.pipe(f"/photos/{name}", b"")
+    names = ["memory:///photos/b.png", "memory:///photos/day/a.jpg"]
+    assert list(find_inputs(["memory://photos"]).names()) == names
+    assert caplog.messages == [
+        "memory://photos: 1 file left out, whose suffix is not that of an image: 1 .txt"
+    ]
+    assert list(find_inputs(["memory://photos/day/*"]).names()) == names[1:]
+    assert list(find_inputs(["memory://photos/day/notes.txt"]).names()) == [
+        "memory://photos/day/notes.txt"
+    ]
+    with pytest.raises(DataError, match="memory://nosuch: no such file or folder"):
+        find_inputs(["memory://nosuch"])
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""Files at addresses such as ``s3://bucket/photo.jpg``, listed and read through fsspec.
+
+What a user typed comes in; addresses of files, or their bytes, go out. Which libraries an address
+needs (s3fs, gcsfs, …) and where its credentials are is fsspec's matter. `web` reads http(s).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from foodvision.errors import DataError, FoodvisionError
+
+_ADDRESS = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class RemoteError(DataError):
+    """Why a remote file cannot be listed or read; the text does not name it."""
+
+
+def is_remote(text: str) -> bool:
+    """Whether a text is such an address, rather than a path or an http(s) URL."""
+    return _ADDRESS.match(text) is not None
+
+
+def remote_files(text: str) -> Iterator[str]:
+    """The files that an address stands for: itself, those of a folder, or those of a glob.
+
+    A folder's files are sorted and include those of its subfolders, without hidden ones. The names
+    of one folder are in memory at a time.
+
+    Raises:
+        RemoteError: if there is no such file or folder, or it cannot be listed.
+
+    """
+    with _explained():
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(text, use_listings_cache=False)
+        if not system.isdir(path):
+            if "*" in path:
+                yield from map(system.unstrip_protocol, sorted(system.glob(path)))
+            elif system.exists(path):
+                yield text
+            else:
+                raise FileNotFoundError(path)
+            return
+        for folder, folders, files in system.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield system.unstrip_protocol(f"{folder}/{name}")
+
+
+def open_remote(address: str) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Raises:
+        RemoteError: if it cannot be opened.
+
+    """
+    with _explained():
+        import fsspec
+
+        return fsspec.open(address, "rb").open()
+
+
+def read_remote(address: str, limit: int) -> bytes:
+    """The content of a file, or the first `limit` bytes of it.
+
+    Raises:
+        RemoteError: if it cannot be read.
+
+    """
+    with _explained(), open_remote(address) as file:
+        return file.read(limit)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except FoodvisionError:
+        raise
+    except FileNotFoundError as error:
+        raise RemoteError("no such file or folder") from error
+    except Exception as error:  # each store's library has its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RemoteError(f"cannot be read ({reason})") from error
