@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.processes
 
-Both commands of docs/howto/many_devices.md start the two processes, which talk through gloo on the
+torchrun and `accelerate launch` start the two processes, which talk through gloo on the
 CPU. The recipe is the same for all, and an epoch is one step, so that history.jsonl holds the loss
 of each. The limits are 1e-5 for SGD in 50 steps, and 1e-4 for the losses of AdamW's and Muon's
 first 10. The ViT's recipe mixes images; no recipe has dropout, whose masks each process draws. The
