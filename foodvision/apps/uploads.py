@@ -129,12 +129,17 @@ def swept(folder: Path) -> Iterator[None]:
     kept, ended = set(folder.rglob("*")), Event()
 
     def sweep() -> None:
+        seen: dict[tuple[Path, int], float] = {}  # since when: the system's clock can jump
         while not ended.wait(SWEEP_SECONDS):
-            oldest = time.time() - KEEP_SECONDS
+            now, found = time.monotonic(), dict[tuple[Path, int], float]()
             for path in set(folder.rglob("*")) - kept:
                 with suppress(OSError):
-                    if path.is_file() and path.stat().st_mtime < oldest:
-                        path.unlink()
+                    if path.is_file():
+                        version = path, path.stat().st_mtime_ns
+                        found[version] = seen.get(version, now)
+                        if now - found[version] > KEEP_SECONDS:
+                            path.unlink()
+            seen = found
 
     thread = Thread(target=sweep, daemon=True)
     thread.start()

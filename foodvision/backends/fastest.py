@@ -44,12 +44,12 @@ def open_fastest(folder: Path, about: bytes, runs: Sequence[str]) -> tuple[str, 
         raise MissingExtraError("this exported model", "export")
     if len(possible) == 1:
         return possible[0], open_graph(folder, possible[0], THREADS)
-    note = cache_folder() / "fastest" / f"{_key(about, possible)}.txt"
-    with suppress(OSError, UnicodeDecodeError):
-        remembered = note.read_text(encoding="utf-8")
-        if remembered in possible:
-            log.info("running %s, the fastest here", remembered)
-            return remembered, open_graph(folder, remembered, THREADS)
+    key, remembered = _key(about, possible), ""
+    with suppress(OSError, UnicodeDecodeError, FoodvisionError):
+        remembered = _note(key).read_text(encoding="utf-8")
+    if remembered in possible:
+        log.info("running %s, the fastest here", remembered)
+        return remembered, open_graph(folder, remembered, THREADS)
     graphs = {run: open_graph(folder, run, THREADS) for run in possible}
     seconds = {run: seconds_of(graph) for run, graph in graphs.items()}
     fastest = min(seconds, key=seconds.__getitem__)
@@ -59,6 +59,7 @@ def open_fastest(folder: Path, about: bytes, runs: Sequence[str]) -> tuple[str, 
         ", ".join(f"{run} {1000 * took:.1f} ms" for run, took in seconds.items()),
     )
     with suppress(OSError, FoodvisionError):  # then they are timed again next time
+        note = _note(key)
         note.parent.mkdir(parents=True, exist_ok=True)
         with replacing(note) as temporary:
             temporary.write_text(fastest, encoding="utf-8")
@@ -75,6 +76,11 @@ def seconds_of(graph: Graph) -> float:
         graph(image)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
+
+
+def _note(key: str) -> Path:
+    """The file that remembers a run."""
+    return cache_folder() / "fastest" / f"{key}.txt"
 
 
 def _key(about: bytes, possible: Sequence[str]) -> str:

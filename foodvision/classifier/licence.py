@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from foodvision.classifier.info import KEY, TeacherInfo
+from foodvision.classifier.info import KEY, ModelInfo
 from foodvision.errors import ModelError
 from foodvision.weights.licence import find_licence
 from foodvision.weights.repository import CONFIG, read_json
@@ -78,21 +79,21 @@ def licence_of(folder: Path, hub_id: str | None = None) -> Licence:
         hub_id: if this is its folder in the Hub's cache.
 
     Raises:
-        ModelError: if it has no readable config.json.
+        ModelError: if it has no readable config.json, or foodvision's part of it is damaged.
 
     """
     config = read_json(folder / CONFIG)
     if KEY not in config:  # other people's: they are the weights
         return _named(f"hub:{hub_id}" if hub_id else str(folder))
-    named, teachers = Licence(None, None), []
+    info, named, teachers = ModelInfo.from_config(config), Licence(None, None), list[Licence]()
     for _ in range(_MOST_RUNS):
-        teachers += _teachers(config.get(KEY) or {})
-        source = ((config.get(KEY) or {}).get("recipe") or {}).get("weights")
-        if not isinstance(source, str):
+        origins = info.teacher.origins if info.teacher else []
+        teachers += [Licence(origin.weights, origin.licence) for origin in origins]
+        if not isinstance(source := info.recipe.get("weights"), str):
             break
         named = _named(source)
         try:
-            config = read_json(Path(source) / CONFIG)
+            info = ModelInfo.from_config(read_json(Path(source) / CONFIG))
         except ModelError:  # no run of this machine
             break
     return named._replace(teachers=tuple(dict.fromkeys(teachers)))
@@ -104,17 +105,9 @@ def without_folders(source: str) -> str:
     ``kind:name`` and a Hub id ``OWNER/NAME`` stay as they are.
     """
     path = Path(source)
-    local = path.is_absolute() or source.startswith(".") or path.exists()
+    # os.path, because pathlib raises for a name that is too long for a file.
+    local = path.is_absolute() or source.startswith(".") or os.path.lexists(path)
     return path.name if local or (":" not in source and len(path.parts) > 2) else source
-
-
-def _teachers(known: dict[str, Any]) -> list[Licence]:
-    """Of the weights that the teacher of one run learnt from."""
-    try:
-        teacher = TeacherInfo.model_validate(known["teacher"])
-    except (KeyError, ValueError):  # it had none, or others wrote the file
-        return []
-    return [Licence(origin.weights, origin.licence) for origin in teacher.origins]
 
 
 def _forbids(licence: str | None) -> bool:

@@ -6,6 +6,7 @@ libraries are imported by the command that needs them: `foodvision --help` impor
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated
@@ -48,6 +49,9 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if it is closed
+            stream.reconfigure(errors="backslashreplace")  # not every terminal has × and —
     try:
         with log_to_stderr():
             app()

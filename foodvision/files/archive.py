@@ -6,6 +6,7 @@ Links, devices, owners and modes are never taken from the archive.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 import stat
@@ -23,6 +24,9 @@ MAX_RATIO = 20
 """Largest ratio of unpacked to packed size: images barely shrink, a bomb shrinks 1000 times."""
 
 _CHUNK = 1 << 18  # bytes
+
+_OF_THE_ARCHIVE = {errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR}
+"""Errors of the system for which an archive is to blame: its offsets or names are impossible."""
 
 
 class _Member(NamedTuple):
@@ -68,8 +72,9 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> Non
         except FileExistsError as error:
             raise DataError(f"{archive}: has {Path(error.filename).name} twice") from error
         except Exception as error:  # BadZipFile, TarError, zlib.error, struct.error, EOFError, …
+            of_the_archive = getattr(error, "errno", None) in _OF_THE_ARCHIVE
             of_the_disk = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
-            if of_the_disk or isinstance(error, DataError):
+            if isinstance(error, DataError) or (of_the_disk and not of_the_archive):
                 raise
             raise DataError(f"{archive}: is damaged ({error}); remove it and try again") from error
 

@@ -19,8 +19,18 @@ from foodvision.text import to_json
 
 
 def cache_folder() -> Path:
-    """Where foodvision keeps what it can fetch or compute again; it may not exist yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+    """Where foodvision keeps what it can fetch or compute again; it may not exist yet.
+
+    Raises:
+        FoodvisionError: if this user has no home folder, as in many containers.
+
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foodvision"
+    except RuntimeError as error:
+        raise FoodvisionError(
+            "this user has no home folder to cache files in; set XDG_CACHE_HOME to another folder"
+        ) from error
 
 
 def cannot_write(path: Path, error: Exception) -> str:

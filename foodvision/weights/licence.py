@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from huggingface_hub import ModelCard, try_to_load_from_cache
@@ -32,7 +33,8 @@ def find_licence(source: str) -> str | None:
             return None
         folder = Path(cached).parent
     else:
-        folder = Path(source) if Path(source).is_dir() else Path(source).parent
+        # os.path, because pathlib raises for a name that is too long for a file.
+        folder = Path(source) if os.path.isdir(source) else Path(source).parent  # noqa: PTH112
     try:
         licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
     except (ModelError, AttributeError):  # no such file, or one that is not a repository's

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -190,23 +191,46 @@ def test_a_lent_gpu_has_no_camera_and_answers_one_visitor_at_a_time(tmp_path: Pa
     assert calls == [1, MAX_BATCH, 1]
 
 
-def test_uploads_are_deleted_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_are_deleted_after_a_while_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, sweeps = 0.0, 0
+
+    def monotonic() -> float:
+        nonlocal sweeps
+        sweeps += 1
+        return now
+
+    def sweep() -> None:
+        """Wait for a whole sweep: the second one to begin from now on has one before it."""
+        wanted = sweeps + 2
+        for _ in range(6000):
+            if sweeps >= wanted:
+                return
+            time.sleep(0.01)
+        raise AssertionError("nothing is swept")
+
     monkeypatch.setattr(uploads, "SWEEP_SECONDS", 0.01)
-    example, old, new = (tmp_path / name for name in ("example.jpg", "hash/old.jpg", "new.jpg"))
+    monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=monotonic))
+    example, old, again, new = (tmp_path / name for name in ("example", "hash/old", "again", "new"))
     example.touch()
-    os.utime(example, (0, 0))
     with uploads.swept(tmp_path):
         old.parent.mkdir()
+        for path, date in ((old, 0), (again, 2**32)):  # before and after the clock was set
+            path.touch()
+            os.utime(path, (date, date))
+        sweep()
+        assert old.exists()
+        now = uploads.KEEP_SECONDS + 1.0
+        again.touch()  # uploaded once more
         new.touch()
-        old.touch()
-        os.utime(old, (0, 0))
-        for _ in range(1000):
-            if not old.exists():
-                break
-            time.sleep(0.01)
+        sweep()
         assert not old.exists()
+        assert again.exists()
         assert new.exists()
-        assert example.exists()
+        now *= 2
+        sweep()
+        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["example"]
 
 
 def too_many_pixels() -> bytes:

@@ -11,6 +11,7 @@ from foodvision.backends import fastest
 from foodvision.backends.fastest import open_fastest
 from foodvision.backends.graph import Graph
 from foodvision.errors import MissingExtraError
+from tests.files.test_atomic import without_home
 
 SLOW = {"onnx/float32": 0.02, "openvino/float32": 0.0, "openvino/bf16": 0.04}
 RUNS = tuple(SLOW)
@@ -63,6 +64,16 @@ def test_a_note_that_cannot_be_used_is_none(opened: list[str], tmp_path: Path) -
     opened.clear()
     assert open_fastest(tmp_path, b"", RUNS)[0] == "openvino/float32"
     assert opened == list(RUNS)
+
+
+def test_without_a_home_nothing_is_remembered(
+    opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_home(monkeypatch)
+    for _ in range(2):
+        opened.clear()
+        assert open_fastest(tmp_path, b"", RUNS)[0] == "openvino/float32"
+        assert opened == list(RUNS)
 
 
 def test_a_single_run_is_not_timed(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from foodvision.classifier.licence import Licence, licence_of, without_folders
+from foodvision.errors import ModelError
 
 
 def model(folder: Path, weights: str | None, **known: object) -> Path:
@@ -84,3 +85,14 @@ def test_names_outside_the_hubs_list() -> None:
     assert Licence("x", "My own licence").identifier == "other"
     assert Licence("x", "CC-BY-NC-SA-4.0").forbids_commerce
     assert not Licence("x", "openly licensed").forbids_commerce
+
+
+@pytest.mark.parametrize("damaged", [4, ["a"], {"recipe": "x"}, {"teacher": "y"}])
+def test_a_damaged_description_is_one_clear_error(tmp_path: Path, damaged: object) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"foodvision": damaged}))
+    with pytest.raises(ModelError, match=r"config\.json: foodvision"):
+        licence_of(tmp_path)
+
+
+def test_a_name_too_long_for_a_file_has_no_licence(tmp_path: Path) -> None:
+    assert licence_of(model(tmp_path / "run", "a" * 300)) == Licence("a" * 300, None)

@@ -141,6 +141,17 @@ def test_a_bug_is_one_line_and_debug_shows_the_traceback(
         run("info", model, "--debug")
 
 
+def test_what_a_terminal_cannot_show_is_escaped(model: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "foodvision", "info", model],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "32 \\xd7 32 px" in ended.stdout
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -105,6 +105,8 @@ def test_plain_files_are_extracted_and_hidden_ones_are_not(
         (of_zip(*((f"{i}", b"", 0) for i in range(10))), "more than 9 members"),
         (of_zip(("a/1.jpg", NOISE, 0), ("A/../a/1.jpg", NOISE, 0)), "leads out"),
         (of_zip(("a/1.jpg", NOISE, 0), ("./a/1.jpg", NOISE, 0)), "has 1.jpg twice"),
+        (of_zip(("evil" * 64, NOISE, 0)), "is damaged .*too long"),
+        (of_zip(("a", NOISE, 0), ("a/b/evil", NOISE, 0)), "is damaged .*Not a directory"),
         (of_tar(("../evil", NOISE, tarfile.REGTYPE)), "leads out of the folder"),
         (of_tar(("/evil", NOISE, tarfile.REGTYPE)), "leads out of the folder"),
         (of_tar(("evil", b"/etc/passwd", tarfile.SYMTYPE)), "is a link or a device"),
@@ -164,3 +166,15 @@ def test_damaged_archives_are_one_clear_error(
         assert "\n" not in str(caught.value)
         for left in out.iterdir():
             left.unlink()
+
+
+def test_an_offset_before_the_beginning_is_damage(tmp_path: Path, out: Path) -> None:
+    path = zipped(tmp_path / "a.zip", ("1.jpg", NOISE, 0))
+    content = bytearray(path.read_bytes())
+    start = content.rindex(b"PK\5\6") + 16  # of the directory, in its last record
+    content[start : start + 4] = (
+        int.from_bytes(content[start : start + 4], "little") + 9
+    ).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is damaged"):
+        unpack(path, out, ROOM, 9)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.files.atomic import cannot_write, new_folder, replacing
+from foodvision.errors import FoodvisionError
+from foodvision.files.atomic import cache_folder, cannot_write, new_folder, replacing
 
 
 def interrupted(path: Path) -> None:
@@ -42,3 +43,21 @@ def test_a_folder_appears_completely_or_not_at_all(tmp_path: Path) -> None:
 def test_the_message_has_the_systems_reason() -> None:
     error = OSError(28, "No space left on device")
     assert cannot_write(Path("x"), error) == "x: cannot be written (No space left on device)"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_home(monkeypatch)
+    with pytest.raises(FoodvisionError, match=r"no home folder .* set XDG_CACHE_HOME"):
+        cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere/foodvision")
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container runs for a user that it does not know."""
+
+    def expanduser(path: str) -> str:
+        return path
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", expanduser)
