@@ -11,11 +11,11 @@ from foodvision.drawings.draw import write_drawn
 
 @pytest.fixture
 def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the drawings, in a temporary cache, and one epoch."""
+    """A tenth of the drawings, in a temporary cache, and one epoch of a narrow network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_drawn(tmp_path / "cache" / "foodvision" / "drawn", train_per_class=40, test_per_class=20)
-    monkeypatch.setattr(demo, "train", partial(demo.train, epochs=1))
+    monkeypatch.setattr(demo, "train", partial(demo.train, epochs=1, hidden_size=48))
 
 
 def test_demo_trains_reports_and_ends_with_the_apps_command(

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from foodvision import cli
 from foodvision.classifier.torch_classifier import TorchClassifier
 
 FAST = [
-    f"--set={change}" for change in ("image_size=32", "num_layers=1", "epochs=1", "batch_size=16")
+    f"--set={change}"
+    for change in ("image_size=32", "num_layers=1", "hidden_size=48", "epochs=1", "batch_size=16")
 ]
 
 
@@ -19,6 +21,22 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def run_without_torch(*commands: Sequence[str]) -> list[str]:
+    """Run commands that fail in one fresh process, without torch; returns their errors."""
+    program = (
+        "import sys\n"
+        "from foodvision.cli import main\n"
+        f"for command in {commands!r}:\n"
+        "    sys.argv = ['foodvision', *command]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print(end.code, end='\\0', file=sys.stderr)\n"
+        "    assert 'torch' not in sys.modules, command\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.split("\0")[:-1]
 
 
 @pytest.fixture

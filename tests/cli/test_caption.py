@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 from foodvision.captioning import BASE, self_check
 from foodvision.captioning.caption import Caption
 from foodvision.captioning.captioner import Captioner
-from tests.cli.conftest import Result
+from tests.cli.conftest import Result, run_without_torch
 from tests.conftest import draw_pattern
 
 
@@ -141,21 +139,14 @@ def test_wrong_usage_is_2_and_names_what_is_wrong(
 
 
 def test_what_is_wrong_is_said_before_torch_is_imported(blip: Path, tmp_path: Path) -> None:
-    for arguments, what in {
+    expected = {
         ("caption", "nosuch.png", "--model", str(blip)): "no such file",
         ("caption", str(blip / "config.json")): f"{BASE}: no such folder, and it cannot be down",
         ("caption-app",): f"{BASE}: no such folder, and it cannot be down",
         ("caption-app", str(blip), "--examples", "nosuch"): "--examples nosuch: no such folder",
         ("caption-app", str(blip), "--examples", str(blip)): "no images in this folder",
-    }.items():
-        program = (
-            f"import sys; sys.argv = {['foodvision', *arguments]!r}\n"
-            "from foodvision.cli import main\n"
-            "try:\n    main()\nexcept SystemExit as end:\n"
-            "    sys.exit(str(end.code) + ' torch' * ('torch' in sys.modules))"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        assert done.stderr.startswith("foodvision: "), done.stderr
-        assert what in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert not done.stderr.endswith("torch\n"), arguments
+    }
+    for what, error in zip(expected.values(), run_without_torch(*expected), strict=True):
+        assert error.startswith("foodvision: "), error
+        assert what in error
+        assert "\n" not in error

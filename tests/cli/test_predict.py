@@ -15,7 +15,7 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
 from foodvision.rows import parquet_table
 from tests.child import run_program
-from tests.cli.conftest import Result
+from tests.cli.conftest import Result, run_without_torch
 from tests.conftest import CLASSES
 
 
@@ -109,7 +109,7 @@ def test_predict_shows_more_classes_marks_and_sorts(
 
 
 def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: Path) -> None:
-    for arguments in (
+    commands = (
         ["predict", "nosuch.png", "--model", str(model)],
         ["predict", str(model), "--model", "nosuch"],
         ["predict", str(model / "config.json"), "--model", "nosuch"],
@@ -118,16 +118,9 @@ def test_what_is_wrong_is_said_before_torch_is_imported(model: Path, tmp_path: P
         ["evaluate", "nosuch", str(tmp_path)],
         ["evaluate", str(model), "nosuch"],
         ["app", "nosuch"],
-    ):
-        program = (
-            f"import sys; sys.argv = {['foodvision', *arguments]!r}\n"
-            "from foodvision.cli import main\n"
-            "try:\n    main()\nexcept SystemExit as end:\n"
-            "    sys.exit(str(end.code) + ' torch' * ('torch' in sys.modules))"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        assert done.stderr.startswith("foodvision: "), arguments
-        assert "torch" not in done.stderr, arguments
+    )
+    for command, error in zip(commands, run_without_torch(*commands), strict=True):
+        assert error.startswith("foodvision: "), command
 
 
 KILL = """

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from foodvision import cli
@@ -86,13 +87,16 @@ def test_classes_are_matched_by_name(teacher: str) -> None:
         load_teacher(teacher, (*CLASSES, "circles"), ImageSpec(32))
 
 
-def test_the_teacher_sees_the_same_pixels_in_its_own_way(teacher: str) -> None:
+@pytest.mark.parametrize(("size", "interpolation"), [(48, "bilinear"), (16, "bicubic")])
+def test_the_teacher_sees_the_same_pixels_in_its_own_way(size: int, interpolation: str) -> None:
     pupil = ImageSpec(32, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
-    seen = load_teacher(teacher, CLASSES, pupil)
+    spec = ImageSpec(size, interpolation=interpolation, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    seen = Teacher("m", build_classifier(spec), CLASSES, pupil)
     values = torch.rand(2, 3, 32, 32)
     found = seen.view(transforms.normalize(values, pupil.mean, pupil.std))
-    larger = transforms.resize(values, [48, 48], antialias=True)
-    torch.testing.assert_close(found, transforms.normalize(larger, seen.spec.mean, seen.spec.std))
+    mode = InterpolationMode(interpolation)
+    scaled = transforms.resize(values, [size, size], mode, antialias=True)
+    torch.testing.assert_close(found, transforms.normalize(scaled, spec.mean, spec.std))
 
 
 @pytest.mark.parametrize("network", ["vit", "mobilenet_v3_small"])

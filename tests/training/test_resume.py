@@ -36,6 +36,7 @@ from tests.child import run_program
 SETTINGS = {
     "image_size": 32,
     "num_layers": 2,
+    "hidden_size": 48,
     "epochs": 3,
     "batch_size": 16,
     "precision": "float32",

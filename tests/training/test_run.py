@@ -29,6 +29,7 @@ from tests.conftest import CLASSES, write_images
 FAST = {
     "image_size": 32,
     "num_layers": 2,
+    "hidden_size": 48,
     "epochs": 2,
     "batch_size": 16,
     "precision": "float32",
@@ -46,7 +47,8 @@ FAST = {
 
 @pytest.fixture(scope="module")
 def result(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    return train(patterns, out=tmp_path_factory.mktemp("run") / "r", **(FAST | {"epochs": 12}))
+    settings = FAST | {"epochs": 12, "hidden_size": 192}
+    return train(patterns, out=tmp_path_factory.mktemp("run") / "r", **settings)
 
 
 def test_training_learns(result: TrainingResult, patterns: Path) -> None:
@@ -341,7 +343,7 @@ def test_training_accuracy_is_that_of_the_images_where_nothing_changes_them(
     classifier.save(tmp_path / "w")
     same = {"min_area": 1.0, "flip": 0.0, "batch_size": 200, "epochs": 1, "learning_rate": 1e-12}
     settings = FAST | same | {"optimizer": "adamw", "weights": str(tmp_path / "w")}
-    for key in ("image_size", "num_layers", "crop_fraction"):
+    for key in ("image_size", "num_layers", "hidden_size", "crop_fraction"):
         del settings[key]
     (epoch,) = train(patterns, "finetune", tmp_path / "r", **settings).history
     scored = evaluate(tmp_path / "r", patterns, "train").images
