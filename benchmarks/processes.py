@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.processes
 
-torchrun and `accelerate launch` start the two processes, which talk through gloo on the
+Both commands of docs/howto/many_devices.md start the two processes, which talk through gloo on the
 CPU. The recipe is the same for all, and an epoch is one step, so that history.jsonl holds the loss
 of each. The limits are 1e-5 for SGD in 50 steps, and 1e-4 for the losses of AdamW's and Muon's
 first 10. The ViT's recipe mixes images; no recipe has dropout, whose masks each process draws. The
@@ -69,9 +69,9 @@ def weights(run: Path) -> torch.Tensor:
 
 
 def save_convnext(folder: Path) -> None:
-    """Write timm's smallest ConvNeXt with random weights."""
+    """Write the ConvNeXt that timm tests with, its weights random."""
     torch.manual_seed(0)
-    network = build_network(LibraryConfig("convnext_atto", 32, len(CLASSES), "timm"))
+    network = build_network(LibraryConfig("test_convnext", 32, len(CLASSES), "timm"))
     TorchClassifier(network, ImageSpec(32), CLASSES).save(folder)
 
 

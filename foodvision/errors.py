@@ -55,6 +55,10 @@ class RunInterruptedError(FoodvisionError):
     """A run that was interrupted and can be resumed; the command line exits with 130."""
 
 
+class OtherRankError(FoodvisionError):
+    """One of several training processes ends because another failed, which reports the failure."""
+
+
 class MissingExtraError(FoodvisionError):
     """A feature whose optional libraries are not installed."""
 

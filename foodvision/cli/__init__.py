@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from foodvision.cli import caption, data, measure, paper, predict, publish, train
-from foodvision.errors import FoodvisionError, RunInterruptedError
+from foodvision.errors import FoodvisionError, OtherRankError, RunInterruptedError
 from foodvision.progress import log_to_stderr
 from foodvision.text import printable
 
@@ -60,6 +60,8 @@ def main() -> None:
     except RunInterruptedError as interrupted:
         print(f"foodvision: {interrupted}", file=sys.stderr)
         sys.exit(130)
+    except OtherRankError:
+        sys.exit(1)
     except Exception as error:
         if debug:
             raise

@@ -85,7 +85,7 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a classifier, or pretrain a network; the test split is not opened."""
-    from foodvision.training.plan import plan_run
+    from foodvision.training.plan import Follower, Plan, plan_run
 
     named = {
         "network": network,
@@ -96,12 +96,14 @@ def train(
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     settings |= parse_settings(changes or [])
-    plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
+    plan: Plan | Follower = Follower(data, device)
+    if is_first_process():
+        plan = plan_run(settings, data, recipe, out, device, resume, show_groups)
     from foodvision.classifier.describe import finetune_command
     from foodvision.training.run import run_plan  # imports torch, which takes seconds
 
     result = run_plan(plan)
-    if is_first_process():
+    if isinstance(plan, Plan):
         following = shlex.join(["foodvision", "evaluate", str(result.folder), data])
         if plan.recipe.method == "pretrain":
             following = finetune_command(result.folder)

@@ -24,7 +24,7 @@ from foodvision.metrics import log_loss_of_each
 from foodvision.paper.course_figures import BATCH_SIZE
 from foodvision.paper.course_score import BothWays, count_both_ways
 from foodvision.progress import duration, progress_bar
-from foodvision.training.accelerator import run_accelerator
+from foodvision.training.accelerator import build_accelerator, run_processes
 from foodvision.training.epoch import Epoch
 from foodvision.training.loop import Training
 from foodvision.training.recipe import Recipe
@@ -91,9 +91,12 @@ def answers_by_epoch(dataset: Dataset, recipe: Recipe, device: str) -> list[Answ
     keep_freed_memory()
     start, epochs = starting_point(recipe, dataset.classes), list[AnswersAfterEpoch]()
     with (
-        run_accelerator(target, recipe, Path()) as accelerator,  # no tracker writes there
+        run_processes(target),
         torch.random.fork_rng(devices=[target] if target.type == "cuda" else []),
-        Training(start.network, train, test, start.spec, recipe, accelerator) as training,
+        Training(
+            *(start.network, train, test, start.spec, recipe),
+            build_accelerator(target, recipe, Path()),  # no tracker writes there
+        ) as training,
         progress_bar() as bar,
     ):
         total = recipe.epochs * len(training.loader) * recipe.batch_size

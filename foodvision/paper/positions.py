@@ -21,7 +21,7 @@ from foodvision.errors import FoodvisionError, RecipeError
 from foodvision.evaluation.tables import Table, spread
 from foodvision.paper.variants import VARIANTS
 from foodvision.progress import duration, progress_bar
-from foodvision.training.accelerator import run_accelerator
+from foodvision.training.accelerator import build_accelerator, run_processes
 from foodvision.training.epoch import Epoch
 from foodvision.training.loop import Training
 from foodvision.training.randomness import INITIAL_WEIGHTS, seeded
@@ -165,8 +165,11 @@ def _train(
     last: Epoch | None = None
     with (
         torch.random.fork_rng(devices=forked),  # every step seeds torch's generators
-        run_accelerator(device, recipe, Path()) as accelerator,
-        Training(network, train, validation, recipe.image_spec(), recipe, accelerator) as training,
+        run_processes(device),
+        Training(
+            *(network, train, validation, recipe.image_spec(), recipe),
+            build_accelerator(device, recipe, Path()),
+        ) as training,
         progress_bar() as bar,
     ):
         title = f"{VARIANTS[variant].title}, seed {recipe.seed}"

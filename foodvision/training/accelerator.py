@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from foodvision.training.ranks import PATIENCE
 from foodvision.training.recipe import Recipe
 
 _ONE_RUN = threading.Lock()
@@ -23,17 +24,25 @@ _ONE_RUN = threading.Lock()
 
 
 @contextmanager
-def run_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Iterator[Accelerator]:
-    """Give a run its `Accelerator`: with gradients, in float32 unless autocast says otherwise."""
+def run_processes(device: torch.device) -> Iterator[None]:
+    """Within `with`, the processes of a run know each other, and are in torch's initial state.
+
+    With gradients, in float32 unless autocast says otherwise.
+    """
     with _ONE_RUN, _own_state(device.type):
-        accelerator = Accelerator(
-            cpu=device.type == "cpu",
-            gradient_accumulation_steps=recipe.accumulate,
-            log_with=list(recipe.trackers) or None,
-            project_dir=folder,
-            mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
-        )
-        yield accelerator
+        PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
+        yield
+
+
+def build_accelerator(device: torch.device, recipe: Recipe, folder: Path) -> Accelerator:
+    """The `Accelerator` of a run, within `run_processes`."""
+    return Accelerator(
+        cpu=device.type == "cpu",
+        gradient_accumulation_steps=recipe.accumulate,
+        log_with=list(recipe.trackers) or None,
+        project_dir=folder,
+        mixed_precision="no",  # `accelerate launch` may say otherwise; autocast is the loop's
+    )
 
 
 @contextmanager

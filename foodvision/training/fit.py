@@ -34,6 +34,7 @@ from foodvision.training.loss import class_weights
 from foodvision.training.masked import COLOURS, hidden_of
 from foodvision.training.optim import groups_table
 from foodvision.training.prepare import Run
+from foodvision.training.ranks import from_rank_0
 from foodvision.training.trackers import start_trackers
 
 log = logging.getLogger(__name__)
@@ -84,10 +85,11 @@ def fit_network(run: Run) -> Fitted:
             if run.show_groups:
                 Console(stderr=True).print(groups_table(training.optimizers))
         history: list[Epoch] = []
-        if state := folder.checkpoints.load():
+        if state := from_rank_0(folder.checkpoints.load):
             history = [Epoch(**past) for past in state["history"]]
             training.load_state_dict(state["training"])
-            log.info(_beginning(run, training))
+            if accelerator.is_main_process:
+                log.info(_beginning(run, training))
         saved = time.monotonic()
 
         with (
@@ -101,20 +103,21 @@ def fit_network(run: Run) -> Fitted:
             for epoch in steps if not _stale(history, recipe.patience) else ():
                 if epoch:
                     history.append(epoch)
-                asked = _asked_to_stop(stop, training)
                 due = time.monotonic() - saved > CHECKPOINT_SECONDS
-                if accelerator.is_main_process and (epoch or asked or due):
-                    with folder.writing():
-                        # First the model, then the checkpoint that takes it for saved.
-                        if epoch and epoch.log_loss == best_of(history).log_loss:
-                            run.export(training.result).save(folder.path)
-                        epochs = [past.to_dict() for past in history]
-                        folder.checkpoints.save(
-                            training.step, {"training": training.state_dict(), "history": epochs}
-                        )
-                        folder.write_history(epochs)
+                asked, due = _agreed(training, stop.made, due)
+                if epoch or asked or due:
+                    state = training.state_dict()  # which all ranks make together
                     saved = time.monotonic()
-                if epoch:
+                    if accelerator.is_main_process:
+                        with folder.writing():
+                            # First the model, then the checkpoint that takes it for saved.
+                            if epoch and epoch.log_loss == best_of(history).log_loss:
+                                run.export(training.result).save(folder.path)
+                            epochs = [past.to_dict() for past in history]
+                            state = {"training": state, "history": epochs}
+                            folder.checkpoints.save(training.step, state)
+                            folder.write_history(epochs)
+                if epoch and accelerator.is_main_process:
                     with folder.writing():
                         track(epoch)
                 if asked:
@@ -125,18 +128,22 @@ def fit_network(run: Run) -> Fitted:
                     )
                 if _stale(history, recipe.patience):
                     break
-    accelerator.wait_for_everyone()
     if math.isnan(best_of(history).log_loss):
         raise FoodvisionError(
             "the validation log loss was not a number in any epoch; lower learning_rate, and "
             "choose another --out"
         )
     if recipe.method == "pretrain":
-        return Fitted(Headless.read(folder.path), history, _of_patches(best_of(history), run))
-    classifier = TorchClassifier.load(folder.path, accelerator.device.type)
-    accelerator.wait_for_everyone()  # before one of them writes what the others read
-    metrics = calibrate(classifier, run.splits.train.images, run.splits.validation.images)
-    return Fitted(classifier, history, metrics)
+        model = from_rank_0(lambda: Headless.read(folder.path))
+        return Fitted(model, history, _of_patches(best_of(history), run))
+    classifier, metrics = from_rank_0(lambda: _calibrated(run))
+    return Fitted(classifier.to(accelerator.device.type), history, metrics)
+
+
+def _calibrated(run: Run) -> tuple[TorchClassifier, Metrics]:
+    """The model of the run's folder, and its metrics on the validation images."""
+    classifier = TorchClassifier.load(run.folder.path, run.accelerator.device.type)
+    return classifier, calibrate(classifier, run.splits.train.images, run.splits.validation.images)
 
 
 def fit_probe(run: Run) -> Fitted:
@@ -256,16 +263,15 @@ def _line(epoch: Epoch, epochs: int, best: Epoch, left: str) -> str:
     )
 
 
-def _asked_to_stop(stop: StopRequest, training: Training) -> bool:
-    """Whether any process was asked to: all must stop after the same step, or they hang."""
+def _agreed(training: Training, *wishes: bool) -> list[bool]:
+    """Whether any rank has each of these wishes: all must follow after the same step, or hang."""
     accelerator = training.accelerator
     if accelerator.num_processes == 1:
-        return stop.made
+        return list(wishes)
     if training.step % 10:  # asking the others waits for the device
-        return False
-    if stop.made:
-        accelerator.set_trigger()
-    return bool(accelerator.check_trigger())
+        return [False for _ in wishes]
+    shares = accelerator.reduce(torch.tensor(wishes, device=accelerator.device).float())
+    return [share > 0 for share in shares.tolist()]
 
 
 def _beginning(run: Run, training: Training) -> str:

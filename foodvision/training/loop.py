@@ -123,33 +123,21 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything that later steps depend on, as tensors and plain types.
 
-        Losses and accuracies of the epoch so far are those of the main process, which alone
-        writes.
+        Every rank must call it, and any number of ranks can load it.
         """
         return {
-            "processes": self.accelerator.num_processes,
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
-            "losses": torch.tensor([float(loss) for loss in self.losses]),
-            "accuracies": torch.tensor([float(share) for share in self.accuracies]),
+            "losses": self._over_ranks(self.losses),
+            "accuracies": self._over_ranks(self.accuracies),
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a `state_dict`, bit for bit.
-
-        Raises:
-            FoodvisionError: if the number of processes is another one.
-
-        """
-        if state["processes"] != self.accelerator.num_processes:
-            raise FoodvisionError(
-                f"this run has {state['processes']} processes, not "
-                f"{self.accelerator.num_processes}: resume with as many"
-            )
+        """Resume from a `state_dict`; bit for bit, if there are as many ranks."""
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.losses = list(state["losses"].to(self.accelerator.device))
         self.accuracies = list(state["accuracies"].to(self.accelerator.device))
@@ -188,7 +176,9 @@ class Training:
                 if self.batch < len(self.loader):
                     yield None
             trained = time.perf_counter()
-            train_loss, train_accuracy = map(self._mean, (self.losses, self.accuracies))
+            train_loss, train_accuracy = (
+                float(self._over_ranks(means).mean()) for means in (self.losses, self.accuracies)
+            )
             self._check_finite(train_loss)
             metrics = self._validate()
             seconds = trained - started
@@ -255,10 +245,12 @@ class Training:
         self.accuracies.append(accuracy)
         return self.losses[-1]
 
-    def _mean(self, of_batches: list[Tensor]) -> float:
-        """Over the epoch's batches, which have the same size, and over all processes."""
-        mean = torch.stack(of_batches).mean()
-        return float(self.accelerator.reduce(mean, reduction="mean"))
+    def _over_ranks(self, of_batches: list[Tensor]) -> Tensor:
+        """The mean of each of the epoch's batches so far, which have the same size."""
+        if not of_batches:
+            return torch.empty(0)
+        means: Tensor = self.accelerator.reduce(torch.stack(of_batches), reduction="mean")
+        return means.cpu()
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -14,6 +14,7 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels
 from foodvision.prefetch import prefetch
 from foodvision.progress import progress_bar
+from foodvision.training.ranks import in_shared_memory
 
 MEMORY_LIMIT = 2**30
 """Bytes that the decoded images of one split may take; beyond it each is decoded in every epoch."""
@@ -28,14 +29,14 @@ AHEAD = 64
 class OpenedImages:
     """Labelled images as uint8 tensors, before any transform; kept if they fit into memory.
 
-    They are kept as one block of bytes, which worker processes share without copying it.
+    They are kept as one block of bytes, which worker processes and the ranks of a machine share
+    without copying it.
     """
 
     def __init__(self, images: LabelledImages, spec: ImageSpec) -> None:
         self.images, self.spec = images, spec
-        self._bytes, self._sizes = torch.empty(0, dtype=torch.uint8), torch.empty(0, 2)
-        if self._expected_bytes() <= MEMORY_LIMIT:
-            self._keep()
+        self._bytes, self._sizes = in_shared_memory(self._decoded)
+        self._starts = 3 * (self._sizes.prod(dim=1).cumsum(0) - self._sizes.prod(dim=1))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,7 +56,11 @@ class OpenedImages:
         sizes = [open_pixels(self.images[i].source, self.spec).numel() for i in some]
         return len(self) * sum(sizes) / len(sizes)
 
-    def _keep(self) -> None:
+    def _decoded(self) -> tuple[bytearray, Tensor]:
+        """All images, one after the other, and their heights and widths; nothing of too many."""
+        nothing = bytearray(1), torch.empty(0, 2)
+        if self._expected_bytes() > MEMORY_LIMIT:
+            return nothing
         content, sizes = bytearray(), []  # one block, which grows
         with (
             closing(prefetch(self._rows, range(len(self)), AHEAD)) as opened,
@@ -65,12 +70,10 @@ class OpenedImages:
             for rows in opened:
                 content += rows.data
                 if len(content) > MEMORY_LIMIT:  # the estimate was too low
-                    return
+                    return nothing
                 sizes.append(rows.shape[:2])
                 bar.advance(task)
-        self._bytes = torch.frombuffer(content, dtype=torch.uint8)
-        self._sizes = torch.tensor(sizes)
-        self._starts = 3 * (self._sizes.prod(dim=1).cumsum(0) - self._sizes.prod(dim=1))
+        return content, torch.tensor(sizes)
 
     def _rows(self, index: int) -> np.ndarray:
         return (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, MissingExtraError, ModelError
@@ -61,6 +61,13 @@ class Plan:
     show_groups: bool
     resume_command: str
     advice: str | None
+
+
+class Follower(NamedTuple):
+    """What a rank other than the first plans: rank 0 tells it the rest, see `told`."""
+
+    data: str | Path | Dataset
+    device: str
 
 
 def plan_run(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import torch
@@ -16,12 +18,13 @@ from foodvision.classifier.headless import Headless
 from foodvision.classifier.info import ModelInfo, TrainingData
 from foodvision.classifier.licence import without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
-from foodvision.data import Dataset, TrainingSplits, training_splits
+from foodvision.data import Dataset, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError
 from foodvision.models.network import Network
 from foodvision.training.loss import class_weights
 from foodvision.training.masked import without_mask
-from foodvision.training.plan import Plan
+from foodvision.training.plan import PRETRAIN, Follower, Plan
+from foodvision.training.ranks import from_rank_0, once_per_machine
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
 from foodvision.training.start import Start
@@ -91,6 +94,30 @@ class Run:
         return TorchClassifier(exported, self.start.spec, self.dataset.classes, self.info())
 
 
+def told(asked: Plan | Follower) -> Plan:
+    """Rank 0's plan, on every rank with its own dataset and device.
+
+    Raises:
+        DataError: if the dataset on this rank's machine has other classes.
+
+    """
+
+    def without_images() -> Plan:
+        assert isinstance(asked, Plan)
+        return replace(asked, dataset=replace(asked.dataset, splits={}, left_out=()))
+
+    planned = from_rank_0(without_images)
+    if isinstance(asked, Plan):
+        return asked
+    data, recipe = asked.data, planned.recipe
+    if not isinstance(data, Dataset):
+        data = load_dataset(data, labelled=recipe.method != PRETRAIN)
+    dataset = data.restricted(recipe.classes, recipe.exclude_classes)
+    if dataset.classes != planned.dataset.classes:
+        raise _other_images(dataset)
+    return replace(planned, dataset=dataset, device=asked.device)
+
+
 def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) -> Run:
     """Read the images to train and validate with, and write down which is which.
 
@@ -107,13 +134,15 @@ def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) 
     dataset, folder = plan.dataset, plan.folder
     if plan.advice and accelerator.is_main_process:
         log.info(plan.advice)
-    splits = training_splits(dataset, recipe.seed, recipe.validation_fraction, recipe.fraction)
-    _check_unreadable(dataset, splits)
+    splits = once_per_machine(lambda: _read(dataset, recipe))
+    if accelerator.num_processes > 1:
+        _check_same(dataset, splits)
     if accelerator.is_main_process:
         with folder.writing():
             folder.write_splits(splits)
         if test := dataset.splits.get("test"):
             log.info("test split: %s images, not opened during training", f"{len(test):,}")
+    begun = from_rank_0(folder.begun)
     return Run(
         dataset,
         splits,
@@ -121,13 +150,14 @@ def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) 
         start,
         folder,
         accelerator,
-        how_trained(recipe, folder.begun().get("extends")),
+        how_trained(recipe, begun.get("extends")),
         plan.resume_command,
         plan.show_groups,
     )
 
 
-def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
+def _read(dataset: Dataset, recipe: Recipe) -> TrainingSplits:
+    splits = training_splits(dataset, recipe.seed, recipe.validation_fraction, recipe.fraction)
     bad = splits.unreadable
     total = len(splits.train.images) + len(splits.validation.images) + len(bad)
     summary = f"{dataset.name}: {len(bad)} of {total} images cannot be opened"
@@ -136,6 +166,21 @@ def _check_unreadable(dataset: Dataset, splits: TrainingSplits) -> None:
         raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}; ...")
     if bad:
         log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
+    return splits
+
+
+def _check_same(dataset: Dataset, splits: TrainingSplits) -> None:
+    """Raise DataError if this machine has other images than that of rank 0."""
+    mine = hashlib.sha256(splits.to_csv().encode("utf-8", "surrogateescape")).digest()
+    if from_rank_0(lambda: mine) != mine:
+        raise _other_images(dataset)
+
+
+def _other_images(dataset: Dataset) -> DataError:
+    return DataError(
+        f"{dataset.name}: the images on {node()} are not those on the machine of rank 0; copy them "
+        "from there"
+    )
 
 
 def how_trained(recipe: Recipe, extends: dict[str, Any] | None = None) -> str:

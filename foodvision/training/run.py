@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 
 from foodvision.backends.device import choose_device, decide_precision, keep_freed_memory
 from foodvision.classifier.describe import finetune_command
@@ -25,13 +24,14 @@ from foodvision.files.atomic import write_json
 from foodvision.metrics import Metrics
 from foodvision.plots import plot_history
 from foodvision.probing.head import PenaltyFit
-from foodvision.progress import show_log
-from foodvision.training.accelerator import run_accelerator
+from foodvision.progress import is_first_process, show_log
+from foodvision.training.accelerator import build_accelerator, run_processes
 from foodvision.training.epoch import Epoch
 from foodvision.training.extension import extend
 from foodvision.training.fit import Fitted, best_of, fit_network, fit_probe
-from foodvision.training.plan import Plan, plan_run
-from foodvision.training.prepare import Run, prepare
+from foodvision.training.plan import Follower, Plan, plan_run
+from foodvision.training.prepare import Run, prepare, told
+from foodvision.training.ranks import from_rank_0, lost_ranks, one_report
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import METRICS
 from foodvision.training.start import starting_point
@@ -110,40 +110,53 @@ def train(
 
     """
     with show_log():
+        if not is_first_process():
+            return run_plan(Follower(data, device))
         return run_plan(plan_run(settings, data, recipe, out, device, resume, show_groups))
 
 
-def run_plan(plan: Plan) -> TrainingResult:
+def run_plan(asked: Plan | Follower) -> TrainingResult:
     """Train as planned, stage by stage: what `train` and the command line call.
+
+    Of several processes, rank 0 has the plan, and the others follow it.
 
     Raises:
         FoodvisionError: see `train`.
+        OtherRankError: on ranks that end because another one failed first.
         RunInterruptedError: see `train`.
 
     """
-    folder, target = plan.folder, choose_device(plan.device)
-    _check_compiler(plan.recipe, target)
+    target = choose_device(asked.device)
+    if isinstance(asked, Plan):
+        _check_compiler(asked.recipe, target)
     keep_freed_memory()
+    with run_processes(target), one_report(), lost_ranks("start the same command again"):
+        return _run(told(asked), target)
+
+
+def _run(plan: Plan, target: torch.device) -> TrainingResult:
+    folder = plan.folder
+    accelerator = build_accelerator(target, plan.recipe, folder.path)
+    recipe, main = _decided(plan.recipe, target), accelerator.is_main_process
     try:
-        with run_accelerator(target, plan.recipe, folder.path) as accelerator:
-            recipe, main = _decided(plan.recipe, target), accelerator.is_main_process
-            with accelerator.main_process_first():  # the others find what it has downloaded
-                start = starting_point(recipe, plan.dataset.classes)
-            taught_by = start.teacher.info.sha256 if start.teacher else None
-            if plan.extends and main:
-                plan.extends.check_start(start.sha256, taught_by)
-                extend(plan.extends, folder, recipe)
-            with folder.locked() if main else nullcontext():
-                if main and plan.resume:
-                    folder.check_start(start.sha256, taught_by)
-                elif main:
-                    folder.claim(plan.dataset.name, recipe, start.sha256, taught_by)
-                new = plan.extends or not plan.resume
-                with folder.freed_on_failure() if main and new else nullcontext():
-                    accelerator.wait_for_everyone()
-                    run = prepare(plan, recipe, start, accelerator)
-                    fitted = fit_probe(run) if recipe.method == "probe" else fit_network(run)
-                    return save(fitted, run)
+        start = from_rank_0(lambda: starting_point(recipe, plan.dataset.classes))
+        taught_by = start.teacher.info.sha256 if start.teacher else None
+        if plan.extends and main:
+            plan.extends.check_start(start.sha256, taught_by)
+            extend(plan.extends, folder, recipe)
+        with folder.locked() if main else nullcontext():
+            if main and plan.resume:
+                folder.check_start(start.sha256, taught_by)
+            elif main:
+                folder.claim(plan.dataset.name, recipe, start.sha256, taught_by)
+            new = plan.extends or not plan.resume
+            again = lost_ranks(
+                "start the same command with --resume, on as many devices as there are"
+            )
+            with folder.freed_on_failure() if main and new else nullcontext(), again:
+                run = prepare(plan, recipe, start, accelerator)
+                fitted = fit_probe(run) if recipe.method == "probe" else fit_network(run)
+                return save(fitted, run)
     except KeyboardInterrupt as error:  # before the first step or after the last
         if not folder.exists():
             raise
@@ -187,10 +200,8 @@ def _headline(metrics: Metrics, recipe: Recipe) -> Measured:
 
 def _decided(recipe: Recipe, device: torch.device) -> Recipe:
     """With ``auto`` replaced by what is fast here: the main process measures, for all."""
-    decided: list[Any] = [decide_precision(recipe.precision, device)]
-    if recipe.precision == "auto":
-        decided = broadcast_object_list(decided)
-    return recipe.model_copy(update={"precision": decided[0]})
+    precision = from_rank_0(lambda: decide_precision(recipe.precision, device))
+    return recipe.model_copy(update={"precision": precision})
 
 
 def _check_compiler(recipe: Recipe, device: torch.device) -> None:

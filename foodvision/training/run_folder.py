@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from foodvision.data import SPLIT_CSV, TrainingSplits
-from foodvision.errors import DataError, FoodvisionError
+from foodvision.errors import DataError, FoodvisionError, RunInterruptedError
 from foodvision.files.atomic import cannot_write, replacing, write_json
 from foodvision.files.read import check_regular, read_json
 from foodvision.text import to_cell, to_json
@@ -95,11 +95,14 @@ class RunFolder:
     def freed_on_failure(self) -> Iterator[None]:
         """Within `with`, a new run that fails before it saves a checkpoint leaves no trace.
 
-        So the same command can be run again, with what was wrong put right.
+        So the same command can be run again, with what was wrong put right. An interrupted run is
+        kept, to be resumed.
         """
         first = self.checkpoints.newest()
         try:
             yield
+        except RunInterruptedError:
+            raise
         except Exception:
             if self.checkpoints.newest() == first:
                 self._free()

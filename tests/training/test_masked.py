@@ -23,7 +23,7 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.models.config import ViTConfig
 from foodvision.paper.few_shot import evaluate_few_shot
-from foodvision.training.accelerator import run_accelerator
+from foodvision.training.accelerator import build_accelerator, run_processes
 from foodvision.training.loop import Training
 from foodvision.training.masked import (
     HiddenPatches,
@@ -153,8 +153,11 @@ def test_validation_hides_the_same_patches_every_time(patterns: Path, workers: i
     network, spec = MaskedViT(recipe.vit_config(512)), recipe.image_spec()
     torch.nn.init.normal_(network.head.weight)
     with (
-        run_accelerator(cpu, recipe, Path()) as accelerator,
-        Training(network, images, images.subset(range(20)), spec, recipe, accelerator) as training,
+        run_processes(cpu),
+        Training(
+            *(network, images, images.subset(range(20)), spec, recipe),
+            build_accelerator(cpu, recipe, Path()),
+        ) as training,
     ):
         torch.manual_seed(1)
         first, following = training._validate(), torch.rand(())

@@ -282,7 +282,7 @@ def test_large_images_that_the_probes_miss_are_not_kept(
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 10_000)
     monkeypatch.setattr(OpenedImages, "_expected_bytes", lambda self: 0)
     opened = OpenedImages(images, ImageSpec(32))
-    assert len(opened._bytes) == 0
+    assert len(opened._sizes) == 0
     assert opened[3][0].equal(open_pixels(images[3].source, ImageSpec(32)))
 
 

@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from foodvision import cli
 from foodvision.errors import FoodvisionError, RecipeError, RunInterruptedError
@@ -440,16 +439,6 @@ def test_interruption_before_the_first_and_after_the_last_step_says_how_to_resum
         cli.main()
     assert ended.value.code == 0
     assert (tmp_path / "r" / "metrics.json").exists()
-
-
-def test_another_number_of_processes_is_refused(whole: Path, patterns: Path) -> None:
-    state = Checkpoints(whole / "checkpoints").load()
-    assert state
-    assert state["training"]["processes"] == Accelerator(cpu=True).num_processes
-    training = Training.__new__(Training)
-    training.accelerator = SimpleNamespace(num_processes=2)  # type: ignore[assignment]
-    with pytest.raises(FoodvisionError, match="this run has 1 processes, not 2"):
-        training.load_state_dict(state["training"])
 
 
 def test_a_second_signal_takes_effect_at_once() -> None:
