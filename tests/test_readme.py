@@ -33,7 +33,8 @@ def photos(patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
-    monkeypatch.setattr("foodvision.apps.classify.launch_app", lambda *given: served.append(given))
+    launch = "foodvision.apps.classify.launch_app"
+    monkeypatch.setattr(launch, lambda *given, processes: served.append(given))
     build_classifier().save("weights")
     shutil.copy("photos/dots/000.png", "photo.jpg")
     assert len(commands()) == 15

@@ -18,6 +18,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Queue
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -194,43 +196,39 @@ def test_a_lent_gpu_has_no_camera_and_answers_one_visitor_at_a_time(tmp_path: Pa
 def test_uploads_are_deleted_after_a_while_whatever_the_clock_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, sweeps = 0.0, 0
+    times, idle = Queue[float](), Semaphore(0)
 
     def monotonic() -> float:
-        nonlocal sweeps
-        sweeps += 1
-        return now
+        """Called as a sweep begins, and so after the one before."""
+        idle.release()
+        return times.get()
 
-    def sweep() -> None:
-        """Wait for a whole sweep: the second one to begin from now on has one before it."""
-        wanted = sweeps + 2
-        for _ in range(6000):
-            if sweeps >= wanted:
-                return
-            time.sleep(0.01)
-        raise AssertionError("nothing is swept")
+    def sweep(now: float) -> None:
+        times.put(now)
+        assert idle.acquire(timeout=60)
 
     monkeypatch.setattr(uploads, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=monotonic))
     example, old, again, new = (tmp_path / name for name in ("example", "hash/old", "again", "new"))
     example.touch()
     with uploads.swept(tmp_path):
+        assert idle.acquire(timeout=60)
         old.parent.mkdir()
         for path, date in ((old, 0), (again, 2**32)):  # before and after the clock was set
             path.touch()
             os.utime(path, (date, date))
-        sweep()
+        sweep(0)
         assert old.exists()
-        now = uploads.KEEP_SECONDS + 1.0
         again.touch()  # uploaded once more
         new.touch()
-        sweep()
+        sweep(uploads.KEEP_SECONDS + 1)
         assert not old.exists()
         assert again.exists()
         assert new.exists()
-        now *= 2
-        sweep()
+        sweep(2 * uploads.KEEP_SECONDS + 2)
         assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["example"]
+        for _ in range(1000):  # or the thread would wait for ever
+            times.put(0)
 
 
 def too_many_pixels() -> bytes:

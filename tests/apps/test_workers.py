@@ -28,7 +28,6 @@ def test_workers_answer_as_the_classifier_does_even_if_one_is_killed(
             answer.label for answer in expected
         ]
         broken = workers._pool
-        assert len(broken._processes) == 2
         os.kill(next(iter(broken._processes)), signal.SIGKILL)
         wait_until(lambda: broken._broken)
         with caplog.at_level(logging.WARNING):

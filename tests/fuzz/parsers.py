@@ -237,6 +237,7 @@ def _table(suffix: str, folder: Path) -> Parser:
 def _hub(folder: Path) -> Parser:
     import httpx
     import huggingface_hub
+    from huggingface_hub.utils._http import default_client_factory
 
     from foodvision.deploy import Target, What
     from foodvision.deploy.hub import Hub
@@ -251,11 +252,14 @@ def _hub(folder: Path) -> Parser:
         )
         huggingface_hub.set_client_factory(lambda: httpx.Client(transport=transport))
         hub = Hub()
-        _each(
-            lambda: hub.check_may_create(hub.log_in("me"), Target.ZEROGPU, What.CLASSIFY),
-            lambda: hub.find("me/x", "space"),
-            lambda: find_repository("me/x"),
-        )
+        try:
+            _each(
+                lambda: hub.check_may_create(hub.log_in("me"), Target.ZEROGPU, What.CLASSIFY),
+                lambda: hub.find("me/x", "space"),
+                lambda: find_repository("me/x"),
+            )
+        finally:  # it is that of the whole process
+            huggingface_hub.set_client_factory(default_client_factory)
 
     return read
 

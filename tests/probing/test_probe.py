@@ -27,8 +27,9 @@ from foodvision.probing import features as features_module
 from foodvision.probing.features import FeatureCache, Features
 from foodvision.probing.head import _penalised_loss, fit_head
 from foodvision.training.run import train
+from tests.child import run_ranks
 from tests.conftest import CLASSES, build_classifier
-from tests.training.test_processes import train_in_two_processes
+from tests.training.test_processes import TRAIN
 
 
 def gaussians(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -321,7 +322,9 @@ def test_two_processes_each_compute_half_of_the_features(
     patterns: Path, tmp_path: Path, weights: str, cache: Path
 ) -> None:
     words = ["--recipe", "probe", "--weights", weights, "--set", "precision=float32"]
-    train_in_two_processes(patterns, tmp_path / "two", *words)
+    command = ["train", str(patterns), "--out", str(tmp_path / "two"), "--device", "cpu", *words]
+    ended = run_ranks([tmp_path, tmp_path], TRAIN, *command)
+    assert [rank.returncode for rank in ended] == [0, 0], ended
     assert len(list(cache.glob("*/*.safetensors"))) == 4  # two shares of two splits
     one = probe(patterns, tmp_path / "one", weights)
     two = TorchClassifier.load(tmp_path / "two", "cpu")
