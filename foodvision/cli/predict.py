@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -57,12 +58,17 @@ def predict(
         ),
     ] = None,
     device: Device = "auto",
+    engine: Annotated[
+        Literal["embedded", "ray"],
+        typer.Option(help="This process, or a cluster of Ray: many devices, for a million images."),
+    ] = "embedded",
 ) -> None:
     """Classify images; a bad image does not stop the others."""
     from foodvision.classifier.describe import describe
     from foodvision.classifier.output import made_with, write_predictions
     from foodvision.classifier.predict import Prediction
     from foodvision.classifier.sorting import Sorter
+    from foodvision.images.decode import ImageSource
     from foodvision.rows.inputs import find_inputs
     from foodvision.rows.output import open_table
 
@@ -70,6 +76,10 @@ def predict(
         raise typer.BadParameter("--sort-into: give the folder to sort into")
     if resume and out is None:
         raise typer.BadParameter("--resume: give the --out of the interrupted run")
+    if engine == "ray":
+        from foodvision.classifier.ray_engine import check_ray, predict_on_ray
+
+        check_ray()
     table = open_table(out, resume) if out else None
     found = find_inputs(inputs)
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
@@ -81,15 +91,17 @@ def predict(
 
     from foodvision.classifier.classifier import Classifier
 
-    classifier = Classifier.load(model, device, backend)
+    # With Ray it only names the classes and the backend; the cluster may have other devices.
+    classifier = Classifier.load(model, device if engine == "embedded" else "cpu", backend)
     if table:
         table.backend = classifier.backend
-    predictions = found.rows(
-        lambda sources: classifier.predict_many(sources, batch_size, threshold),
-        Prediction,
-        batch_size,
-        first=table.rows if table else 0,
-    )
+
+    def answer(sources: Iterator[ImageSource]) -> Iterator[Prediction]:
+        if engine == "ray":
+            return predict_on_ray(model, device, classifier.backend, sources, batch_size, threshold)
+        return classifier.predict_many(sources, batch_size, threshold)
+
+    predictions = found.rows(answer, Prediction, batch_size, first=table.rows if table else 0)
     if sorter:
         predictions = sorter.sort(predictions)
     write_predictions(predictions, len(found), table, as_json, top, classifier.classes)

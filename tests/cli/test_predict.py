@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas
 import pytest
 
+from foodvision.classifier import ray_engine
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
 from foodvision.rows import parquet_table
@@ -207,3 +210,43 @@ def test_predict_reads_a_list_on_standard_input(
     rows = json.loads(run("predict", "-", "--model", model, "--json").out)
     assert [row["path"] for row in rows] == [images[0], "nosuch.png", *images[1:]]
     assert [row["error"] for row in rows[:3]] == [None, "no such file", None]
+
+
+def test_without_the_extra_of_ray_nothing_is_written(
+    run: Callable[..., Result],
+    model: Path,
+    patterns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
+    out = tmp_path / "a.csv"
+    done = run("predict", patterns, "--model", model, "--out", out, "--engine", "ray")
+    message = "foodvision: --engine ray needs an extra: pip install 'foodvision[ray]'\n"
+    assert done == (1, "", message)
+    assert not list(tmp_path.glob("*a.csv*"))
+
+
+@pytest.mark.skipif(not find_spec("ray"), reason="the extra 'ray' is not installed")
+def test_ray_writes_what_one_process_writes(
+    run: Callable[..., Result], model: Path, patterns: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_text("I am a text.")
+    images = ("nosuch.png", patterns / "train", tmp_path / "bad.jpg")
+    command = ("predict", *images, "--model", model, "--batch-size", 2, "--device", "cpu")
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "ray.jsonl"
+    assert run(*command, "--out", whole).code == 0
+    # In a process of its own: one that has started Ray keeps threads.
+    words = [*map(str, command), "--out", str(out), "--engine", "ray"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    foodvision = [sys.executable, "-m", "foodvision"]
+    done = subprocess.run([*foodvision, *words], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "2 of 92 images cannot be opened" in done.stderr
+    rows, expected = (
+        [json.loads(line) for line in table.read_text().splitlines()] for table in (out, whole)
+    )
+    assert [row["path"] for row in rows] == [row["path"] for row in expected]
+    for row, one in zip(rows, expected, strict=True):
+        assert (row["label"], row["error"]) == (one["label"], one["error"])
+        assert row["probabilities"] == pytest.approx(one["probabilities"], abs=1e-6)
