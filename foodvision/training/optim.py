@@ -11,7 +11,9 @@ from rich.table import Table
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
 
+from foodvision.backends.device import has_fast_bf16
 from foodvision.models.network import Network
+from foodvision.training.muon import Float32Muon
 from foodvision.training.recipe import Recipe
 
 
@@ -32,8 +34,9 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     if recipe.optimizer == "adamw":
         return [AdamW(groups, lr=rate, fused=True)]
     hidden = [group for group in groups if group["kind"] == HIDDEN]
+    muon = Muon if has_fast_bf16(next(network.parameters()).device) else Float32Muon
     return [
-        Muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
+        muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
         AdamW([group for group in groups if group["kind"] != HIDDEN], lr=rate, fused=True),
     ]
 
