@@ -20,6 +20,9 @@ from foodvision.files.remote import is_remote, open_remote
 MAX_GROUP_BYTES = 1 << 30
 """Of the images in a row group, which is read as a whole."""
 
+MAX_ROWS = 100_000_000
+"""Of a file."""
+
 _ROW = re.compile(r"(.+\.parquet)#(\d+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -70,6 +73,8 @@ class _Images:
         sizes = (self._file.metadata.row_group(i).num_rows for i in range(groups))
         self._ends = list(accumulate(sizes))
         self.number = self._ends[-1] if self._ends else 0
+        if self.number > MAX_ROWS:  # each becomes a name, and empty ones take no space in the file
+            raise DataError(f"says that it has {self.number:,} rows; at most {MAX_ROWS:,} are read")
         self._group, self._values = -1, None
         self._lock = Lock()
 

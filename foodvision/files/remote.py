@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from operator import itemgetter
+from typing import Any, BinaryIO
 
 from foodvision.errors import DataError, FoodvisionError
 
-_ADDRESS = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(s3a?|gcs|gs|abfss?|az|hf|file|memory)://(?!.*::)", re.IGNORECASE | re.DOTALL
+)
+"""Stores alone. A list may come from others, and fsspec's chained and referenced files, or its own
+http and ftp without a limit, could be made to read anything."""
 
 
 class RemoteError(DataError):
@@ -47,11 +52,22 @@ def remote_files(text: str) -> Iterator[str]:
             else:
                 raise FileNotFoundError(path)
             return
-        for folder, folders, files in system.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                if not name.startswith("."):
-                    yield system.unstrip_protocol(f"{folder}/{name}")
+        yield from map(system.unstrip_protocol, _files_below(system, path))
+
+
+def _files_below(system: Any, folder: str) -> Iterator[str]:
+    """As `walk` of fsspec, which leaves out what it cannot list without a word."""
+    folders = []
+    for entry in sorted(system.ls(folder, detail=True), key=itemgetter("name")):
+        name = entry["name"].rstrip("/")
+        if name == folder.rstrip("/") or name.rpartition("/")[2].startswith("."):
+            continue  # some stores have an entry for the folder itself
+        if entry["type"] == "directory":
+            folders.append(name)
+        else:
+            yield name
+    for name in folders:
+        yield from _files_below(system, name)
 
 
 def open_remote(address: str) -> BinaryIO:

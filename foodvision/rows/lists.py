@@ -10,6 +10,7 @@ from foodvision.errors import DataError
 from foodvision.files.parquet_images import count_images, is_parquet
 from foodvision.files.read import open_csv
 from foodvision.files.remote import is_remote
+from foodvision.images.source import is_url
 
 
 def images_in(file: str) -> Iterator[str]:
@@ -37,7 +38,7 @@ def _listed(path: Path) -> Iterator[str]:
             raise DataError("has no column 'path'")
         for row in table:
             if name := row["path"].strip():
-                yield name if "://" in name else str(path.parent / name)
+                yield name if is_url(name) or is_remote(name) else str(path.parent / name)
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot be read as a CSV of paths ({reason})") from error

@@ -81,7 +81,7 @@ class Training:
         self.model, self.validation_loader, *self.optimizers = accelerator.prepare(
             network,
             validation_loader(OpenedImages(validation, spec), recipe, ranks),
-            *build_optimizers(network, recipe),
+            *build_optimizers(network, recipe, accelerator.device),
         )
         self.network = accelerator.unwrap_model(self.model)
         self.average = copy.deepcopy(self.network) if recipe.ema_decay else None

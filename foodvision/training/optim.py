@@ -17,7 +17,9 @@ from foodvision.training.muon import Float32Muon
 from foodvision.training.recipe import Recipe
 
 
-def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
+def build_optimizers(
+    network: Network, recipe: Recipe, device: torch.device | None = None
+) -> list[Optimizer]:
     """The recipe's optimiser with its weight decay; Muon comes with AdamW for the other parameters.
 
     Adam and AdamW have β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
@@ -25,6 +27,12 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     orthogonal one, scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so that
     both have the same learning rate. It trains the matrices of the encoder's blocks; patch
     projection, head and everything that is not a matrix have AdamW.
+
+    Args:
+        network: to train.
+        recipe: of the run.
+        device: where the network will be; None for where it is.
+
     """
     rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
@@ -34,7 +42,8 @@ def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     if recipe.optimizer == "adamw":
         return [AdamW(groups, lr=rate, fused=True)]
     hidden = [group for group in groups if group["kind"] == HIDDEN]
-    muon = Muon if has_fast_bf16(next(network.parameters()).device) else Float32Muon
+    device = device or next(network.parameters()).device
+    muon = Muon if has_fast_bf16(device) else Float32Muon
     return [
         muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
         AdamW([group for group in groups if group["kind"] != HIDDEN], lr=rate, fused=True),

@@ -61,7 +61,11 @@ def in_shared_memory(make: Callable[[], tuple[bytearray, T]]) -> tuple[Tensor, T
     def write() -> tuple[str, int, T]:
         content, described = make()
         with NamedTemporaryFile(prefix="foodvision-", delete=False) as file:
-            file.write(content)
+            try:
+                file.write(content)
+            except BaseException:  # such as a full disk, which it would keep full
+                Path(file.name).unlink()
+                raise
         return file.name, len(content), described
 
     path, size, described = once_per_machine(write)

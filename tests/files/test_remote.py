@@ -21,8 +21,10 @@ def bucket() -> str:
 
 
 def test_only_other_addresses_than_urls_are_remote() -> None:
-    assert all(map(is_remote, ("s3://a/b.png", "GS://a", "file:///a", "abfs+x://a")))
+    assert all(map(is_remote, ("s3://a/b.png", "GS://a", "file:///a", "abfs://a")))
     assert not any(map(is_remote, ("http://a", "HTTPS://a", "a/b.png", "C:\\a", "://a", "-")))
+    unbounded = ("zip://a::http://b", "s3://a::http://b", "reference://a::b.json", "ftp://a/b")
+    assert not any(map(is_remote, unbounded))
 
 
 def test_a_folder_and_a_glob_are_listed_in_order(bucket: str) -> None:
