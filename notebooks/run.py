@@ -27,7 +27,9 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-MAX_SECONDS = 300
+MAX_SECONDS = 600
+"""Of a notebook: two to three minutes on a processor with AVX-512, twice that on an old one."""
+
 COLOURS = 64
 """Of a saved figure."""
 
