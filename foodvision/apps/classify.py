@@ -9,7 +9,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,7 @@ def launch_app(
 
     With more than one of the `processes`, that many answer beside this one; see `Workers`.
     """
-    with Workers(classifier, processes) if processes > 1 else nullcontext() as workers:
+    with closing(Workers(classifier, processes)) if processes > 1 else nullcontext() as workers:
         uploads.serve(
             lambda folder: build_app(classifier, folder, examples, wording, gpu, workers), address
         )

@@ -13,10 +13,9 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.queues import Queue
 from pathlib import Path
-from threading import Lock, Thread
-from types import TracebackType
+from queue import Queue
+from threading import Thread
 
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.predict import Prediction
@@ -28,7 +27,7 @@ _classifier: Classifier
 
 
 class Workers:
-    """A pool of processes, for `with`; one that was killed is replaced.
+    """Processes that take turns; one that is killed is replaced. To be closed.
 
     Attributes:
         number: of processes.
@@ -46,52 +45,46 @@ class Workers:
         assert classifier.folder is not None
         self.number = number
         self._model = classifier.folder, classifier.device_type, classifier.backend
-        self._lock = Lock()
-        self._pool = self._start()
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        # Each is a pool of its own: one that breaks does not take the others with it.
+        self._pools = [self._start(place) for place in range(number)]
+        self._free = Queue[int]()
+        for place in range(number):
+            self._free.put(place)
 
     def answer_many(self, sources: Sequence[str | bytes], batch_size: int) -> list[Prediction]:
-        """Classify images in one of the processes; may be called from several threads.
+        """Classify images in the next free process; may be called from several threads.
 
         Raises:
-            BrokenProcessPool: if a process was killed, and after it the one that tried again.
+            BrokenProcessPool: if the process was killed, and the one that tried again as well.
             ModelError: as `Classifier.predict_many` does.
 
         """
-        pool = self._pool
+        place = self._free.get()
         try:
-            return pool.submit(_answer_many, sources, batch_size).result()
-        except BrokenProcessPool:
-            with self._lock:
-                if self._pool is pool:  # else another thread was first
-                    log.warning("a worker of the app was killed; all of them start again")
-                    self._pool = self._start()
-            return self._pool.submit(_answer_many, sources, batch_size).result()
+            try:
+                return self._pools[place].submit(_answer_many, sources, batch_size).result()
+            except BrokenProcessPool:
+                log.warning("a worker of the app was killed; another one takes its place")
+                self._pools[place] = self._start(place)
+                return self._pools[place].submit(_answer_many, sources, batch_size).result()
+        finally:
+            self._free.put(place)
 
-    def _start(self) -> ProcessPoolExecutor:
+    def close(self) -> None:
+        """End the processes."""
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+    def _start(self, place: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork of threads may lock up
-        places: Queue[int] = context.Queue()
-        for place in range(self.number):
-            places.put(place)
-        return ProcessPoolExecutor(self.number, context, _load, (*self._model, places, self.number))
+        return ProcessPoolExecutor(1, context, _load, (*self._model, place, self.number))
 
 
-def _load(folder: Path, device: str, backend: str, places: Queue[int], number: int) -> None:
-    """Prepare a worker."""
+def _load(folder: Path, device: str, backend: str, place: int, number: int) -> None:
+    """Prepare the worker of a place, counted from 0."""
     global _classifier
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the app's process ends them
     Thread(target=_end_with_the_app, daemon=True).start()
-    place = places.get()
     if device == "cuda":
         from foodvision.backends.device import use_gpu
 

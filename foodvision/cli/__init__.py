@@ -6,7 +6,9 @@ libraries are imported by the command that needs them: `foodvision --help` impor
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 import signal
 import sys
 from typing import Annotated
@@ -43,15 +45,22 @@ app.command("caption-app")(caption.open_caption_app)
 app.add_typer(paper.app, name="paper")
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal cannot show, as JSON escapes it: not every one has × and —."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def main() -> None:
     """Run the command line: exit 0 on success, 1 with one line on failure, 2 on wrong usage."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    codecs.register_error("foodvision", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None if it is closed
-            stream.reconfigure(errors="backslashreplace")  # not every terminal has × and —
+            stream.reconfigure(errors="foodvision")
     try:
         with log_to_stderr():
             app()

@@ -94,6 +94,6 @@ def check(classifier: TorchClassifier, graph: Path, sources: Sequence[ImageSourc
         difference = float(np.abs(found - shares_of(classifier, pixels)).max())
         if not difference <= MAX_DIFFERENCE:
             raise ModelError(
-                f"the graph for Triton is not equal to the network, and was not "
-                f"kept: largest difference of probabilities {difference:.1e}"
+                "the graph for Triton is not equal to the network, and was not kept: largest "
+                f"difference of probabilities {difference:.1e}"
             )

@@ -94,12 +94,19 @@ class _Images:
         return content
 
     def _read_group(self, group: int) -> Any:
-        size = self._file.metadata.row_group(group).total_byte_size
-        if size > MAX_GROUP_BYTES:
-            raise DataError(
-                f"a row group of {size / 1e9:.1f} GB; write the file with smaller row groups"
-            )
-        return self._file.read_row_group(group, columns=[self._column])[self._column]
+        import pyarrow as pa
+
+        # What the file says of its size may be wrong, or be that of a value that is repeated.
+        stated, size, parts = self._file.metadata.row_group(group).total_byte_size, 0, []
+        for rows in self._file.iter_batches(64, [group], [self._column], use_threads=False):
+            parts.append(rows.column(0))
+            size += parts[-1].nbytes
+            if max(stated, size) > MAX_GROUP_BYTES:
+                raise DataError(
+                    f"a row group of more than {MAX_GROUP_BYTES:,} bytes; write the file with "
+                    "smaller row groups"
+                )
+        return pa.chunked_array(parts)
 
 
 def _images_of(file: str) -> _Images:

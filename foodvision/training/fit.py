@@ -156,7 +156,7 @@ def fit_probe(run: Run) -> Fitted:
     recipe, accelerator, network = run.recipe, run.accelerator, run.start.network
     train, validation = run.splits.train, run.splits.validation
     network.to(accelerator.device).eval()
-    batch_size = recipe.batch_size // accelerator.num_processes
+    batch_size = max(1, recipe.batch_size // accelerator.num_processes)
     features = Features(network, run.start.spec, recipe.precision, batch_size)
     if accelerator.num_processes > 1:  # each computes its share, and finds the others' on disk
         for inventory in (train, validation):

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,19 +21,21 @@ def test_workers_answer_as_the_classifier_does_even_if_one_is_killed(
     classifier = ExportedClassifier.read(exported, "onnx/float32")
     images = [str(path) for path in sorted(patterns.rglob("*.png"))[:6]]
     expected = [classifier.predict(image) for image in images]
-    with Workers(classifier, 2) as workers:
+    with closing(Workers(classifier, 2)) as workers:
         answers = Answers(classifier, workers=workers)
         with ThreadPoolExecutor(6) as visitors:
             assert list(visitors.map(answers.predict, images)) == expected
         assert [answer.label for answer in answers.predict_many(images)] == [
             answer.label for answer in expected
         ]
-        broken = workers._pool
-        os.kill(next(iter(broken._processes)), signal.SIGKILL)
-        wait_until(lambda: broken._broken)
+        killed, other = workers._pools
+        os.kill(next(iter(killed._processes)), signal.SIGKILL)
+        wait_until(lambda: killed._broken)
         with caplog.at_level(logging.WARNING):
-            assert answers.predict(images[0]) == expected[0]
+            assert [answers.predict(image) for image in images[:2]] == expected[:2]
         (said,) = caplog.messages
-        assert said == "a worker of the app was killed; all of them start again"
-        processes = list(workers._pool._processes.values())
+        assert said == "a worker of the app was killed; another one takes its place"
+        assert workers._pools[1] is other
+        processes = [each for pool in workers._pools for each in pool._processes.values()]
+    assert len(processes) == 2
     assert not any(process.is_alive() for process in processes)

@@ -149,7 +149,7 @@ def test_what_a_terminal_cannot_show_is_escaped(model: Path) -> None:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "32 \\xd7 32 px" in ended.stdout
+    assert "32 \\u00d7 32 px" in ended.stdout  # as in JSON, which is printed as well
 
 
 @pytest.mark.parametrize(

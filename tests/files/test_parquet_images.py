@@ -49,6 +49,11 @@ def test_other_files_are_refused_in_one_line(
     with pytest.raises(DataError, match="needs one column of images; it has path, label"):
         count_images(str(file))
     pyarrow.parquet.write_table(pa.table({"image": [b"1"]}), tmp_path / "b.parquet")
+    repeated = pa.table({"image": [bytes(1000)] * 300})  # which the file holds once
+    pyarrow.parquet.write_table(repeated, tmp_path / "c.parquet")
+    monkeypatch.setattr(parquet_images, "MAX_GROUP_BYTES", 10_000)
+    with pytest.raises(DataError, match="more than 10,000 bytes"):
+        read_row(f"{tmp_path}/c.parquet#0")
     monkeypatch.setattr(parquet_images, "MAX_GROUP_BYTES", 5)
     with pytest.raises(DataError, match="write the file with smaller row groups"):
         read_row(f"{tmp_path}/b.parquet#0")
