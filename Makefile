@@ -6,7 +6,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 # Where it is set, each of the tests' many processes would compile torch and Gradio anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check docs notebooks bench clean
+.PHONY: setup demo test check docs notebooks bench release clean
 
 setup: .venv/installed
 
@@ -43,8 +43,12 @@ docs: .venv/docs
 notebooks: .venv/notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/run.py $(ARGS)
 
+# Wheel, sdist, SBOM and licences in dist/; uses the wheel with the lowest and the highest versions.
+release: .venv/release
+	$(BIN)/python -m release
+
 # The extra of the same name.
-.venv/docs .venv/notebooks: .venv/installed
+.venv/docs .venv/notebooks .venv/release: .venv/installed
 	@UV=$$(command -v uv || echo .uv/bin/uv); \
 	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt \
 	  --editable ".[dev,$(@F)]"

@@ -1,0 +1,1 @@
+"""What goes out with a release, and whether it works; not part of the wheel."""

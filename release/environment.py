@@ -1,0 +1,69 @@
+"""A new environment with a wheel in it, far from the source tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+UV = shutil.which("uv") or str(Path(".uv/bin/uv").resolve())
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment, and an empty folder to work in.
+
+    Attributes:
+        bin: where its programs are.
+        folder: in which they run.
+        resolution: of versions: uv's ``lowest-direct`` or ``highest``.
+
+    """
+
+    bin: Path
+    folder: Path
+    resolution: str
+
+    def install(self, wheel: Path, extras: str = "", constraints: str | None = None) -> None:
+        """Install the wheel with what it needs."""
+        words = ["--constraint", constraints] if constraints else []
+        subprocess.run(
+            [
+                *(UV, "pip", "install", "--quiet", "--python", self.bin / "python"),
+                *("--compile-bytecode", "--resolution", self.resolution, *words),
+                f"foodvision[{extras}] @ {wheel.as_uri()}",
+            ],
+            check=True,
+        )
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of its programs to its end, offline."""
+        return subprocess.run(
+            [self.bin / program, *words],
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+        )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables: none that leads back to the source tree."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        return kept | {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def build_environment(folder: Path, python: str, resolution: str) -> Environment:
+    """Make one in a folder.
+
+    Args:
+        folder: an empty one.
+        python: the version, which must be on this machine.
+        resolution: see `Environment`.
+
+    """
+    subprocess.run([UV, "venv", "--quiet", "--python", python, folder / "venv"], check=True)
+    (folder / "work").mkdir()
+    return Environment(folder / "venv" / "bin", folder / "work", resolution)
