@@ -85,7 +85,7 @@ def fit_network(run: Run) -> Fitted:
             if run.show_groups:
                 Console(stderr=True).print(groups_table(training.optimizers))
         history: list[Epoch] = []
-        if state := from_rank_0(folder.checkpoints.load):
+        if state := from_rank_0(folder.checkpoints.load, empty=True):
             history = [Epoch(**past) for past in state["history"]]
             training.load_state_dict(state["training"])
             if accelerator.is_main_process:
