@@ -85,7 +85,7 @@ def fit_network(run: Run) -> Fitted:
             if run.show_groups:
                 Console(stderr=True).print(groups_table(training.optimizers))
         history: list[Epoch] = []
-        if state := from_rank_0(folder.checkpoints.load):
+        if state := from_rank_0(folder.checkpoints.load, empty=True):
             history = [Epoch(**past) for past in state["history"]]
             training.load_state_dict(state["training"])
             if accelerator.is_main_process:
@@ -112,7 +112,7 @@ def fit_network(run: Run) -> Fitted:
                         with folder.writing():
                             # First the model, then the checkpoint that takes it for saved.
                             if epoch and epoch.log_loss == best_of(history).log_loss:
-                                run.export(training.result).save(folder.path)
+                                run.export(state).save(folder.path)
                             epochs = [past.to_dict() for past in history]
                             state = {"training": state, "history": epochs}
                             folder.checkpoints.save(training.step, state)
@@ -180,7 +180,7 @@ def fit_probe(run: Run) -> Fitted:
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
-    classifier = run.classifier(network).to(accelerator.device.type)
+    classifier = run.classifier(network.state_dict()).to(accelerator.device.type)
     known = known[sample(len(known))]
     metrics = calibrate_on(classifier, known, held_out, validation.images.labels)
     return Fitted(classifier, head.tried, metrics)

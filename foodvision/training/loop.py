@@ -33,7 +33,9 @@ from foodvision.training.masked import COLOURS, HiddenPatches
 from foodvision.training.memory import OpenedImages
 from foodvision.training.optim import build_optimizers, set_learning_rate, update_average
 from foodvision.training.randomness import STEP, VALIDATION, seed_for, seeded
+from foodvision.training.ranks import from_rank_0
 from foodvision.training.recipe import Recipe
+from foodvision.training.sharding import gathered, is_sharded, load_network, load_optimizer, shard
 from foodvision.training.teacher import Teacher
 
 
@@ -71,20 +73,25 @@ class Training:
 
         """
         self.spec, self.recipe, self.accelerator = spec, recipe, accelerator
-        if recipe.precision == "float32":
-            channels_last(network)  # not in bf16, which then trains more slowly on a CPU
-        opened = OpenedImages(train, spec)
         rank, ranks = accelerator.process_index, accelerator.num_processes
+        sharded = is_sharded(network, recipe, ranks)
+        # Not in bf16, which then trains more slowly on a CPU; FSDP2 knows one order only.
+        if recipe.precision == "float32" and not sharded:
+            channels_last(network)
+        opened = OpenedImages(train, spec)
         loader, self.sampler = training_loader(opened, recipe, rank, ranks)
         # Its batches are this rank's already: Accelerate moves them to the device.
         self.loader = prepare_data_loader(loader, accelerator.device, 1, 0, put_on_device=True)
-        self.model, self.validation_loader, *self.optimizers = accelerator.prepare(
-            network,
+        self.network = network
+        self.average = copy.deepcopy(network) if recipe.ema_decay else None
+        place: Any = shard if sharded else nn.Module.to
+        for whole in filter(None, (self.average, network)):
+            place(whole, accelerator.device)
+        self.model: Any = network if sharded else accelerator.prepare(network)
+        self.validation_loader, *self.optimizers = accelerator.prepare(
             validation_loader(OpenedImages(validation, spec), recipe, ranks),
-            *build_optimizers(network, recipe, accelerator.device),
+            *build_optimizers(network, recipe),
         )
-        self.network = accelerator.unwrap_model(self.model)
-        self.average = copy.deepcopy(self.network) if recipe.ema_decay else None
         if recipe.compile:
             self.model = torch.compile(self.model)
         self.objective: Labels | HiddenPatches
@@ -123,9 +130,10 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything that later steps depend on, as tensors and plain types.
 
-        Every rank must call it, and any number of ranks can load it.
+        Every rank must call it, and any number of ranks can load rank 0's; that of the others lacks
+        the tensors of a sharded network.
         """
-        return {
+        state = {
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
@@ -135,17 +143,22 @@ class Training:
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
+        return gathered(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a `state_dict`; bit for bit, if there are as many ranks."""
+        """Resume from rank 0's `state_dict`; bit for bit, if there are as many ranks.
+
+        Every rank must call it, the others with what `from_rank_0` gives them, empty.
+        """
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self.losses = list(state["losses"].to(self.accelerator.device))
-        self.accuracies = list(state["accuracies"].to(self.accelerator.device))
-        self.network.load_state_dict(state["network"])
+        of_batches = from_rank_0(lambda: [state["losses"], state["accuracies"]])
+        device = self.accelerator.device
+        self.losses, self.accuracies = (list(means.to(device)) for means in of_batches)
+        load_network(self.network, state["network"])
         if self.average:
-            self.average.load_state_dict(state["average"])
+            load_network(self.average, state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            load_optimizer(optimizer, saved)
 
     def steps(self) -> Iterator[Epoch | None]:
         """Train until the recipe's last epoch; yield None after a step, and each `Epoch`.
@@ -259,7 +272,7 @@ class Training:
                 f"with a lower learning_rate (it is {self.recipe.learning_rate:g})"
             )
 
-    @torch.inference_mode()
+    @torch.no_grad()  # FSDP2 gathers into memory that training uses too, so not inference mode
     def _validate(self) -> Metrics:
         """Metrics at the precision of training, over all processes together."""
         model, objective = self.result.eval(), self.objective

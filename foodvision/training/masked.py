@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from foodvision.images import ImageSpec
 from foodvision.models.config import ViTConfig
-from foodvision.models.network import Network, build_network
 from foodvision.models.vit import ViT
 
 CORRUPTED, MASKED, REPLACED = 0.5, 0.8, 0.1
@@ -135,15 +134,6 @@ class HiddenPatches:
         """What validation compares: logits (B, M, K) and colours (B, M)."""
         logits, places = answers
         return logits.float(), self.targets(pixels, labels)[1].gather(1, places)
-
-
-def without_mask(network: Network) -> Network:
-    """A copy of a `MaskedViT` on the CPU as a plain ViT, whose head is of no use."""
-    state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-    del state["mask"]
-    copy = build_network(network.config, empty=True)
-    copy.load_state_dict(state, assign=True)
-    return copy
 
 
 def patch_colours(

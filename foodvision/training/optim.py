@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from rich.table import Table
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
+from torch.distributed.tensor import DTensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from foodvision.backends.device import has_fast_bf16
 from foodvision.models.network import Network
-from foodvision.training.muon import Float32Muon
+from foodvision.training.muon import Muon
 from foodvision.training.recipe import Recipe
+from foodvision.training.sharding import local
 
 
-def build_optimizers(
-    network: Network, recipe: Recipe, device: torch.device | None = None
-) -> list[Optimizer]:
+def build_optimizers(network: Network, recipe: Recipe) -> list[Optimizer]:
     """The recipe's optimiser with its weight decay; Muon comes with AdamW for the other parameters.
 
     Adam and AdamW have β 0.9 and 0.999 (section 4.1), SGD momentum 0.9. Muon (Jordan 2024,
@@ -27,25 +26,20 @@ def build_optimizers(
     orthogonal one, scaled to the size of AdamW's steps (arXiv 2502.16982, section 2.2), so that
     both have the same learning rate. It trains the matrices of the encoder's blocks; patch
     projection, head and everything that is not a matrix have AdamW.
-
-    Args:
-        network: to train.
-        recipe: of the run.
-        device: where the network will be; None for where it is.
-
     """
     rate, groups = recipe.learning_rate, parameter_groups(network, recipe)
     if recipe.optimizer == "sgd":
-        return [SGD(groups, lr=rate, momentum=0.9, fused=True)]
+        fused = not any(isinstance(p, DTensor) for p in network.parameters())  # torch cannot
+        return [SGD(groups, lr=rate, momentum=0.9, fused=fused)]
     if recipe.optimizer == "adam":
         return [Adam(groups, lr=rate, fused=True)]
     if recipe.optimizer == "adamw":
         return [AdamW(groups, lr=rate, fused=True)]
     hidden = [group for group in groups if group["kind"] == HIDDEN]
-    device = device or next(network.parameters()).device
-    muon = Muon if has_fast_bf16(device) else Float32Muon
+    # Decided by rank 0 for all: another one might measure that bf16 is not fast.
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
     return [
-        muon(hidden, lr=rate, adjust_lr_fn="match_rms_adamw"),
+        Muon(hidden, dtype, lr=rate),
         AdamW([group for group in groups if group["kind"] != HIDDEN], lr=rate, fused=True),
     ]
 
@@ -87,7 +81,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 def _kind(name: str, parameter: nn.Parameter) -> str:
     # A vector of any shape is not a matrix: the class token, or ConvNeXt's layer scale.
     positions = ("E_pos", "pos_embed", "relative_position_bias_table")  # ours, timm's and Swin's
-    if parameter.squeeze().ndim < 2 or name.endswith(positions):
+    if sum(size > 1 for size in parameter.shape) < 2 or name.endswith(positions):
         return OTHERS
     return HIDDEN if name.startswith("blocks.") else MATRICES
 
@@ -137,13 +131,13 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_average(average: Network, network: Network, decay: float, step: int) -> None:
     """Move the averaged weights a little towards the network's, and copy its buffers.
 
     The average forgets faster at first, as TensorFlow's ExponentialMovingAverage does, because the
     first weights are of little use.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
+    torch._foreach_lerp_(local(average.parameters()), local(network.parameters()), share)
     for own, buffer in zip(average.buffers(), network.buffers(), strict=True):
         own.copy_(buffer)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from foodvision.classifier.headless import Headless
 from foodvision.classifier.info import ModelInfo, TrainingData
@@ -20,9 +21,8 @@ from foodvision.classifier.licence import without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError
-from foodvision.models.network import Network
+from foodvision.models.network import Network, build_network
 from foodvision.training.loss import class_weights
-from foodvision.training.masked import without_mask
 from foodvision.training.plan import PRETRAIN, Follower, Plan
 from foodvision.training.ranks import from_rank_0, once_per_machine
 from foodvision.training.recipe import Recipe
@@ -79,19 +79,30 @@ class Run:
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
         )
 
-    def export(self, network: Network) -> TorchClassifier | Headless:
-        """What is saved: a copy of the network as a classifier, or, pretraining, without a head."""
-        if self.recipe.method == "pretrain":
-            return Headless(without_mask(network), self.start.spec, self.info())
-        return self.classifier(network)
+    def export(self, state: Mapping[str, Any]) -> TorchClassifier | Headless:
+        """What is saved of `Training.state_dict`: a classifier, or, pretraining, no head.
 
-    def classifier(self, network: Network) -> TorchClassifier:
-        """A classifier with a copy of the network, whose logits are free of the class weights."""
-        exported = copy.deepcopy(network).cpu().requires_grad_()
+        Its weights are the averaged ones, if there are such.
+        """
+        tensors = state["average"] or state["network"]
+        if self.recipe.method != "pretrain":
+            return self.classifier(tensors)
+        unmasked = {name: tensor for name, tensor in tensors.items() if name != "mask"}
+        return Headless(self._network(unmasked), self.start.spec, self.info())
+
+    def classifier(self, tensors: Mapping[str, Tensor]) -> TorchClassifier:
+        """A classifier with copies of a network's tensors, and logits free of class weights."""
+        network = self._network(tensors)
         weights = class_weights(self.splits.train.images, self.recipe)
         with torch.no_grad():
-            exported.head.bias.sub_(torch.tensor(weights).log())
-        return TorchClassifier(exported, self.start.spec, self.dataset.classes, self.info())
+            network.head.bias.sub_(torch.tensor(weights).log())
+        return TorchClassifier(network, self.start.spec, self.dataset.classes, self.info())
+
+    def _network(self, tensors: Mapping[str, Tensor]) -> Network:
+        network = build_network(self.start.network.config, empty=True)
+        copies = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+        network.load_state_dict(copies, assign=True)
+        return network
 
 
 def told(asked: Plan | Follower) -> Plan:

@@ -30,9 +30,16 @@ PATIENCE = timedelta(hours=3)
 T = TypeVar("T")
 
 
-def from_rank_0(make: Callable[[], T]) -> T:
-    """What a call returns on rank 0, on every rank; its tensors arrive on the CPU."""
-    return _from(0, make) if _several() else make()
+def from_rank_0(make: Callable[[], T], empty: bool = False) -> T:
+    """What a call returns on rank 0, on every rank; its tensors arrive on the CPU.
+
+    Args:
+        make: called on rank 0.
+        empty: leave the other ranks' tensors uninitialised, but for numbers: memory that is not
+            written to is not used.
+
+    """
+    return _from(0, make, empty=empty) if _several() else make()
 
 
 def once_per_machine(make: Callable[[], T]) -> T:
@@ -132,30 +139,35 @@ def _is_first_to_fail() -> bool:
         return True
 
 
-def _from(source: int, make: Callable[[], T], group: ProcessGroup | None = None) -> T:
+def _from(
+    source: int, make: Callable[[], T], group: ProcessGroup | None = None, empty: bool = False
+) -> T:
     if distributed.get_rank() != source:
         content: list[Any] = [None]
         distributed.broadcast_object_list(content, source, group)
-        received: T = _Receiver(content[0], source, group).load()
+        received: T = _Receiver(content[0], source, group, empty).load()
         return received
     value, file = make(), io.BytesIO()
     sender = _Sender(file)
     sender.dump(value)
     distributed.broadcast_object_list([file.getvalue()], source, group)
-    for tensor in sender.tensors:
+    for tensor in () if empty else sender.tensors:
         _broadcast(tensor.detach(), source, group)
     return value
 
 
 class _Sender(pickle.Pickler):
-    """Pickles an object without its tensors, which are sent after it, one by one."""
+    """Pickles an object without its tensors, which are sent after it, one by one.
+
+    A number in a tensor is a part of the object: an optimiser counts the steps of each parameter.
+    """
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.tensors: list[Tensor] = []
 
     def persistent_id(self, value: object) -> tuple[torch.Size, torch.dtype] | None:
-        if not isinstance(value, Tensor) or isinstance(value, nn.Parameter):
+        if not isinstance(value, Tensor) or isinstance(value, nn.Parameter) or not value.ndim:
             return None  # a parameter is pickled as its tensor and requires_grad
         self.tensors.append(value)
         return value.shape, value.dtype
@@ -164,13 +176,16 @@ class _Sender(pickle.Pickler):
 class _Receiver(pickle.Unpickler):
     """Receives each tensor where it belongs; the bytes are those of a rank of this very run."""
 
-    def __init__(self, content: bytes, source: int, group: ProcessGroup | None) -> None:
+    def __init__(
+        self, content: bytes, source: int, group: ProcessGroup | None, empty: bool
+    ) -> None:
         super().__init__(io.BytesIO(content))
-        self.source, self.group = source, group
+        self.source, self.group, self.empty = source, group, empty
 
     def persistent_load(self, pid: Any) -> Tensor:
         shape, dtype = pid
-        return _broadcast(torch.empty(shape, dtype=dtype), self.source, self.group)
+        tensor = torch.empty(shape, dtype=dtype)
+        return tensor if self.empty else _broadcast(tensor, self.source, self.group)
 
 
 def _broadcast(tensor: Tensor, source: int, group: ProcessGroup | None) -> Tensor:

@@ -183,6 +183,9 @@ class Recipe(BaseModel):
     """Of the training step; auto is bf16 autocast on devices where it is fast."""
     compile: bool = False
     """Compile the network with torch.compile first; on a CPU this needs a C++ compiler."""
+    sharded: bool | None = None
+    """Whether each of several processes keeps a part of weights, gradients and optimiser state
+    (FSDP2), or all of them. true for networks larger than L. Does not change the result."""
 
     seed: int = Field(0, ge=0, lt=2**63)
     """Of all random choices; below 2⁶³."""

@@ -20,7 +20,7 @@ from foodvision.files.read import read_toml
 from foodvision.models.config import parse_name
 from foodvision.training.recipe import Recipe
 
-CHANGEABLE = ("num_workers", "trackers")
+CHANGEABLE = ("num_workers", "sharded", "trackers")
 """Settings that do not change the result: a resumed run may have others."""
 
 ALIASES = {

@@ -25,6 +25,7 @@ SETTINGS = FAST | {
     **{"mixup": 0.8, "cutmix": 1.0, "num_layers": 1, "accumulate": 2, "ema_decay": 0.9},
 }
 WORDS = ["--device", "cpu", *(f"--set={key}={value}" for key, value in SETTINGS.items())]
+SHARDED, WHOLE = ["--set=sharded=true"], ["--set=sharded=false"]
 
 TRAIN = "from foodvision.cli import main; main()"
 READS_NOTHING = """
@@ -82,9 +83,12 @@ def folders(tmp_path: Path) -> list[Path]:
     return found
 
 
-def test_two_ranks_make_the_run_of_one(one: Path, patterns: Path, folders: list[Path]) -> None:
+@pytest.mark.parametrize("words", [[], SHARDED], ids=["whole", "sharded"])
+def test_two_ranks_make_the_run_of_one(
+    words: list[str], one: Path, patterns: Path, folders: list[Path]
+) -> None:
     program = READS_NOTHING + TRAIN
-    ended = run_ranks(folders, program, "train", str(patterns), "--out", "run", *WORDS)
+    ended = run_ranks(folders, program, "train", str(patterns), "--out", "run", *WORDS, *words)
     assert [rank.returncode for rank in ended] == [0, 0], ended
     assert "Next: foodvision evaluate run" in ended[0].stdout
     assert not ended[1].stdout + ended[1].stderr
@@ -92,12 +96,22 @@ def test_two_ranks_make_the_run_of_one(one: Path, patterns: Path, folders: list[
     assert not any(folders[1].iterdir())  # the run is on the disk of rank 0 alone
 
 
-@pytest.mark.parametrize("ranks", ["1", "0 1"])
+@pytest.mark.parametrize(
+    ("ranks", "before", "after"),
+    [("1", [], SHARDED), ("0 1", [], []), ("1", SHARDED, WHOLE), ("0 1", SHARDED, [])],
+    ids=["whole to sharded", "whole to one", "sharded to whole", "sharded to one"],
+)
 def test_killed_ranks_are_one_line_and_any_number_resumes(
-    ranks: str, one: Path, patterns: Path, folders: list[Path], tmp_path: Path
+    ranks: str,
+    before: list[str],
+    after: list[str],
+    one: Path,
+    patterns: Path,
+    folders: list[Path],
+    tmp_path: Path,
 ) -> None:
     program = KILLED.format(ranks=ranks.split()) + TRAIN
-    words = ["train", str(patterns), "--out", "run", *WORDS]
+    words = ["train", str(patterns), "--out", "run", *WORDS, *before]
     ended = run_ranks(folders, program, *words, per_machine=1)
     for rank, process in enumerate(ended):
         assert process.returncode == (-signal.SIGKILL if str(rank) in ranks else 130)
@@ -112,7 +126,7 @@ def test_killed_ranks_are_one_line_and_any_number_resumes(
     shutil.copytree(folders[0] / "run", tmp_path / "run")
     command = [*launched, "-m", "foodvision", "train", str(patterns), "--resume"]
     resumed = subprocess.run(
-        [*command, "--out", str(tmp_path / "run"), "--device", "cpu"],
+        [*command, "--out", str(tmp_path / "run"), "--device", "cpu", *after],
         check=False,
         capture_output=True,
         text=True,
