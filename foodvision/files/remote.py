@@ -120,8 +120,12 @@ def open_parts(address: str) -> BinaryIO:
         return system.open(path, "rb", cache_type="none")
 
 
-def retried(read: Callable[[], T]) -> T:
+def retried(address: str, read: Callable[[], T]) -> T:
     """What a call returns that reads a file; an interrupted one is tried again for 15 seconds.
+
+    Args:
+        address: of the file, to log.
+        read: what reads it.
 
     Raises:
         RemoteError: if it still fails, or fails for a reason that time does not change.
@@ -134,7 +138,7 @@ def retried(read: Callable[[], T]) -> T:
         except RemoteError as error:
             if isinstance(error.__cause__, _LASTING):
                 raise
-            log.info("%s; next try in %.0f s", error, pause)
+            log.info("%s: %s; next try in %.0f s", address, error, pause)
         time.sleep(pause)
     with _explained():
         return read()

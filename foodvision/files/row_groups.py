@@ -82,7 +82,7 @@ def read_images(address: str, group: int, column: str, rows: int) -> Any:
 
 def _named(address: str, read: Callable[[], Any]) -> Any:
     try:
-        return retried(read)
+        return retried(address, read)
     except RemoteError as error:
         raise RemoteError(f"{address}: {error}") from error
     except FoodvisionError as error:

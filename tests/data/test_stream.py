@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import fsspec
 import numpy as np
 import pytest
+from fsspec.registry import _registry
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from foodvision.data import (
     Dataset,
@@ -135,6 +137,74 @@ def test_a_bucket(address: str) -> None:
     assert train.names() == train_of(address).names()
     assert train[89].source == images(89, 1)[0][0]
     memory.store.clear()
+
+
+class BucketFile(AbstractBufferedFile):  # type: ignore[misc]
+    """As those of s3fs and gcsfs: ranges of bytes are fetched."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        content: bytes = self.fs.files[self.path][start:end]
+        self.fs.fetched.append(len(content))
+        return content
+
+
+class Bucket(AbstractFileSystem):  # type: ignore[misc]
+    """A store that counts the bytes it sends."""
+
+    protocol = "gs"
+    files: ClassVar[dict[str, bytes]] = {}
+    fetched: ClassVar[list[int]] = []
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        found = [
+            {"name": name, "size": len(content), "type": "file"}
+            for name, content in self.files.items()
+            if name == path or name.startswith(f"{path}/")
+        ]
+        return found if detail else [each["name"] for each in found]
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> BucketFile:
+        return BucketFile(self, path, mode, **options)
+
+
+def test_nothing_is_fetched_but_footers_labels_and_the_row_groups_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = [(np.random.default_rng(i).bytes(250_000), "ab"[i % 2]) for i in range(16)]
+    write(tmp_path / "train.parquet", content, group=4)
+    monkeypatch.setitem(_registry, "gs", Bucket)
+    Bucket.files["bucket/train.parquet"] = (tmp_path / "train.parquet").read_bytes()
+    train = train_of("gs://bucket")
+    assert len(train) == 16
+    assert sum(Bucket.fetched) < 100_000  # of 4 MB
+    Bucket.fetched.clear()
+    rows = [np.array([5, 7]), np.array([6])]
+    assert list(train.in_batches(rows)) == [[content[5][0], content[7][0]], [content[6][0]]]
+    assert 1_000_000 < sum(Bucket.fetched) < 1_100_000
+
+
+@pytest.mark.parametrize("received", [None, 0.5])
+def test_a_row_group_that_breaks_off_is_read_again(
+    received: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = [(np.random.default_rng(i).bytes(250_000), "ab"[i % 2]) for i in range(8)]
+    write(tmp_path / "train.parquet", content, group=4)
+    monkeypatch.setitem(_registry, "gs", Bucket)
+    monkeypatch.setattr(remote, "PAUSES", (0.0,))
+    Bucket.files["bucket/train.parquet"] = (tmp_path / "train.parquet").read_bytes()
+    train, fetch, failures = train_of("gs://bucket"), BucketFile._fetch_range, [1]
+
+    def breaks_off(self: BucketFile, start: int, end: int) -> bytes:
+        part = fetch(self, start, end)
+        if len(part) > 500_000 and failures and failures.pop():
+            if received is None:
+                raise ConnectionResetError("reset by peer")
+            return part[: int(received * len(part))]
+        return part
+
+    monkeypatch.setattr(BucketFile, "_fetch_range", breaks_off)
+    assert next(train.in_batches([np.array([5])])) == [content[5][0]]
+    assert not failures
 
 
 def test_an_interrupted_read_is_repeated(
