@@ -31,10 +31,8 @@ AHEAD = 64
 class OpenedImages:
     """Labelled images as uint8 tensors, before any transform; kept if they fit into memory.
 
-    Those of a stream are not kept.
-
     They are kept as one block of bytes, which worker processes and the ranks of a machine share
-    without copying it.
+    without copying it. Those of a stream are not kept.
     """
 
     def __init__(self, images: LabelledImages, spec: ImageSpec) -> None:
