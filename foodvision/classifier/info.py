@@ -94,7 +94,8 @@ class TrainingData(_Part):
     unreadable: Count
     """Images that could not be opened."""
     fingerprint: str
-    """SHA-256 over the bytes and classes of the training images, in any order."""
+    """SHA-256 over the bytes and classes of the training images, in any order; of a stream, over
+    the names of its files, their rows and classes."""
 
 
 class Origin(_Part):

@@ -11,8 +11,8 @@ Data: TypeAlias = Annotated[
     typer.Argument(
         metavar="DATA",
         help="Folder of class folders, CSV file with path and label, Parquet folder or glob, "
-        "hub:OWNER/NAME, or the name of a dataset that 'data get' fetches: drawn, mini, mini20, "
-        "big.",
+        "hub:OWNER/NAME, the address of Parquet files to stream (s3://, hf://, file://, …), or the "
+        "name of a dataset that 'data get' fetches: drawn, mini, mini20, big.",
     ),
 ]
 Model: TypeAlias = Annotated[

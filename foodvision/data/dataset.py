@@ -18,6 +18,7 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from foodvision.data.stores import JoinedStore, Source, Store
+from foodvision.data.stream_store import READ_AHEAD, StreamStore
 from foodvision.errors import DataError, ImageError
 from foodvision.files.read import open_regular
 from foodvision.text import list_names
@@ -173,14 +174,41 @@ class LabelledImages(Sequence[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         # Several rows at a time: reading 16 rows of a Parquet file takes little longer than one.
-        for start in range(0, len(self), _ROWS_AT_A_TIME):
-            rows = self.indices[start : start + _ROWS_AT_A_TIME].tolist()
-            sources = self.store.sources(rows)
-            for i, (row, source) in enumerate(zip(rows, sources, strict=True), start):
-                yield Example(source, int(self.labels[i]), self.store.name(row))
+        starts = range(0, len(self), _ROWS_AT_A_TIME)
+        batches = [np.arange(i, min(i + _ROWS_AT_A_TIME, len(self))) for i in starts]
+        for positions, sources in zip(batches, self.in_batches(batches), strict=True):
+            for i, source in zip(positions.tolist(), sources, strict=True):
+                yield Example(source, int(self.labels[i]), self.name(i))
+
+    @property
+    def stream(self) -> StreamStore | None:
+        """Where the images are read from row group by row group; None if each is at hand."""
+        return self.store if isinstance(self.store, StreamStore) else None
+
+    def in_batches(
+        self, batches: Sequence[np.ndarray], ahead: int = READ_AHEAD
+    ) -> Iterator[Sequence[Source]]:
+        """What `open_image` takes, for one batch of positions after the other.
+
+        Args:
+            batches: positions, iterated more than once.
+            ahead: see `StreamStore.in_batches`.
+
+        Raises:
+            DataError: if a row group of a stream cannot be read.
+
+        """
+        rows = [self.indices[batch] for batch in batches]
+        if self.stream:
+            return self.stream.in_batches(rows, ahead)
+        return (self.store.sources(batch.tolist()) for batch in rows)
+
+    def name(self, index: int) -> str:
+        """The `Example.name` of an image; reads no image."""
+        return self.store.name(int(self.indices[index]))
 
     def names(self) -> list[str]:
-        """The `Example.name` of each image; reads no image."""
+        """The names of all of them."""
         return [self.store.name(int(row)) for row in self.indices]
 
     def subset(self, chosen: Iterable[int]) -> LabelledImages:
@@ -212,6 +240,14 @@ def split_of(name: str) -> str | None:
     """The split meant by the name of a folder, a Parquet file or a split on the Hub, or None."""
     plain = plain_name(name)
     return next((split for split, names in _SYNONYMS.items() if plain in names), None)
+
+
+def held_out(splits: Collection[str]) -> str:
+    """The split that training never opens.
+
+    It is ``test``; or ``validation`` where ``train`` is the only other one, as in ethz/food101.
+    """
+    return "validation" if {*splits} & {*SPLITS} == {"train", "validation"} else "test"
 
 
 def plain_name(name: str) -> str:

@@ -51,6 +51,14 @@ class Inventory:
         sha256 = [self.sha256[i] for i in chosen]
         return Inventory(self.images.subset(chosen), sha256, (), sketches)
 
+    def rows(self, split: str) -> list[tuple[str, str, str, str]]:
+        """What split.csv says of each image: its name, class, SHA-256, and this split."""
+        images = self.images
+        return [
+            (name, images.classes[label], digest, split)
+            for name, label, digest in zip(images.names(), images.labels, self.sha256, strict=True)
+        ]
+
     def fingerprint(self) -> str:
         """SHA-256 over the bytes and the class of every image, in any order."""
         rows = sorted(

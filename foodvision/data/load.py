@@ -13,14 +13,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from foodvision.data import split_csv
-from foodvision.data.dataset import FLAT, SPLITS, Dataset
+from foodvision.data.dataset import FLAT, SPLITS, Dataset, held_out
 from foodvision.data.folder import from_folder, has_class_folders
 from foodvision.data.food101 import RELEASES, SHARES, cut_mini, get_food101
 from foodvision.data.labels_csv import find_labels_csv, from_labels_csv
 from foodvision.data.parquet import from_hub, from_parquet
+from foodvision.data.stream import from_stream
 from foodvision.drawings.draw import NAME, write_drawn
 from foodvision.errors import DataError
 from foodvision.files.atomic import cache_folder, cannot_write
+from foodvision.files.remote import is_remote
 from foodvision.progress import progress_bar
 from foodvision.text import list_names
 
@@ -31,7 +33,11 @@ NAMES = (NAME, *RELEASES)
 
 
 def load_dataset(
-    data: str | Path, follow_split_csv: bool = True, strict: bool = True, labelled: bool = True
+    data: str | Path,
+    follow_split_csv: bool = True,
+    strict: bool = True,
+    labelled: bool = True,
+    test: bool = True,
 ) -> Dataset:
     """List the images of a dataset, check its classes, and log what was found. Opens no image.
 
@@ -39,21 +45,22 @@ def load_dataset(
         data: one of `NAMES`, fetched into the cache folder on first use (for a folder of that
             name, type ``./NAME``); a folder of class folders (see `from_folder`); a CSV file of
             labels (see `from_labels_csv`), or a folder that contains one and no class folders; a
-            folder or a glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``.
+            folder or a glob of Parquet files; ``hub:OWNER/NAME[:CONFIG]``; or an address of Parquet
+            files to stream (see `from_stream`).
         follow_split_csv: take the splits of image files from split.csv, if they have no others.
         strict: False accepts classes that cannot be trained on, for `foodvision data check`.
         labelled: False accepts a folder of images without classes, or with one.
+        test: False opens no file of the test split of a stream, and leaves the split out.
 
     Raises:
         DataError: if `data` is none of these, cannot be fetched, or has unusable classes.
         MissingExtraError: if Parquet files or the Hub need `datasets` and it is not installed.
 
     """
-    text, dataset = _listed(str(data), strict, labelled)
+    text, dataset = _listed(str(data), strict, labelled, test)
     if follow_split_csv and FLAT in dataset.splits:
         dataset = split_csv.follow(dataset)
-    if dataset.splits.keys() & set(SPLITS) == {"train", "validation"}:
-        # As in ethz/food101, whose held-out images are named validation.
+    if held_out(dataset.splits) == "validation":
         log.warning("%s: train and validation only: validation is held out as the test", text)
         dataset.splits["test"] = dataset.splits.pop("validation")
     for split in [name for name, images in dataset.splits.items() if not len(images)]:
@@ -64,9 +71,11 @@ def load_dataset(
     return dataset
 
 
-def _listed(text: str, strict: bool, labelled: bool) -> tuple[str, Dataset]:
+def _listed(text: str, strict: bool, labelled: bool, test: bool) -> tuple[str, Dataset]:
     """The path or name that is read, and its dataset."""
     path = Path(text)
+    if is_remote(text):
+        return text, from_stream(text, test)
     if text in NAMES:
         return text, from_folder(_cached(text))
     if text.startswith("hub:"):
@@ -80,7 +89,7 @@ def _listed(text: str, strict: bool, labelled: bool) -> tuple[str, Dataset]:
         wrong = "is a file" if path.exists() else "no such folder"
         raise DataError(
             f"{text}: {wrong}; DATA is a folder of class folders or of Parquet files, a CSV file, "
-            f"or {', '.join(NAMES)}"
+            f"the address of Parquet files, or {', '.join(NAMES)}"
         )
     if files := sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")]):
         return text, from_parquet(text, files)

@@ -9,28 +9,22 @@ from __future__ import annotations
 import glob
 import logging
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foodvision.data.dataset import (
-    FLAT,
-    LABEL_NAMES,
-    SPLITS,
-    Dataset,
-    LabelledImages,
-    plain_name,
-    split_of,
+from foodvision.data.columns import (
+    files_by_split,
+    find_columns,
+    read_labels,
+    with_common_classes,
 )
+from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
 from foodvision.data.stores import ArrowStore
 from foodvision.errors import DataError, MissingExtraError
-from foodvision.text import list_names
 
 log = logging.getLogger(__name__)
-
-_BINARY = ("binary", "large_binary")
 
 
 def from_parquet(text: str, files: list[Path]) -> Dataset:
@@ -49,24 +43,17 @@ def from_parquet(text: str, files: list[Path]) -> Dataset:
     """
     if not files:
         raise DataError(f"{text}: no such Parquet file")
-    named: dict[str, list[str]] = defaultdict(list)
-    prefixes: dict[str, str] = {}
-    in_several = len({file.parent for file in files}) > 1
-    for file in files:
-        prefix = re.split(r"[-_.\d]", file.name)[0].lower()
-        if in_several and not split_of(prefix):
-            prefix = file.parent.name.lower()
-        split = split_of(prefix) or "flat"  # "all" is taken by datasets
-        if split != "flat" and prefixes.setdefault(split, prefix) != prefix:
-            raise DataError(f"{text}: both {prefixes[split]} and {prefix} are {split}")
-        named[split].append(glob.escape(str(file)))  # `datasets` takes a path for a pattern
-    if "flat" in named and len(named) > 1:
-        raise DataError(
-            f"{text}: some files are named after splits, but not {Path(named['flat'][0]).name}"
-        )
+    named = files_by_split(text, [str(file) for file in files])
     name = Path(text).stem if "*" not in text else Path(text).parent.name
     # One by one, or `datasets` would give every split the classes of the first.
-    parts = [{"path": "parquet", "data_files": {split: named[split]}} for split in named]
+    parts = [
+        {
+            "path": "parquet",
+            # "all" is taken by `datasets`, which takes a path for a pattern.
+            "data_files": {"flat" if split == FLAT else split: list(map(glob.escape, paths))},
+        }
+        for split, paths in named.items()
+    ]
     return _from_rows(text, name or "parquet", *parts)
 
 
@@ -102,56 +89,19 @@ def _from_rows(text: str, short_name: str, *parts: dict[str, Any]) -> Dataset:
         split: _labelled(text, split, rows, datasets)
         for split, rows in _rows_by_split(text, loaded, datasets).items()
     }
-    if not any(map(len, splits.values())):
-        raise DataError(f"{text}: no split has labels")
-    usual = [split for split in splits if split in (FLAT, *SPLITS)]
-    usual.sort(key=lambda split: split != "train")
-    classes = splits[usual[0]].classes
-    for split in usual:  # classes that train lacks come last: `load_dataset` refuses them
-        classes += tuple(name for name in _used(splits[split]) if name not in classes)
-    for split, images in list(splits.items()):
-        if own := [name for name in _used(images) if name not in classes]:
-            listed = list_names(own)
-            log.warning("%s: %s has classes of its own and is left out: %s", text, split, listed)
-            del splits[split]
-        else:
-            splits[split] = images.relabelled(classes)
-    return Dataset(short_name, classes, splits)
+    return with_common_classes(text, short_name, splits)
 
 
 def _labelled(text: str, split: str, rows: Any, datasets: Any) -> LabelledImages:
     """The labelled rows of a split, with its own classes; possibly none."""
-    image, label = _columns(text, rows.features, datasets)
+    image, label = find_columns(text, rows.features, datasets)
     column = rows.select_columns(label).with_format("arrow")[:][label]
-    if isinstance(rows.features[label], datasets.ClassLabel):
-        classes, labels = tuple(rows.features[label].names), column.fill_null(-1).to_numpy()
-    else:
-        values = column.to_pylist()
-        # As in a ClassLabel, -1 is no label. Numbers are sorted by value: 2 before 10.
-        ordered = sorted({*values} - {None, -1})
-        classes = tuple(map(str, ordered))
-        number = {value: i for i, value in enumerate(ordered)}
-        labels = np.array([number.get(value, -1) for value in values])
-    unlabelled = int((labels == -1).sum())
-    if unlabelled == len(labels):
-        log.warning("%s: %s has no labelled images and is left out", text, split)
-    elif labels.min() < -1 or labels.max() >= len(classes):
-        raise DataError(f"{text}: {split} has labels that are no class")
-    elif unlabelled and split in ("train", FLAT):
-        raise DataError(f"{text}: {split} has images without a label (null or -1)")
-    elif unlabelled:
-        log.warning(
-            "%s: images of %s that have no label and are left out: %d", text, split, unlabelled
-        )
+    classes, labels = read_labels(text, split, rows.features[label], column, datasets)
     if isinstance(rows.features[image], datasets.Image):
         rows = rows.cast_column(image, datasets.Image(decode=False))
     downloads = Path(datasets.config.DOWNLOADED_DATASETS_PATH) if text.startswith("hub:") else None
     images = LabelledImages(ArrowStore(rows, image, split, downloads), classes, labels)
     return images.subset(np.flatnonzero(images.labels >= 0))
-
-
-def _used(images: LabelledImages) -> list[str]:
-    return [name for name, count in images.counts().items() if count]
 
 
 def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str, Any]:
@@ -178,30 +128,3 @@ def _rows_by_split(text: str, loaded: dict[str, Any], datasets: Any) -> dict[str
         listed = ", ".join("all-images (its all)" if name == FLAT else name for name in others)
         log.warning("%s: not train, validation or test, used by name only: %s", text, listed)
     return splits
-
-
-def _columns(text: str, features: Any, datasets: Any) -> tuple[str, str]:
-    """The names of the image column and the label column, found by type, then by name."""
-    kinds = {key: _dtype(kind) for key, kind in features.items()}
-    images = [
-        key
-        for key, kind in features.items()
-        if isinstance(kind, datasets.Image)
-        or (isinstance(kind, dict) and _dtype(kind.get("bytes")) in (*_BINARY, "null"))
-    ] or [key for key, kind in kinds.items() if kind in _BINARY]
-    named = [key for key in features if plain_name(key) in LABEL_NAMES]
-    labels = (
-        [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
-        or [key for key in named if kinds[key] in ("string", "large_string")]
-        or [key for key in named if kinds[key].startswith(("int", "uint", "bool"))]
-    )
-    if len(images) != 1 or len(labels) != 1:
-        raise DataError(
-            f"{text}: needs one column of images and one of labels (ClassLabel, or text or "
-            f"integers in a column named 'label'); it has {', '.join(features)}"
-        )
-    return images[0], labels[0]
-
-
-def _dtype(kind: Any) -> str:
-    return str(getattr(kind, "dtype", ""))

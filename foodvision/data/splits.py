@@ -9,14 +9,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from foodvision.data.dataset import FLAT, Dataset
+import numpy as np
+
+from foodvision.data.dataset import FLAT, Dataset, LabelledImages
 from foodvision.data.inventory import Inventory, take_inventory, warn_of_identical
+from foodvision.data.listing import Listing
+from foodvision.data.stream_store import StreamStore
 from foodvision.errors import DataError, ImageError
-from foodvision.text import to_cell
+from foodvision.text import list_names, to_cell
+
+log = logging.getLogger(__name__)
 
 SPLIT_CSV = "split.csv"
 """The file of a flat folder, and of a run, that has the split of each image."""
@@ -91,21 +98,18 @@ class TrainingSplits:
     unreadable: Sequence[ImageError]
 
     def to_csv(self) -> str:
-        """The split of each image, as the text of split.csv."""
-        rows = [
-            (name, inventory.images.classes[label], digest, split)
-            for split, inventory in (("train", self.train), ("validation", self.validation))
-            for name, label, digest in zip(
-                inventory.images.names(), inventory.images.labels, inventory.sha256, strict=True
-            )
-        ]
-        return to_csv(rows)
+        """The split of each image, as the text of split.csv; of a stream, of each row group."""
+        return to_csv([*self.train.rows("train"), *self.validation.rows("validation")])
 
 
 def training_splits(
     dataset: Dataset, seed: int, fraction: float, share: float = 1.0
 ) -> TrainingSplits:
     """Read the training and validation images; no file of the test split is opened.
+
+    Of a stream, only the validation images are read: they are what the best model is chosen by, so
+    none of them may turn out to be damaged later. Where the stream has no such files, whole row
+    groups are carved, which training then need not read.
 
     Args:
         dataset: without a validation split, one is carved from its training images, or from
@@ -122,6 +126,8 @@ def training_splits(
     given = dataset.splits.get("train", dataset.splits.get(FLAT))
     if given is None:
         raise DataError(f"{dataset.name}: has no training images, only {', '.join(dataset.splits)}")
+    if given.stream:
+        return _streamed_splits(dataset, given, given.stream, seed, fraction, share)
     whole = share == 1  # otherwise all are hashed, but only those that are used are opened
     inventory = take_inventory(given, opened=whole)
     unreadable = [*inventory.unreadable]
@@ -140,6 +146,62 @@ def training_splits(
         why = f"; {len(unreadable)} cannot be opened, such as {unreadable[0]}" if unreadable else ""
         raise DataError(f"{dataset.name}: too few images to train and to validate on{why}")
     return TrainingSplits(train, validation, unreadable)
+
+
+def _streamed_splits(
+    dataset: Dataset,
+    train: LabelledImages,
+    stream: StreamStore,
+    seed: int,
+    fraction: float,
+    share: float,
+) -> TrainingSplits:
+    log.info(
+        "%s: streamed: training images are not read before training comes to them, so damaged ones "
+        "are found then and skipped, and identical ones are not looked for",
+        dataset.name,
+    )
+    held_out = dataset.splits.get("validation")
+    if held_out is None:
+        train, held_out = _carved_groups(dataset.name, train, stream, seed, fraction)
+    if share < 1:  # by name: the bytes are not known
+        splits = carve(train.names(), train.labels.tolist(), -1 - seed, {"left out": 1 - share})
+        train = train.subset([i for i, split in enumerate(splits) if split == "train"])
+    validation = take_inventory(held_out)
+    if not len(train) or not len(validation.images):
+        raise DataError(f"{dataset.name}: too few images to train and to validate on")
+    return TrainingSplits(Listing(train, (), ()), validation, validation.unreadable)
+
+
+def _carved_groups(
+    name: str, images: LabelledImages, stream: StreamStore, seed: int, fraction: float
+) -> tuple[LabelledImages, LabelledImages]:
+    """What is left to train on, and as many row groups as have this fraction of the images."""
+    group_of = stream.groups_of(images.indices)
+    groups, counts = np.unique(group_of, return_counts=True)
+    if len(groups) < 2:
+        raise DataError(
+            f"{name}: has one row group, and a validation split is carved by whole ones; add "
+            "validation-*.parquet, or write smaller row groups"
+        )
+    order = np.argsort([_place(seed, f"row group {group}") for group in groups])
+    before = np.cumsum(counts[order]) - counts[order]
+    carved = groups[order[:-1][before[:-1] < fraction * len(images)]]
+    is_carved = np.isin(group_of, carved)
+    train, validation = (images.subset(np.flatnonzero(is_carved == wanted)) for wanted in (0, 1))
+    log.info(
+        "%s: no validation split: %d of %d row groups are held out, %s images",
+        *(name, len(carved), len(groups), f"{len(validation):,}"),
+    )
+    known, counts_left = images.counts(), train.counts()
+    if lost := [label for label, count in counts_left.items() if known[label] and not count]:
+        raise DataError(
+            f"{name}: without the row groups that are held out, nothing is left to train on of "
+            f"{list_names(lost)}; shuffle the rows of the files, or add validation-*.parquet"
+        )
+    if unseen := [label for label, n in validation.counts().items() if known[label] and not n]:
+        log.warning("%s: classes without a validation image: %s", name, list_names(unseen))
+    return train, validation
 
 
 def to_csv(rows: Iterable[tuple[str, str, str, str]], rule: str = "") -> str:

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 SAMPLE = 2000
 """Training images that are looked at: enough to tell in which directions their features vary."""
 
+SAMPLED_GROUPS = 20
+"""Row groups of a stream that they are taken from, each of which is read as a whole."""
+
 
 def calibrate(
     classifier: TorchClassifier,
@@ -54,7 +57,7 @@ def calibrate(
     features, labels = _features(classifier, validation, "measuring", batch_size)
     if is_calibrated(classifier):
         return _metrics(_logits(classifier.network.head, features), labels, classifier.classes)
-    known, _ = _features(classifier, train.subset(sample(len(train))), "calibrating", batch_size)
+    known, _ = _features(classifier, train.subset(_sample(train)), "calibrating", batch_size)
     return calibrate_on(classifier, known, features, labels)
 
 
@@ -119,6 +122,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def sample(n: int) -> np.ndarray:
     """Which of n training images are looked at: the same ones each time."""
     return np.sort(np.random.default_rng(0).permutation(n)[:SAMPLE])
+
+
+def _sample(train: LabelledImages) -> np.ndarray:
+    """Which training images are looked at; those of a stream are in few row groups."""
+    if not train.stream:
+        return sample(len(train))
+    random, groups = np.random.default_rng(0), train.stream.groups_of(train.indices)
+    chosen = random.permutation(np.unique(groups))[:SAMPLED_GROUPS]
+    return np.sort(random.permutation(np.flatnonzero(np.isin(groups, chosen)))[:SAMPLE])
 
 
 def _features(

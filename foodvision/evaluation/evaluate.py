@@ -103,8 +103,9 @@ def evaluate(
     if not scored:
         raise DataError(f"{dataset.name}: none of its {len(images)} images can be opened")
     _warn_of_two_classes(scored, sha256)
-    if seen is None and name == "test" and "train" in dataset.splits:
-        _warn_of_copies(dataset.splits["train"], images, sha256.values())
+    train = dataset.splits.get("train")
+    if seen is None and name == "test" and train and not train.stream:  # which would be read
+        _warn_of_copies(train, images, sha256.values())
     splits = Counter(image.seen for image in scored)
     report = Report(
         **vars(running.result()),

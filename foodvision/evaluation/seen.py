@@ -30,7 +30,8 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
         folder: of the model.
 
     Returns:
-        None if the folder has no record of them, as when the model comes from the Hub.
+        None if the folder has no record of them, as when the model comes from the Hub or has
+        learnt from a stream, whose images have no hashes.
 
     """
     if folder is None or not (folder / SPLIT_CSV).exists():
@@ -38,11 +39,12 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
     try:
         with open_regular(folder / SPLIT_CSV) as file:
             rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", "surrogateescape", newline=""))
-            seen = {
-                bytes.fromhex(row["sha256"]): row["split"]
-                for row in rows
-                if row["split"] in ("train", "validation")
-            }
+            seen: dict[bytes, str] = {}
+            for row in rows:
+                if row.get("class") == "":  # of a row group
+                    return None
+                if row["split"] in ("train", "validation"):
+                    seen[bytes.fromhex(row["sha256"])] = row["split"]
             return seen or None
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "damaged"

@@ -61,6 +61,39 @@ def read_row(address: str) -> bytes:
     return _images_of(found[1]).read(int(found[2]))
 
 
+def read_group(file: Any, group: int, column: str) -> Any:
+    """A column of images in a row group, as Arrow's ChunkedArray.
+
+    Args:
+        file: an open `ParquetFile`.
+        group: its number in the file.
+        column: name of the column.
+
+    Raises:
+        DataError: if it has more than `MAX_GROUP_BYTES`.
+
+    """
+    import pyarrow as pa
+
+    # What the file says of its size may be wrong, or be that of a value that is repeated.
+    stated, size, parts = file.metadata.row_group(group).total_byte_size, 0, []
+    for rows in file.iter_batches(64, [group], [column], use_threads=False):
+        parts.append(rows.column(0))
+        size += parts[-1].nbytes
+        if max(stated, size) > MAX_GROUP_BYTES:
+            raise DataError(
+                f"a row group of more than {MAX_GROUP_BYTES:,} bytes; write the file with "
+                "smaller row groups"
+            )
+    return pa.chunked_array(parts)
+
+
+def encoded(value: Any) -> bytes | None:
+    """The file of the image that an Arrow scalar of such a column holds; None if it has none."""
+    content = value.as_py()
+    return content["bytes"] if isinstance(content, dict) else content
+
+
 class _Images:
     """The column of images of an open file, read by one thread at a time."""
 
@@ -84,29 +117,14 @@ class _Images:
         with self._lock:
             group = bisect_right(self._ends, row)
             if group != self._group:
-                self._values = self._read_group(group)
+                self._values = read_group(self._file, group, self._column)
                 self._group = group
             values: Any = self._values
-            value = values[row - (self._ends[group - 1] if group else 0)].as_py()
-        content = value["bytes"] if isinstance(value, dict) else value
+            value = values[row - (self._ends[group - 1] if group else 0)]
+        content = encoded(value)
         if not content:
             raise DataError("there is no image in this row")
         return content
-
-    def _read_group(self, group: int) -> Any:
-        import pyarrow as pa
-
-        # What the file says of its size may be wrong, or be that of a value that is repeated.
-        stated, size, parts = self._file.metadata.row_group(group).total_byte_size, 0, []
-        for rows in self._file.iter_batches(64, [group], [self._column], use_threads=False):
-            parts.append(rows.column(0))
-            size += parts[-1].nbytes
-            if max(stated, size) > MAX_GROUP_BYTES:
-                raise DataError(
-                    f"a row group of more than {MAX_GROUP_BYTES:,} bytes; write the file with "
-                    "smaller row groups"
-                )
-        return pa.chunked_array(parts)
 
 
 def _images_of(file: str) -> _Images:

@@ -6,13 +6,25 @@ needs (s3fs, gcsfs, …) and where its credentials are is fsspec's matter. `web`
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from foodvision.errors import DataError, FoodvisionError
+
+log = logging.getLogger(__name__)
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds to wait before each further try."""
+
+_LASTING = (FileNotFoundError, PermissionError, ImportError, ValueError)
+"""What another try does not change. What pyarrow finds invalid is a ValueError."""
+
+T = TypeVar("T")
 
 _ADDRESS = re.compile(
     r"(s3a?|gcs|gs|abfss?|az|hf|file|memory)://(?!.*::)", re.IGNORECASE | re.DOTALL
@@ -92,6 +104,44 @@ def read_remote(address: str, limit: int) -> bytes:
     """
     with _explained(), open_remote(address) as file:
         return file.read(limit)
+
+
+def open_parts(address: str) -> BinaryIO:
+    """Open a file to read parts of it: no store's library fetches more than these.
+
+    Raises:
+        RemoteError: if it cannot be opened.
+
+    """
+    with _explained():
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(address)
+        return system.open(path, "rb", cache_type="none")
+
+
+def retried(address: str, read: Callable[[], T]) -> T:
+    """What a call returns that reads a file; an interrupted one is tried again for 15 seconds.
+
+    Args:
+        address: of the file, to log.
+        read: what reads it.
+
+    Raises:
+        RemoteError: if it still fails, or fails for a reason that time does not change.
+
+    """
+    for pause in PAUSES:
+        try:
+            with _explained():
+                return read()
+        except RemoteError as error:
+            if isinstance(error.__cause__, _LASTING):
+                raise
+            log.info("%s: %s; next try in %.0f s", address, error, pause)
+        time.sleep(pause)
+    with _explained():
+        return read()
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -11,78 +12,53 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from foodvision.errors import DataError, FoodvisionError, ImageError, RecipeError
+from foodvision.errors import DataError, FoodvisionError, ImageError
+from foodvision.files.remote import RemoteError
 from foodvision.images import ImageSpec
 from foodvision.images.augment import TrainingTransform
 from foodvision.images.transforms import finish, prepare
 from foodvision.training.memory import OpenedImages
-from foodvision.training.randomness import ORDER, SAMPLE, seed_for, seeded
+from foodvision.training.order import (
+    Position,
+    StreamedBatches,
+    StreamedTrainingBatches,
+    TrainingBatches,
+)
+from foodvision.training.randomness import SAMPLE, seeded
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 GRACE = 60
 """Seconds a worker stays alive after SIGTERM, so that the main process can finish its step."""
 
-Position = tuple[int, int]
-"""Epoch and sample index: with the seed, all that the randomness of a sample depends on."""
+Sample = tuple[Tensor, int, int]
+"""The view of an image, its label and index."""
+
+NAMED = 10
+"""Warnings of one epoch about an image that is skipped; further ones are counted."""
 
 
-class TrainingBatches(Sampler[list[Position]]):
-    """The batches of an epoch: a permutation that depends on seed and epoch, cut into equal parts.
+class TrainingImages(Dataset[Sample | ImageError]):
+    """A random view of each image, the same for the same seed, epoch and index.
 
-    An incomplete last batch is dropped, unless it is the only one. Of each batch, a rank gets a
-    part of its own, and all ranks together the whole: so the run is the same with any number.
-
-    Attributes:
-        epoch: set it before each epoch.
-        start: number of batches to skip, because an interrupted run has seen them.
-        size: images of one batch, on all ranks together.
-
+    What cannot be opened of a stream is an `ImageError`: nobody has looked at it before.
     """
-
-    def __init__(self, images: int, recipe: Recipe, rank: int = 0, ranks: int = 1) -> None:
-        """Cut the batches.
-
-        Args:
-            images: number of training images.
-            recipe: batch_size and seed.
-            rank: 0 to ranks − 1.
-            ranks: among which each batch is divided; the parts differ by one image at most.
-
-        Raises:
-            RecipeError: if a rank would get no image.
-
-        """
-        self.images, self.seed, self.size = images, recipe.seed, min(recipe.batch_size, images)
-        if self.size < ranks:
-            raise RecipeError(
-                f"{ranks} processes cannot share a batch of {self.size} images: start fewer, or "
-                "use a larger batch_size and more images"
-            )
-        self.part = slice(self.size * rank // ranks, self.size * (rank + 1) // ranks)
-        self.epoch, self.start = 0, 0
-
-    def __len__(self) -> int:
-        return self.images // self.size
-
-    def __iter__(self) -> Iterator[list[Position]]:
-        generator = torch.Generator().manual_seed(seed_for(self.seed, ORDER, self.epoch))
-        order = torch.randperm(self.images, generator=generator).tolist()
-        for first in range(self.start * self.size, len(self) * self.size, self.size):
-            yield [(self.epoch, index) for index in order[first : first + self.size][self.part]]
-
-
-class TrainingImages(Dataset[tuple[Tensor, int, int]]):
-    """A random view of each image, the same for the same seed, epoch and index; label and index."""
 
     def __init__(self, opened: OpenedImages, transform: TrainingTransform, seed: int) -> None:
         self.opened, self.transform, self.seed = opened, transform, seed
 
-    def __getitem__(self, position: Position) -> tuple[Tensor, int, int]:
-        epoch, index = position
-        image, label = self.opened[index]
+    def __getitem__(self, position: Position) -> Sample | ImageError:
+        epoch, index, source = position
+        try:
+            image, label = self.opened.get(index, source)
+        except ImageError as error:
+            if source is None:
+                raise
+            return error
         with seeded(self.seed, SAMPLE, epoch, index):
             return self.transform(image), label, index
 
@@ -96,15 +72,19 @@ class ValidationImages(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.opened)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self.opened[index]
+    def __getitem__(self, position: int | Position) -> tuple[Tensor, int]:
+        _, index, source = (0, position, None) if isinstance(position, int) else position
+        image, label = self.opened.get(index, source)
         return prepare(image, self.opened.spec), label
 
 
 def training_loader(
     opened: OpenedImages, recipe: Recipe, rank: int = 0, ranks: int = 1
-) -> tuple[DataLoader[tuple[Tensor, int, int]], TrainingBatches]:
-    """Shuffled batches (images, labels, indices), and their sampler: set `sampler.epoch` first.
+) -> tuple[DataLoader[Sample | ImageError], TrainingBatches]:
+    """Shuffled batches and their sampler: set `sampler.epoch` first.
+
+    A batch is images, labels and indices, and the errors of those images that it lacks, see
+    `without_skipped`.
 
     Images stay uint8; `transforms.finish` normalises a whole batch on the device, which receives a
     quarter of the bytes.
@@ -121,7 +101,11 @@ def training_loader(
         magnitude=recipe.magnitude,
         erasing=recipe.erasing,
     )
-    sampler = TrainingBatches(len(opened), recipe, rank, ranks)
+    sampler: TrainingBatches
+    if stream := opened.images.stream:
+        sampler = StreamedTrainingBatches(opened.images, stream, recipe, rank, ranks)
+    else:
+        sampler = TrainingBatches(len(opened), recipe, rank, ranks)
     loader = DataLoader(
         TrainingImages(opened, transform, recipe.seed),
         batch_sampler=sampler,
@@ -132,23 +116,49 @@ def training_loader(
 
 
 def _collate(
-    spec: ImageSpec, samples: list[tuple[Tensor, int, int]]
-) -> tuple[Tensor, Tensor, Tensor]:
-    views, labels, indices = zip(*samples, strict=True)
+    spec: ImageSpec, samples: list[Sample | ImageError]
+) -> tuple[Tensor, Tensor, Tensor, list[ImageError]]:
+    errors = [sample for sample in samples if isinstance(sample, ImageError)]
+    good = [sample for sample in samples if not isinstance(sample, ImageError)]
+    if not good:  # a network wants an image; without an index it has no weight
+        blank = torch.zeros(1, 3, spec.height, spec.width)
+        return blank, torch.tensor([0]), torch.tensor([], dtype=torch.int64), errors
+    views, labels, indices = zip(*good, strict=True)
     if len({view.shape for view in views}) > 1:  # resize_mode pad: padding makes them equal
         views = tuple(finish(view, spec) for view in views)
-    return torch.stack(views), torch.tensor(labels), torch.tensor(indices)
+    return torch.stack(views), torch.tensor(labels), torch.tensor(indices), errors
+
+
+def without_skipped(batches: Iterable[Any], epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Images, labels and indices of each batch; a warning for each image that it lacks.
+
+    Args:
+        batches: of `training_loader`.
+        epoch: 1 for the first, for the warnings.
+
+    """
+    skipped = 0
+    for images, labels, indices, errors in batches:
+        for error in errors[: max(0, NAMED - skipped)]:
+            log.warning("%s; skipped in epoch %d", error, epoch)
+        skipped += len(errors)
+        yield images, labels, indices
+    if skipped:
+        log.warning(
+            "epoch %d: images that could not be opened and were skipped: %d", epoch, skipped
+        )
 
 
 def validation_loader(
     opened: OpenedImages, recipe: Recipe, num_processes: int = 1
 ) -> DataLoader[tuple[Tensor, int]]:
     """Batches of prepared images, in their order."""
-    return DataLoader(
-        ValidationImages(opened),
-        batch_size=recipe.batch_size // num_processes,
-        **_workers(recipe),
-    )
+    size = recipe.batch_size // num_processes
+    images, workers = opened.images, _workers(recipe)
+    if images.stream:
+        batches = StreamedBatches(images, size)
+        return DataLoader(ValidationImages(opened), batch_sampler=batches, **workers)
+    return DataLoader(ValidationImages(opened), batch_size=size, **workers)
 
 
 def _workers(recipe: Recipe) -> dict[str, Any]:
@@ -173,9 +183,11 @@ def _end_soon(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def worker_failures(folder: RunFolder) -> Iterator[None]:
-    """Turn failures of DataLoader workers into errors of one line."""
+    """Turn failures of DataLoader workers, and of a stream, into errors of one line."""
     try:
         yield
+    except RemoteError as error:
+        raise DataError(f"{error}; once it can be read, run {folder.same_command}") from error
     except RuntimeError as error:
         if str(error).startswith(f"Caught {ImageError.__name__} in DataLoader worker"):
             # torch hands over the traceback's text alone; its last line is the message.

@@ -48,7 +48,9 @@ class Labels:
         self.weights = torch.tensor(class_weights(opened.images, recipe), device=device)
         self.teacher = teacher.to(device) if teacher else None
         self.answers: Tensor | None = None  # of all training images, where no epoch changes them
-        if self.teacher and not recipe.changes_images:  # then training sees what validation sees
+        # Where nothing changes the images, training sees what validation sees. A stream is not read
+        # for that: some of its images may not open.
+        if self.teacher and not recipe.changes_images and not opened.images.stream:
             unchanged = validation_loader(opened, recipe)
             self.answers = self.teacher.answers_of_all(unchanged, len(opened), recipe.precision)
             self.teacher = None

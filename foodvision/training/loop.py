@@ -26,7 +26,7 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
-from foodvision.training.batches import training_loader, validation_loader
+from foodvision.training.batches import training_loader, validation_loader, without_skipped
 from foodvision.training.epoch import Epoch
 from foodvision.training.labels import Labels
 from foodvision.training.masked import COLOURS, HiddenPatches
@@ -175,7 +175,7 @@ class Training:
             self.sampler.epoch = self.epoch
             self.sampler.start = self.batch
             self._train_mode()
-            for batch in self.loader:
+            for batch in without_skipped(self.loader, self.epoch + 1):
                 rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                 with self.accelerator.accumulate(self.model):
                     loss = self._learn(*batch)
@@ -238,8 +238,8 @@ class Training:
             torch.manual_seed(seed_for(*position, rank))
         with autocast(recipe.precision, accelerator.device):
             answers = self.model(pixels)
-        # Ranks may differ by one image, and gradients are averaged over them.
-        share = len(images) * ranks / self.sampler.size
+        # Ranks may differ by one image, or by those skipped; gradients are averaged over them.
+        share = len(indices) * ranks / self.sampler.size
         loss, accuracy = (
             share * mean for mean in self.objective.loss(answers, targets, pixels, indices)
         )

@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from foodvision.data import LabelledImages
+from foodvision.data.stores import Source
+from foodvision.errors import ImageError
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels
 from foodvision.prefetch import prefetch
@@ -30,7 +32,7 @@ class OpenedImages:
     """Labelled images as uint8 tensors, before any transform; kept if they fit into memory.
 
     They are kept as one block of bytes, which worker processes and the ranks of a machine share
-    without copying it.
+    without copying it. Those of a stream are not kept.
     """
 
     def __init__(self, images: LabelledImages, spec: ImageSpec) -> None:
@@ -51,6 +53,24 @@ class OpenedImages:
         pixels = self._bytes[start : start + height * width * 3]
         return pixels.view(height, width, 3).permute(2, 0, 1), label
 
+    def get(self, index: int, source: Source | None) -> tuple[UInt8[Tensor, "3 h w"], int]:
+        """The same of a stream's image.
+
+        Args:
+            index: of the image.
+            source: what has been read of the image; None if it is at hand.
+
+        Raises:
+            ImageError: naming the image, if it is of a stream and cannot be opened.
+
+        """
+        if source is None:
+            return self[index]
+        try:
+            return open_pixels(source, self.spec), int(self.images.labels[index])
+        except ImageError as error:
+            raise ImageError(self.images.name(index), error.reason) from error
+
     def _expected_bytes(self) -> float:
         some = range(0, len(self), max(1, len(self) // PROBES))
         sizes = [open_pixels(self.images[i].source, self.spec).numel() for i in some]
@@ -59,7 +79,7 @@ class OpenedImages:
     def _decoded(self) -> tuple[bytearray, Tensor]:
         """All images, one after the other, and their heights and widths; nothing of too many."""
         nothing = bytearray(1), torch.empty(0, 2)
-        if self._expected_bytes() > MEMORY_LIMIT:
+        if self.images.stream or self._expected_bytes() > MEMORY_LIMIT:
             return nothing
         content, sizes = bytearray(), []  # one block, which grows
         with (

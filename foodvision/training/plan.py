@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foodvision.data import Dataset, load_dataset
-from foodvision.errors import DataError, MissingExtraError, ModelError
+from foodvision.errors import DataError, MissingExtraError, ModelError, RecipeError
 from foodvision.training.extension import extension_of
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder, find_run
@@ -91,7 +91,9 @@ def plan_run(
         _check_weights(chosen)
         check_trackers(chosen)
     method = chosen.method if chosen else _method_of(data, recipe, out, settings)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, labelled=method != PRETRAIN)
+    dataset = data
+    if not isinstance(dataset, Dataset):
+        dataset = load_dataset(dataset, labelled=method != PRETRAIN, test=False)
     folder, extends = RunFolder(Path(out or f"runs/{dataset.name}-{Path(usual).stem}")), None
     if chosen is None:
         if not out and not recipe and not settings.get("weights"):
@@ -107,6 +109,11 @@ def plan_run(
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
     if len(dataset.classes) < 2 and chosen.method != PRETRAIN:
         raise DataError(f"{dataset.name}: fewer than two classes: {', '.join(dataset.classes)}")
+    if chosen.method == "probe" and any(images.stream for images in dataset.splits.values()):
+        raise RecipeError(
+            "a probe keeps the features of all images by their hashes, which those of a stream do "
+            "not have: train the head with --recipe finetune --set trainable=head"
+        )
     advice = ADVICE if not (recipe or chosen.weights or resume) else None
     again = f"resume with: {_resume_command(data, folder, device)}"
     return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)

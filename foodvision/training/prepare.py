@@ -122,7 +122,7 @@ def told(asked: Plan | Follower) -> Plan:
         return asked
     data, recipe = asked.data, planned.recipe
     if not isinstance(data, Dataset):
-        data = load_dataset(data, labelled=recipe.method != PRETRAIN)
+        data = load_dataset(data, labelled=recipe.method != PRETRAIN, test=False)
     dataset = data.restricted(recipe.classes, recipe.exclude_classes)
     if dataset.classes != planned.dataset.classes:
         raise _other_images(dataset)

@@ -24,7 +24,7 @@ from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import ViTConfig
 from foodvision.models.vit import ViT
 from foodvision.training import memory
-from foodvision.training.batches import TrainingBatches, training_loader, validation_loader
+from foodvision.training.batches import training_loader, validation_loader
 from foodvision.training.loss import class_weights, mixed, weighted_cross_entropy
 from foodvision.training.memory import OpenedImages
 from foodvision.training.muon import Muon
@@ -39,6 +39,7 @@ from foodvision.training.optim import (
     set_learning_rate,
     update_average,
 )
+from foodvision.training.order import TrainingBatches
 from foodvision.training.randomness import SAMPLE, STEP, seed_for, seeded
 from foodvision.training.settings import load_recipe
 
@@ -213,7 +214,7 @@ def epoch_of(
     loader, sampler = training_loader(OpenedImages(images, ImageSpec(32)), recipe)
     sampler.epoch = epoch
     torch.rand(workers + epoch)  # earlier draws must not matter
-    return [(pixels.clone(), labels.clone()) for pixels, labels, _ in loader]
+    return [(pixels.clone(), labels.clone()) for pixels, labels, *_ in loader]
 
 
 def test_batches_do_not_depend_on_workers_or_on_history(patterns: Path) -> None:
@@ -274,7 +275,7 @@ def test_kept_images_equal_newly_decoded_ones(
     kept = list(training_loader(OpenedImages(images, spec), recipe)[0])
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 90 * 30 * 45 * 3)
     anew = list(training_loader(OpenedImages(images, spec), recipe)[0])
-    for (x, y, _), (other_x, other_y, _) in zip(kept, anew, strict=True):
+    for (x, y, *_), (other_x, other_y, *_) in zip(kept, anew, strict=True):
         assert x.equal(other_x)
         assert y.equal(other_y)
 

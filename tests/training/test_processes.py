@@ -16,6 +16,7 @@ import torch
 
 from foodvision.training.run import train
 from tests.child import run_ranks
+from tests.data.streams import write_stream
 from tests.training.test_run import FAST
 
 # Images are mixed with their neighbours, which another rank has; 15 is odd, so the ranks' parts of
@@ -94,6 +95,21 @@ def test_two_ranks_make_the_run_of_one(
     assert not ended[1].stdout + ended[1].stderr
     assert_equal(folders[0] / "run", one)
     assert not any(folders[1].iterdir())  # the run is on the disk of rank 0 alone
+
+
+def test_two_ranks_stream_as_one(folders: list[Path], tmp_path: Path) -> None:
+    """Each reads its part of every batch; what cannot be opened has no weight on either."""
+    bad = {3: "train-00000-of-00002.parquet#3", 50: "train-00001-of-00002.parquet#6"}
+    address = write_stream(tmp_path / "data", tuple(bad))
+    one = train(address, out=tmp_path / "one", device="cpu", **SETTINGS).folder
+    ended = run_ranks(folders, TRAIN, "train", address, "--out", "run", *WORDS)
+    assert [rank.returncode for rank in ended] == [0, 0], ended
+    assert_equal(folders[0] / "run", one)
+    said = ended[0].stderr + ended[1].stderr
+    for name in bad.values():
+        assert said.count(f"{name}: not an image") == SETTINGS["epochs"]
+    files = ("split.csv", "recipe.json")
+    assert all((folders[0] / "run" / f).read_bytes() == (one / f).read_bytes() for f in files)
 
 
 @pytest.mark.parametrize(
