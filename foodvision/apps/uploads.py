@@ -114,7 +114,7 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
                 share=address.share,
                 max_file_size=f"{MAX_UPLOAD_MB}mb",
                 mcp_server=True,
-                # Gradio 6.27 to 6.31 take a forged host for the server's own page (CVE-2026-134825).
+                # Gradio 6.27 to 6.31 trust a forged host with it (CVE-2026-134825).
                 ssr_mode=False,
                 state_session_capacity=MAX_SESSIONS,
                 app_kwargs={"middleware": [Middleware(BodyLimit)]},

@@ -6,6 +6,7 @@ A path comes in; a temporary one beside it goes out, which takes its place at th
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -101,6 +102,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def new_folder(out: Path) -> Iterator[Path]:
     """Give a temporary folder for `with`; it becomes `out` if the block succeeds.
 
+    One that a killed process has left is deleted by the next, where the system has such locks.
+
     Args:
         out: a folder that does not exist yet, or an empty one.
 
@@ -109,7 +112,13 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    prefix = f".{out.name}.unfinished-"
+    for left in out.parent.glob(f"{glob.escape(prefix)}*"):
+        if (lock := _lock(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+    lock = _lock(unfinished)
     try:
         yield unfinished
         unfinished.chmod(0o755)  # mkdtemp makes it 0o700
@@ -117,6 +126,24 @@ def new_folder(out: Path) -> Iterator[Path]:
     except BaseException:  # Ctrl-C included
         shutil.rmtree(unfinished, ignore_errors=True)  # the first error is the one to report
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the descriptor is closed or the process ends; None if it cannot be."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _sync(path: Path) -> None:

@@ -40,6 +40,20 @@ def test_a_folder_appears_completely_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["whole.jpg"]
 
 
+def test_what_a_killed_process_left_is_deleted_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "data"
+    (tmp_path / ".data.unfinished-abcd1234").mkdir()
+    (tmp_path / ".data.unfinished-abcd1234" / "half.jpg").touch()
+    with new_folder(out) as one:
+        assert list(tmp_path.iterdir()) == [one]
+        with pytest.raises(KeyboardInterrupt), new_folder(out):
+            interrupted(one / "whole.jpg")
+        assert list(tmp_path.iterdir()) == [one]
+    assert [path.name for path in out.iterdir()] == ["whole.jpg"]
+
+
 def test_the_message_has_the_systems_reason() -> None:
     error = OSError(28, "No space left on device")
     assert cannot_write(Path("x"), error) == "x: cannot be written (No space left on device)"
