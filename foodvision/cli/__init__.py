@@ -11,6 +11,7 @@ import io
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,6 +64,7 @@ def main() -> None:
             stream.reconfigure(errors="foodvision")
     try:
         with log_to_stderr():
+            _check_folder()
             app()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -75,6 +77,14 @@ def main() -> None:
         if debug:
             raise
         sys.exit(f"foodvision: {_one_line(error)}")
+
+
+def _check_folder() -> None:
+    """Raise FoodvisionError if the current folder is gone, where Intel's MKL ends the process."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise FoodvisionError("the current folder has been deleted: cd to another one") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -152,6 +152,21 @@ def test_what_a_terminal_cannot_show_is_escaped(model: Path) -> None:
     assert "32 \\u00d7 32 px" in ended.stdout  # as in JSON, which is printed as well
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder that a process is in")
+def test_a_folder_that_is_gone_is_one_line(
+    run: Callable[..., Result], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = run("info", model)
+    assert (result.code, result.err) == (
+        1,
+        "foodvision: the current folder has been deleted: cd to another one\n",
+    )
+
+
 @pytest.mark.parametrize(
     "error",
     [
