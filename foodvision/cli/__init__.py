@@ -61,7 +61,8 @@ def main() -> None:
     codecs.register_error("foodvision", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None if it is closed
-            stream.reconfigure(errors="foodvision")
+            # By line into a file too: the app's address is read while it runs.
+            stream.reconfigure(errors="foodvision", line_buffering=True)
     try:
         with log_to_stderr():
             _check_folder()
