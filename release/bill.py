@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any
 
 from release.environment import Environment
 
@@ -35,32 +35,40 @@ def write_bill(environment: Environment, wheel: Path) -> None:
     options = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
     python = environment.bin / "python"
     subprocess.run([program, "environment", *options, "-o", sbom, python], check=True)
-    components = json.loads(sbom.read_text())["components"]
-    rows = sorted(
-        (part["name"].lower(), part["version"], licence(part))
-        for part in components
-        if part["name"] != "foodvision"
-    )
-    lines = [f"| {name} | {version} | {text} |\n" for name, version, text in rows]
+    folder = next(environment.bin.parent.glob("lib/python*/site-packages"))
+    found = [part for part in distributions(path=[str(folder)]) if part.name != "foodvision"]
+    found.sort(key=lambda part: part.name.lower())
+    lines = [f"| {part.name} | {part.version} | {licence(part)} |\n" for part in found]
     LICENCES.write_text(HEADER + "".join(lines), encoding="utf-8")
-    print(f"{sbom.name}: {len(rows)} dependencies; their licences are in {LICENCES}", flush=True)
+    print(f"{sbom.name}: {len(found)} dependencies; their licences are in {LICENCES}", flush=True)
 
 
-def licence(part: dict[str, Any]) -> str:
-    """The licences that a component of an SBOM states, or ``not stated``."""
-    names = []
-    for entry in part.get("licenses", []):
-        named = entry.get("license", {})
-        names.append(entry.get("expression") or named.get("id") or named.get("name", ""))
-    short = dict.fromkeys(name.removeprefix("License :: OSI Approved :: ") for name in names)
-    return "; ".join(name for name in short if name and len(name) < 80) or "not stated"
+def licence(part: Distribution) -> str:
+    """What a package states: an SPDX expression, else a name, else what it is classified as."""
+    expression, text = part.metadata["License-Expression"], part.metadata["License"]
+    classified = [
+        classifier.rpartition(" :: ")[2]
+        for classifier in part.metadata.get_all("Classifier") or []
+        if classifier.startswith("License :: ")
+    ]
+    first_line = (text or "").strip().partition("\n")[0].strip()
+    return expression or first_line or "; ".join(classified) or "not stated"
 
 
 def vulnerable(constraints: Path) -> bool:
     """Print the known vulnerabilities of all pins; True if there are any, or none can be told."""
     program = Path(sys.executable).with_name("pip-audit")
-    options = ["--disable-pip", "--no-deps", "--progress-spinner=off"]
+    options = ["--disable-pip", "--no-deps", "--progress-spinner=off", "--format=json"]
     command = [program, "--requirement", constraints, *options]
     ended = subprocess.run(command, capture_output=True, text=True)
-    print(ended.stdout + (ended.stderr.strip().splitlines() or [""])[-1], flush=True)
-    return ended.returncode != 0
+    if not ended.stdout:
+        sys.exit(ended.stderr)
+    pins = json.loads(ended.stdout)["dependencies"]
+    for pin in pins:
+        for found in pin.get("vulns", []):
+            fixed = ", ".join(found["fix_versions"]) or "no version"
+            print(f"{pin['name']} {pin['version']}: {found['id']}, fixed in {fixed}")
+    skipped = sum("skip_reason" in pin for pin in pins)
+    bad = sum(bool(pin.get("vulns")) for pin in pins)
+    print(f"{len(pins)} pins: {bad} with known vulnerabilities, {skipped} could not be looked up")
+    return bad + skipped > 0

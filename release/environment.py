@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.metadata import Metadata
 
 UV = shutil.which("uv") or str(Path(".uv/bin/uv").resolve())
 
@@ -33,7 +36,7 @@ class Environment:
             [
                 *(UV, "pip", "install", "--quiet", "--python", self.bin / "python"),
                 *("--compile-bytecode", "--resolution", self.resolution, *words),
-                f"foodvision[{extras}] @ {wheel.as_uri()}",
+                *(f"foodvision[{extras}] @ {wheel.as_uri()}", *dependencies(wheel, extras)),
             ],
             check=True,
         )
@@ -53,6 +56,19 @@ class Environment:
         """The environment variables: none that leads back to the source tree."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return kept | {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def dependencies(wheel: Path, extras: str) -> list[str]:
+    """What a wheel itself requires, with these extras: ``lowest-direct`` is about what is named."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Metadata.from_email(archive.read(name))
+    found = []
+    for requirement in metadata.requires_dist or []:
+        marker, requirement.marker = requirement.marker, None
+        if not marker or any(marker.evaluate({"extra": extra}) for extra in extras.split(",")):
+            found.append(str(requirement))
+    return found
 
 
 def build_environment(folder: Path, python: str, resolution: str) -> Environment:
