@@ -150,7 +150,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        DataError: if there are no training images, or a class has too few.
+        DataError: if there are no training images, a class has too few, or they are a stream.
         ModelError: if there are no such weights; before any image is opened.
 
     """
@@ -158,6 +158,11 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
     images = dataset.splits.get("train", dataset.splits.get(FLAT))
     if images is None:
         raise DataError(f"{dataset.name}: has no training images, only {', '.join(dataset.splits)}")
+    if images.stream:
+        raise DataError(
+            f"{dataset.name}: a stream cannot be chosen for, as probes keep the features of all "
+            "images by their hashes: copy some thousand of its images to a disk"
+        )
     target = choose_device(device)
     networks = [load_pretrained(source, len(images.classes)) for source in weights]
     inventory = take_inventory(images)

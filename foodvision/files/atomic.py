@@ -10,6 +10,7 @@ import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def new_folder(out: Path) -> Iterator[Path]:
     """Give a temporary folder for `with`; it becomes `out` if the block succeeds.
 
-    One that a killed process has left is deleted by the next, where the system has such locks.
+    One that a killed process left over a minute ago is deleted, where the system has such locks.
 
     Args:
         out: a folder that does not exist yet, or an empty one.
@@ -114,7 +115,8 @@ def new_folder(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{out.name}.unfinished-"
     for left in out.parent.glob(f"{glob.escape(prefix)}*"):
-        if (lock := _lock(left)) is not None:
+        # A new one may not be locked yet.
+        if _age(left) > 60 and (lock := _lock(left)) is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
     unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
@@ -137,13 +139,24 @@ def _lock(folder: Path) -> int | None:
         import fcntl
     except ImportError:  # Windows
         return None
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # it is another user's, or its process has just finished it
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # another process has it, or the file system has no locks
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _age(folder: Path) -> float:
+    """Seconds since the last change of a folder; 0 if it is gone."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0
 
 
 def _sync(path: Path) -> None:

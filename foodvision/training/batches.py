@@ -32,6 +32,12 @@ from foodvision.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+MAX_UNREADABLE = 0.05
+"""The largest share of images that may fail to open; of a stream, in an epoch."""
+
+CHECKED = 1_000
+"""Images of a stream after which a run ends that cannot open more than that share."""
+
 GRACE = 60
 """Seconds a worker stays alive after SIGTERM, so that the main process can finish its step."""
 
@@ -136,12 +142,20 @@ def without_skipped(batches: Iterable[Any], epoch: int) -> Iterator[tuple[Tensor
         batches: of `training_loader`.
         epoch: 1 for the first, for the warnings.
 
+    Raises:
+        DataError: if there are too many of them, which is known after `CHECKED` images.
+
     """
-    skipped = 0
+    skipped, seen = 0, 0
     for images, labels, indices, errors in batches:
         for error in errors[: max(0, NAMED - skipped)]:
             log.warning("%s; skipped in epoch %d", error, epoch)
-        skipped += len(errors)
+        skipped, seen = skipped + len(errors), seen + len(indices) + len(errors)
+        if seen >= CHECKED and skipped > MAX_UNREADABLE * seen:
+            raise DataError(
+                f"epoch {epoch}: {skipped:,} of {seen:,} images cannot be opened, more than "
+                f"{MAX_UNREADABLE:.0%}; the last: {errors[-1] if errors else 'see above'}"
+            )
         yield images, labels, indices
     if skipped:
         log.warning(

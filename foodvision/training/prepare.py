@@ -22,6 +22,7 @@ from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, TrainingSplits, load_dataset, training_splits
 from foodvision.errors import DataError
 from foodvision.models.network import Network, build_network
+from foodvision.training.batches import MAX_UNREADABLE
 from foodvision.training.loss import class_weights
 from foodvision.training.plan import PRETRAIN, Follower, Plan
 from foodvision.training.ranks import from_rank_0, once_per_machine
@@ -30,9 +31,6 @@ from foodvision.training.run_folder import RunFolder
 from foodvision.training.start import Start
 
 log = logging.getLogger(__name__)
-
-MAX_UNREADABLE = 0.05
-"""Share of training images that may fail to open before a run stops."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,9 @@ def prepare(plan: Plan, recipe: Recipe, start: Start, accelerator: Accelerator) 
 def _read(dataset: Dataset, recipe: Recipe) -> TrainingSplits:
     splits = training_splits(dataset, recipe.seed, recipe.validation_fraction, recipe.fraction)
     bad = splits.unreadable
-    total = len(splits.train.images) + len(splits.validation.images) + len(bad)
+    total = len(splits.validation.images) + len(bad)
+    if not splits.train.images.stream:  # of one, only validation images have been opened
+        total += len(splits.train.images)
     summary = f"{dataset.name}: {len(bad)} of {total} images cannot be opened"
     if len(bad) > MAX_UNREADABLE * total:
         shown = "; ".join(map(str, bad[:3]))

@@ -15,6 +15,7 @@ from foodvision.errors import DataError, ModelError
 from foodvision.evaluation import choose, speed
 from foodvision.probing.features import Features
 from tests.conftest import CLASSES, build_classifier
+from tests.data.streams import write_stream
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +106,10 @@ def test_weights_of_a_run_that_has_seen_the_images_are_said_to_look_too_good(
         "1 of 91 images cannot be opened and are left out, the first is train/dots/bad.png"
         in caplog.text
     )
+
+
+def test_a_stream_is_refused_before_weights_are_read(tmp_path: Path) -> None:
+    address = write_stream(tmp_path / "data")
+    (tmp_path / "data" / "test.parquet").unlink()  # the one that cannot be read
+    with pytest.raises(DataError, match="a stream cannot be chosen for"):
+        fv.choose(address, ["nowhere"])

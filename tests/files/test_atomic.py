@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,10 @@ def test_what_a_killed_process_left_is_deleted_and_what_a_living_one_writes_is_n
     out = tmp_path / "data"
     (tmp_path / ".data.unfinished-abcd1234").mkdir()
     (tmp_path / ".data.unfinished-abcd1234" / "half.jpg").touch()
+    os.utime(tmp_path / ".data.unfinished-abcd1234", (0, 0))
     with new_folder(out) as one:
         assert list(tmp_path.iterdir()) == [one]
+        os.utime(one, (0, 0))
         with pytest.raises(KeyboardInterrupt), new_folder(out):
             interrupted(one / "whole.jpg")
         assert list(tmp_path.iterdir()) == [one]

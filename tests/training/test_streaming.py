@@ -209,6 +209,15 @@ def test_a_batch_without_any_image_changes_nothing(tmp_path: Path) -> None:
     assert state["network"]["head.weight"].abs().max() == 0  # as they began
 
 
+def test_too_many_bad_images_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foodvision.training.batches.CHECKED", 30)
+    address = write_stream(tmp_path / "d", bad=tuple(range(0, 90, 9)))
+    with pytest.raises(
+        DataError, match=r"epoch 1: \d of 3\d images cannot be opened, more than 5%"
+    ):
+        train(address, out=tmp_path / "r", **FAST)
+
+
 def test_a_store_that_fails_ends_the_run_in_one_line_and_it_resumes(
     whole: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
