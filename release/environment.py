@@ -42,7 +42,7 @@ class Environment:
         )
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs to its end, offline."""
+        """Run one of its programs to its end."""
         return subprocess.run(
             [self.bin / program, *words],
             cwd=self.folder,
@@ -53,9 +53,11 @@ class Environment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables: none that leads back to the source tree."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        return kept | {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+        """The environment variables: none that leads to the source tree or to a cache."""
+        left_out = ("PYTHON", "HF_", "XDG_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+        home = {"HOME": str(self.folder), "GRADIO_ANALYTICS_ENABLED": "False"}
+        return kept | home | {"HF_HUB_OFFLINE": "1"}
 
 
 def dependencies(wheel: Path, extras: str) -> list[str]:
