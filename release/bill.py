@@ -49,20 +49,15 @@ def write_bill(environment: Environment, wheel: Path) -> None:
 
 
 def licence(part: Distribution) -> str:
-    """What a package states: an SPDX expression, else a name, else what it is classified as."""
+    """What a package states: an SPDX expression, its classifiers, or its text's first line."""
     expression, text = part.metadata["License-Expression"], part.metadata["License"]
     classified = [
         classifier.rpartition(" :: ")[2]
         for classifier in part.metadata.get_all("Classifier") or []
         if classifier.startswith("License :: ")
     ]
-    named = text if text and "\n" not in text.strip() else ""
-    return expression or "; ".join(classified) or named or _heading(text or "") or "not stated"
-
-
-def _heading(text: str) -> str:
-    """The first line of a licence's text."""
-    return text.strip().partition("\n")[0].strip()
+    heading = (text or "").strip().partition("\n")[0].strip()
+    return expression or "; ".join(classified) or heading or "not stated"
 
 
 def _names(found: dict[str, Any]) -> set[str]:

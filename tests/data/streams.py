@@ -81,3 +81,16 @@ def count_held(monkeypatch: pytest.MonkeyPatch) -> Held:
 
     monkeypatch.setattr(stream_store, "read_images", read)
     return held
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """File and number of each row group that is read."""
+    found: list[tuple[str, int]] = []
+
+    def counted(file: str, group: int, *rest: Any) -> Any:
+        found.append((file.rpartition("/")[2], group))
+        return read(file, group, *rest)
+
+    read = stream_store.read_images
+    monkeypatch.setattr(stream_store, "read_images", counted)
+    return found

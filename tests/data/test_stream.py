@@ -17,7 +17,6 @@ from foodvision.data import (
     Dataset,
     LabelledImages,
     load_dataset,
-    stream_store,
     take_inventory,
     training_splits,
 )
@@ -26,7 +25,7 @@ from foodvision.errors import DataError, ImageError
 from foodvision.files import remote
 from foodvision.files.parquet_images import read_row
 from tests.data.folders import warnings
-from tests.data.streams import count_held, images, write, write_stream
+from tests.data.streams import count_held, count_reads, images, write, write_stream
 from tests.data.test_parquet import rows
 
 
@@ -37,16 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """File and number of each row group that is read."""
-    found: list[tuple[str, int]] = []
-
-    def counted(file: str, group: int, *rest: Any) -> Any:
-        found.append((file.rpartition("/")[2], group))
-        return read(file, group, *rest)
-
-    read = stream_store.read_images
-    monkeypatch.setattr(stream_store, "read_images", counted)
-    return found
+    return count_reads(monkeypatch)
 
 
 def train_of(address: str) -> LabelledImages:

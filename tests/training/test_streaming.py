@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from foodvision.data import load_dataset, stream_store
+from foodvision.data import load_dataset
 from foodvision.errors import DataError, FoodvisionError, RecipeError
 from foodvision.evaluation import evaluate
 from foodvision.files import remote, row_groups
@@ -26,7 +26,7 @@ from foodvision.training.run import train
 from foodvision.training.settings import load_recipe
 from tests.child import run_program
 from tests.data.folders import warnings
-from tests.data.streams import count_held, images, write, write_stream
+from tests.data.streams import count_held, count_reads, images, write, write_stream
 from tests.training.test_resume import KILL, SETTINGS, curves, interruption, sha256
 from tests.training.test_run import FAST
 
@@ -47,16 +47,7 @@ def whole(address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """File and number of each row group that is read."""
-    found: list[tuple[str, int]] = []
-
-    def counted(file: str, group: int, *rest: Any) -> Any:
-        found.append((file.rpartition("/")[2], group))
-        return read(file, group, *rest)
-
-    read = stream_store.read_images
-    monkeypatch.setattr(stream_store, "read_images", counted)
-    return found
+    return count_reads(monkeypatch)
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 64])
