@@ -116,12 +116,15 @@ def read_labels(
     if isinstance(kind, datasets.ClassLabel):
         classes, labels = tuple(kind.names), column.fill_null(-1).to_numpy()
     else:
-        values = column.to_pylist()
+        import pyarrow.compute
+
+        distinct = column.unique()  # no object of Python for each of millions of rows
         # As in a ClassLabel, -1 is no label. Numbers are sorted by value: 2 before 10.
-        ordered = sorted({*values} - {None, -1})
+        ordered = sorted({*distinct.to_pylist()} - {None, -1})
         classes = tuple(map(str, ordered))
         number = {value: i for i, value in enumerate(ordered)}
-        labels = np.array([number.get(value, -1) for value in values])
+        numbers = np.array([number.get(value, -1) for value in distinct.to_pylist()])
+        labels = numbers[pyarrow.compute.index_in(column, value_set=distinct).to_numpy()]
     unlabelled = int((labels == -1).sum())
     if unlabelled == len(labels):
         log.warning("%s: %s has no labelled images and is left out", text, split)
