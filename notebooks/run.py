@@ -1,4 +1,4 @@
-"""Execute the notebooks from a clean kernel, from top to bottom, each in a folder of its own.
+"""Execute the notebooks side by side, each from top to bottom in a clean kernel and its own folder.
 
     make notebooks                                            # all, checked
     .venv/bin/python notebooks/run.py 08 --save               # and its outputs kept in the file
@@ -17,6 +17,8 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import nbformat
@@ -56,7 +58,8 @@ def main() -> int:
         print(f"no notebook begins with {', '.join(given.names)}", file=sys.stderr)
         return 1
     settings = dict(setting.split("=", 1) for setting in given.settings)
-    return max([_run(path, settings, given) for path in paths])
+    with ProcessPoolExecutor() as pool:  # a notebook keeps one core busy
+        return max(pool.map(_run, paths, repeat(settings), repeat(given)))
 
 
 def _run(path: Path, settings: dict[str, str], given: argparse.Namespace) -> int:
