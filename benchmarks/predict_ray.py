@@ -47,7 +47,14 @@ class Measured(NamedTuple):
 def start(images: Path, model: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "foodvision", "predict", str(images), "--model", str(model)]
     given = [*command, "--device", "cpu", "--out", str(out), *options]
-    return subprocess.Popen(given, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def check_silence(process: subprocess.Popen[bytes]) -> None:
+    """Standard output is for rows: what Ray says of dead workers would be between them."""
+    assert process.stdout
+    said = process.stdout.read()
+    assert not said, said.decode()
 
 
 def partial(out: Path) -> Path:
@@ -84,6 +91,7 @@ def measure(process: subprocess.Popen[bytes], out: Path) -> Measured:
         first = first or (size(out) > 1000 and time.monotonic() - started) or 0.0
         time.sleep(SECONDS)
     assert process.returncode == 0, process.returncode
+    check_silence(process)
     return Measured(first, time.monotonic() - started - first, sum(cpu.values()), peak)
 
 
@@ -141,6 +149,7 @@ def kill_and_resume(images: Path, model: Path, out: Path, whole: int) -> None:
         assert time.monotonic() < died + 60, "processes of Ray outlive the driver"
         time.sleep(SECONDS)
     print(f"all {len(family)} processes had ended after {time.monotonic() - died:.1f} s")
+    check_silence(process)
     measure(start(images, model, out, "--engine", "ray", "--resume"), out)
 
 
