@@ -113,7 +113,7 @@ def execute(notebook: NotebookNode, limit: float) -> None:
             timeout_func=lambda _: max(1, end - time.monotonic()),
             coalesce_streams=True,
             resources={"metadata": {"path": str(work)}},
-        ).execute()
+        ).execute(cleanup_kc=True)  # a kernel that is given would go on
 
 
 def tidy(notebook: NotebookNode) -> None:
