@@ -30,8 +30,8 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 MAX_SECONDS = 900
-"""Of a notebook: two to three minutes on a processor with AVX-512; seven on one with AVX2 alone
-that executes another beside it."""
+"""Of a notebook: two to three minutes on a processor with AVX-512; up to nine on one with AVX2
+alone that executes another beside it."""
 
 COLOURS = 64
 """Of a saved figure."""

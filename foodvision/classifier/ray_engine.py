@@ -167,7 +167,7 @@ def _cluster() -> Iterator[Any]:
     """The module ray, connected to the running cluster or to one that ends with the `with`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send reports
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # or each run logs a harmless error
-    # It would print each worker's death between the rows on standard output. It starts another.
+    # Standard output is for rows: Ray would say there that a worker died, which it mends itself.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     import ray
     import ray.data
