@@ -1,11 +1,11 @@
 """Which photographs the model in the box may learn from: none of those that judge it.
 
-    .venv/bin/python -m benchmarks.box_data SHARED photos.csv [--runs RUN …]
+    .venv/bin/python -m benchmarks.box_data DATA DATA/box.csv [--runs RUN …]
 
-SHARED holds pizza_steak_sushi_full, whose training images these are, and what judges the box: the
-test thumbnails of pizza_steak_sushi_64px and the photographs of natural_test_clean.txt. A thumbnail
-has the number of its photograph, so photos.csv lists the training images whose number judges
-nothing. Each RUN, a student's or a teacher's, is checked against the same by numbers and by bytes.
+DATA, a copy of the photographs that can be written to, holds pizza_steak_sushi_full, whose training
+images these are, and what judges the box: the test thumbnails of pizza_steak_sushi_64px and the
+photographs of natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv
+lists the training images whose number judges nothing. Each RUN, a student's or a teacher's, is checked against the same by numbers and by bytes.
 Food-101 holds a few photographs twice, under two numbers; see `TWINS`.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+from os.path import relpath
 from pathlib import Path
 
 TWINS = {"steak/97656"}
@@ -22,24 +23,24 @@ TWINS = {"steak/97656"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shared", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
-    found = sorted(arguments.shared.glob("pizza_steak_sushi_64px/test/*/*.jpg"))
+    found = sorted(arguments.data.glob("pizza_steak_sushi_64px/test/*/*.jpg"))
     thumbnails = [path for path in found if photograph(str(path)) not in TWINS]
-    clean = (arguments.shared / "natural_test_clean.txt").read_text().split()
-    natural = [arguments.shared / "pizza_steak_sushi_full/test" / name for name in clean]
+    clean = (arguments.data / "natural_test_clean.txt").read_text().split()
+    natural = [arguments.data / "pizza_steak_sushi_full/test" / name for name in clean]
     judges = {photograph(str(path)) for path in (*thumbnails, *natural)}
     assert len(thumbnails) == 374
     assert all(path.exists() for path in natural)
 
-    images = sorted(arguments.shared.glob("pizza_steak_sushi_full/train/*/*.jpg"))
+    images = sorted(arguments.data.glob("pizza_steak_sushi_full/train/*/*.jpg"))
     kept = [path for path in images if photograph(str(path)) not in judges | TWINS]
     with arguments.out.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "label"))
-        table.writerows((path.resolve(), path.parent.name) for path in kept)
+        table.writerows((relpath(path, arguments.out.parent), path.parent.name) for path in kept)
     print(f"{arguments.out}: {len(kept):,} of {len(images):,} images; {len(judges)} judge the box")
 
     contents = {digest(path) for path in (*thumbnails, *natural)}
