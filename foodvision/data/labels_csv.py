@@ -115,7 +115,7 @@ def _checked(root: Path, cell: str) -> str:
     if not cell:
         raise ValueError("has no path")
     name = Path(os.path.normpath(cell))
-    if name.is_absolute() or name.parts[0] == os.pardir:
+    if name.is_absolute() or os.pardir in name.parts[:1]:  # "." has no parts
         raise ValueError(f"{cell} is not below the folder of the CSV file")
     try:
         return check_regular(root / name).relative_to(root).as_posix()

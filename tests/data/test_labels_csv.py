@@ -56,6 +56,7 @@ def test_splits_and_rows_without_a_label(tmp_path: Path, caplog: pytest.LogCaptu
         ("path,label\n1.png,tea\nno.png,milk\n", "line 3: no.png: No such file or directory"),
         ("path,label\n/etc/passwd,tea\n", "line 2: /etc/passwd is not below the folder"),
         ("path,label\nin/../../x.png,tea\n", "line 2: in/../../x.png is not below the folder"),
+        ("path,label\n./,tea\n", "line 2: ./: not a regular file"),
         ("path,label\nin,tea\n", "line 2: in: not a regular file"),
         ("path,label\n,tea\n", "line 2: has no path"),
         ("path,label\n1.png\n", "line 2: 1.png has no label"),
