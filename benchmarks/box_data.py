@@ -2,11 +2,12 @@
 
     .venv/bin/python -m benchmarks.box_data DATA DATA/box.csv [--runs RUN …]
 
-DATA, a copy of the photographs that can be written to, holds pizza_steak_sushi_full, whose training
-images these are, and what judges the box: the test thumbnails of pizza_steak_sushi_64px and the
-photographs of natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv
-lists the training images whose number judges nothing. Each RUN, a student's or a teacher's, is checked against the same by numbers and by bytes.
-Food-101 holds a few photographs twice, under two numbers; see `TWINS`.
+DATA, a copy of the photographs, holds pizza_steak_sushi_full, whose training images these are, and
+what judges the box: the test thumbnails of pizza_steak_sushi_64px and the photographs of
+natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv lists the training
+images whose number judges nothing. Each RUN, a student's or a teacher's, is checked against the
+same by numbers and by bytes. Food-101 holds a few photographs twice, under two numbers; see
+`TWINS`.
 """
 
 from __future__ import annotations
