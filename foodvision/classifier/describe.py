@@ -89,7 +89,7 @@ def describe(model: str | Path) -> str:
     elif KEY in config and classes:
         lines.append("calibrated no")
     if KEY in config and classes:
-        calibrated = (folder / UNSURE).is_file() or (exported and exported.max_distance is not None)
+        calibrated = (folder / UNSURE).is_file() or (exported and exported.limits)
         says = "says" if calibrated else "does not say"
         lines.append(f"unsure     {says} when it is not sure")
     if exported:

@@ -103,8 +103,7 @@ class ExportedClassifier(Classifier):
     @property
     def limits(self) -> tuple[float, float] | None:
         """The lowest probability and the largest distance of a sure answer, once calibrated."""
-        lowest, largest = self._export.min_probability, self._export.max_distance
-        return None if lowest is None or largest is None else (lowest, largest)
+        return self._export.limits.get(self.run)
 
     def to(self, device: str) -> ExportedClassifier:
         """Nothing to move; any other device than the CPU is an error."""

@@ -161,10 +161,9 @@ class Export(_Part):
 
     runs: Annotated[tuple[Run, ...], Field(min_length=1)]
     """Folder and precision of each graph."""
-    min_probability: Share | None
-    """Of a sure answer; None if the classifier does not say when it is not sure."""
-    max_distance: float | None
-    """Of an image that the classifier knows."""
+    limits: dict[str, tuple[Share, float]]
+    """Of each graph, the lowest probability of a sure answer and the largest distance of an image
+    that it knows; empty if the classifier does not say when it is not sure."""
     checks: dict[str, dict[str, Any]]
     """Of each graph: how it was compared with the network, and what was found."""
 

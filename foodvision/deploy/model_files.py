@@ -67,7 +67,9 @@ def copy_onnx(source: Path, out: Path) -> None:
     _copy(graph, source, out)
     _copy(weights_file(graph), source, out)
     exported = config[KEY]["export"]
-    exported["runs"], exported["checks"] = [run], {run: exported["checks"].get(run, {})}
+    exported["runs"] = [run]
+    for part in ("limits", "checks"):
+        exported[part] = {name: of for name, of in exported[part].items() if name == run}
     write_json(out / CONFIG, _public(config))
 
 

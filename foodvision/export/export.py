@@ -23,7 +23,7 @@ from foodvision.data.dataset import LabelledImages
 from foodvision.data.splits import SPLIT_CSV, training_splits
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export.card import export_card
-from foodvision.export.verify import Check, Sample, check_faster, verify
+from foodvision.export.verify import Check, Sample, check_faster, fit_limits, verify
 from foodvision.files.atomic import new_folder, write_json
 from foodvision.images.decode import open_image
 from foodvision.progress import progress_bar
@@ -167,7 +167,6 @@ def _write_graphs(
         "image_spec": json.dumps(classifier.spec.to_dict()),
         "classes": json.dumps(classifier.classes),
         "calibration": info.calibration.model_dump_json() if info.calibration else "null",
-        "limits": json.dumps(classifier.limits),
     }
     log.info("tracing the network")
     whole = to_onnx(classifier, metadata)
@@ -199,13 +198,16 @@ def _check_all(
 ) -> dict[str, Check]:
     """Check every graph; what is refused in int8 is removed, unless nothing else is in int8."""
     runs: list[Any] = [run for name in dict.fromkeys(formats) for run in _runs(name, int8)]
-    limits = classifier.limits or (None, None)
-    about = Export(runs=tuple(runs), min_probability=limits[0], max_distance=limits[1], checks={})
+    limits = dict.fromkeys(runs, classifier.limits) if classifier.limits else {}
+    about = Export(runs=tuple(runs), limits=limits, checks={})
     _write_config(classifier, about, folder)
     checks: dict[str, Check] = {}
     refused: dict[str, ModelError] = {}
     for run in runs:
         try:
+            if limits and sample.labels and not run.endswith("float32"):
+                limits[run] = fit_limits(folder, run, sample)
+                _write_config(classifier, about.model_copy(update={"limits": limits}), folder)
             check = verify(classifier, folder, run, sample)
             if not run.endswith("float32"):
                 check = check_faster(check, folder, run, sample.sources)
@@ -223,7 +225,9 @@ def _check_all(
     for run in without_int8:
         remove_graphs(folder, run)
     described = {run: check.to_dict() for run, check in checks.items()}
-    about = about.model_copy(update={"runs": tuple(checks), "checks": described})
+    limits = {run: limits[run] for run in checks if limits}
+    kept = {"runs": tuple(checks), "limits": limits, "checks": described}
+    about = about.model_copy(update=kept)
     _write_config(classifier, about, folder)
     return checks
 

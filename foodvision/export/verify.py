@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
+from scipy.special import softmax
 
 from foodvision.backends.runs import THREADS, graph_file
 from foodvision.classifier.classifier import Classifier
@@ -19,7 +20,9 @@ from foodvision.classifier.exported import ExportedClassifier
 from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
+from foodvision.evaluation.unsure import limits
 from foodvision.images.decode import ImageSource, open_image
+from foodvision.images.pixels import read_pixels
 from foodvision.images.transforms import prepare
 from foodvision.progress import progress_bar
 
@@ -63,7 +66,7 @@ class Check:
         max_difference: of the probabilities, in 0-1.
         max_batch_difference: the same in batches of `BATCHES` images.
         agreement: share of images with the same answer, in 0-1.
-        sure_agreement: share with the same `sure`, in 0-1.
+        sure_agreement: share with the same `sure`, in 0-1; None if neither says.
         log_loss_before: of the network, in nats; None without labels.
         log_loss_after: of the graph.
         ms: median milliseconds from file to answer in int8 or bf16, on the exporting machine.
@@ -76,7 +79,7 @@ class Check:
     max_difference: float
     max_batch_difference: float
     agreement: float
-    sure_agreement: float
+    sure_agreement: float | None
     log_loss_before: float | None
     log_loss_after: float | None
     ms: float | None = None
@@ -92,6 +95,8 @@ class Check:
             f"largest difference of probabilities {self.max_difference:.1e} (in batches "
             f"{self.max_batch_difference:.1e}), same answers {self.agreement:.1%}"
         )
+        if self.sure_agreement is not None:
+            text += f", same sureness {self.sure_agreement:.1%}"
         if self.log_loss_before is not None:
             text += f", log loss {self.log_loss_before:.4f} → {self.log_loss_after:.4f}"
         if self.ms is not None:
@@ -129,7 +134,9 @@ def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) 
         ),
         max_batch_difference=_compare_batches(classifier, folder, run, sample.sources),
         agreement=float(np.mean([a.label == b.label for a, b in pairs])),
-        sure_agreement=float(np.mean([a.sure == b.sure for a, b in pairs])),
+        sure_agreement=float(np.mean([a.sure == b.sure for a, b in pairs]))
+        if classifier.limits
+        else None,
         log_loss_before=losses[0],
         log_loss_after=losses[1],
     )
@@ -141,6 +148,23 @@ def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) 
     if drifted or not np.isfinite(check.max_difference):
         raise ModelError(f"{run} is not equal to the network, and was not kept: {check.summary()}")
     return check
+
+
+def fit_limits(folder: Path, run: str, sample: Sample) -> tuple[float, float]:
+    """When this graph's answers are not sure: the limits of its network, fitted to it anew.
+
+    Rounded activations are further from those of training images, so most answers of a graph in
+    int8 would not be sure by the network's limit.
+
+    Args:
+        folder: of the export.
+        run: as in ``onnx/int8``.
+        sample: validation images.
+
+    """
+    exported = ExportedClassifier.read(folder, run)
+    rows = np.array([exported.judge(read_pixels(each, exported.spec)) for each in sample.sources])
+    return limits(softmax(rows[:, :-1], axis=1).max(axis=1), rows[:, -1])
 
 
 def check_faster(check: Check, folder: Path, run: str, sources: Sequence[ImageSource]) -> Check:

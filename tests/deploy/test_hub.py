@@ -210,7 +210,7 @@ def test_an_export_on_the_hub(hub: Hub, saved: Path, tmp_path: Path) -> None:
     for name in names:
         (export / "onnx" / name).write_bytes(name.encode())
     config = read_json(saved / "config.json")
-    runs: dict[str, object] = {"min_probability": None, "max_distance": None, "checks": {}}
+    runs: dict[str, object] = {"limits": {}, "checks": {}}
     config["foodvision"]["export"] = runs | {"runs": ["onnx/float32"]}
     write_json(export / "config.json", config)
     push(export, "me/export")

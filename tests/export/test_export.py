@@ -19,6 +19,8 @@ from foodvision.backends.runs import graph_file, weights_file
 from foodvision.classifier.exported import ExportedClassifier
 from foodvision.classifier.info import Export
 from foodvision.classifier.torch_classifier import TorchClassifier
+from foodvision.data import load_dataset
+from foodvision.data.splits import training_splits
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export import graph as graphs
@@ -84,9 +86,7 @@ def test_transformers_js_can_open_it(
     assert config["model_type"] == "vit"
     expected = {"dtype": "fp32", "use_external_data_format": True}
     assert config["transformers.js_config"] == expected
-    both = Export(
-        runs=("onnx/float32", "onnx/int8"), min_probability=None, max_distance=None, checks={}
-    )
+    both = Export(runs=("onnx/float32", "onnx/int8"), limits={}, checks={})
     _write_config(trained, both, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["transformers.js_config"] == expected | {"dtype": "q8"}
@@ -201,6 +201,13 @@ def test_int8_that_is_not_faster_is_refused_and_the_rest_is_kept(
     assert fast.ms < 100 < fast.ms_float32
     assert whole.max_difference < fast.max_difference
     assert fast.log_loss_before == whole.log_loss_before is not None
+    # Rounded activations are further away: the network's limit on the distance is not the graph's.
+    splits = training_splits(load_dataset(patterns), 0, 0.15)
+    sources = [example.source for example in splits.validation.images]
+    rounded = ExportedClassifier.read(tmp_path / "out", "openvino/int8")
+    assert rounded.limits != trained.limits
+    assert np.mean([bool(p.sure) for p in rounded.predict_many(sources)]) > 0.9
+    assert not np.mean([bool(p.sure) for p in trained.predict_many(sources)]) > 0.9
     names = {path.name for path in (tmp_path / "out" / "onnx").iterdir()}
     assert names == {"model.onnx", "image.onnx", "model.onnx_data"}
     graph = fv.Classifier.load(tmp_path / "out")

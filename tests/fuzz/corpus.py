@@ -186,7 +186,7 @@ def _configs() -> list[dict[str, Any]]:
     teacher = {"name": "a", "network": "b", "sha256": "c", "origins": [origin]}
     known = {"image_spec": SPEC, "parameters": 9, "metrics": MEASURED, "recipe": recipe}
     known |= {"teacher": teacher, "versions": {"torch": "2"}}
-    export = {"runs": ["onnx/float32"], "min_probability": 0.5, "max_distance": 1.0, "checks": {}}
+    export = {"runs": ["onnx/float32"], "limits": {"onnx/float32": [0.5, 1.0]}, "checks": {}}
     published = {"input_size": [3, 4, 4], "crop_pct": 0.9, "interpolation": "bicubic"}
     published |= {"mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 2, "license": "mit"}
     own = {"model_type": "foodvision", "network": NETWORK | {"pooling": "average"}}
