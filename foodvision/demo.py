@@ -1,4 +1,4 @@
-"""The whole path once, offline: draw images, train on them, measure, open the app.
+"""The whole path once, offline: ask the model in the box, draw images, train on them, measure.
 
 Two logistic regressions, on small pixels and on colours, are scored beside the classifier: a score
 on a synthetic dataset means little without the score of a simple model.
@@ -15,12 +15,14 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from foodvision import drawings
+from foodvision.classifier.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset
 from foodvision.evaluation import evaluate
 from foodvision.images import ImageSpec
 from foodvision.images.transforms import open_pixels, resize
 from foodvision.metrics import RunningMetrics
 from foodvision.training.run import train
+from foodvision.weights.box import BOX
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ HISTOGRAM_BINS = 32
 
 
 def run_demo(out: Path | None = None, open_app: bool = False, device: str = "auto") -> None:
-    """Train on drawn images, print the metrics and write a report.
+    """Let the model in the box answer, train on drawn images, print the metrics, write a report.
 
     Args:
         out: folder of the run; None for the first unused one of runs/demo, runs/demo-2, …
@@ -36,7 +38,10 @@ def run_demo(out: Path | None = None, open_app: bool = False, device: str = "aut
         device: see `train`.
 
     """
-    log.info("The images of this demo are drawings, not photographs.")
+    answer = Classifier.load(BOX).predict(drawings.draw_image("sushi", seed=0))
+    doubt = "" if answer.sure else ", but it is not sure"
+    print(f"The model in the box knows photographs. A drawn sushi is {answer.label} to it{doubt}.")
+    log.info("Now a network is trained on drawings.")
     result = train(drawings.NAME, "demo", out or _free_folder(Path("runs/demo")), device)
     dataset = load_dataset(drawings.NAME)
     report = evaluate(result.classifier, dataset)

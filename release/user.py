@@ -48,6 +48,7 @@ def use(environment: Environment, wheel: Path) -> None:
 def _without_extras(environment: Environment) -> None:
     foodvision = "foodvision"
     _expect(environment, foodvision, "data", "get", "drawn", "--out", "drawn")
+    _expect(environment, foodvision, "predict", "drawn/test/pizza/pizza-00000.jpg")  # by the box
     small = ("--set", "epochs=1", "--set", "num_layers=1", "--out", "runs/a")
     _expect(environment, foodvision, "train", "drawn", *small)
     report = _expect(environment, foodvision, "evaluate", "runs/a", "drawn", "--json")

@@ -23,6 +23,7 @@ def test_demo_trains_reports_and_ends_with_the_apps_command(
 ) -> None:
     demo.run_demo(device="cpu")
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("The model in the box knows photographs. A drawn sushi is ")
     assert lines[-1] == "Open the app: foodvision app runs/demo"
     assert sum("logistic regression" in line for line in lines) == 2
     assert "report: runs/demo/report/report.html" in lines

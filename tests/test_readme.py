@@ -37,7 +37,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(launch, lambda *given, processes: served.append(given))
     build_classifier().save("weights")
     shutil.copy("photos/dots/000.png", "photo.jpg")
-    assert len(commands()) == 15
+    assert len(commands()) == 17
     for arguments in commands():
         # Only the epochs, the weights, and the width of what is trained from scratch are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]
@@ -48,7 +48,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert stop.value.code == 0, arguments
-    assert len(served) == 1
+    assert len(served) == 2
     assert Path("runs/photos-zerogpu/app.py").exists()
     assert len(Path("answers.csv").read_text().splitlines()) == 91
     assert Path("runs/photos/report/confusion.png").exists()

@@ -18,6 +18,7 @@ from foodvision.images.decode import ImageSource
 from foodvision.images.spec import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.rows.row import name_of
+from foodvision.weights.box import BOX, GRAPHS
 from foodvision.weights.repository import CONFIG, find_model, read_json
 
 
@@ -165,7 +166,8 @@ class Classifier(ABC):
         """Load a folder that foodvision wrote or exported, or that transformers wrote.
 
         Args:
-            model: a folder, or a Hub id ``OWNER/NAME``.
+            model: a folder, a Hub id ``OWNER/NAME``, or ``box``, the classifier that ships with
+                foodvision: its graph, on the CPU, unless another device or ``torch`` is named.
             device: see `to`. An exported graph runs on the CPU, and loading it imports no torch.
             backend: see `backend`; None for the fastest here.
 
@@ -177,7 +179,8 @@ class Classifier(ABC):
 
         """
         try:
-            folder = find_model(model)
+            needs_no_torch = backend != "torch" if backend else device in ("auto", "cpu")
+            folder = GRAPHS if model == BOX and needs_no_torch else find_model(model)
             if is_export(read_json(folder / CONFIG)):
                 from foodvision.classifier.exported import ExportedClassifier
 

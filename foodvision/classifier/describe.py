@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ from foodvision.classifier.info import KEY, Export, ModelInfo, is_export
 from foodvision.errors import ModelError
 from foodvision.text import list_names, printable
 from foodvision.weights import from_timm
+from foodvision.weights.box import BOX, GRAPHS
 from foodvision.weights.repository import (
     CONFIG,
     DAMAGES,
@@ -26,6 +28,8 @@ from foodvision.weights.repository import (
     network_config,
     read_json,
 )
+
+log = logging.getLogger(__name__)
 
 
 def finetune_command(model: str | Path) -> str:
@@ -44,11 +48,14 @@ def describe(model: str | Path) -> str:
         ModelError: if there is no such model.
 
     """
+    if model == BOX and Path(BOX).is_dir():
+        log.warning("box is the model that ships with foodvision; the folder is ./box")
     try:
         folder = find_model(model)
         config = read_json(folder / CONFIG)
         info = ModelInfo.from_config(config)
-        exported = Export.from_config(config) if is_export(config) else None
+        graphs = read_json(GRAPHS / CONFIG) if model == BOX else config
+        exported = Export.from_config(graphs) if is_export(graphs) else None
         if "architecture" in config:  # timm's
             network, spec = f"timm's {config['architecture']}", from_timm.image_spec(config)
             classes = from_timm.class_names(config) or ()

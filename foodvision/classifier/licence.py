@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from foodvision.classifier.info import KEY, ModelInfo
 from foodvision.errors import ModelError
+from foodvision.weights.box import path_of
 from foodvision.weights.licence import find_licence
 from foodvision.weights.repository import CONFIG, read_json
 
@@ -93,7 +94,7 @@ def licence_of(folder: Path, hub_id: str | None = None) -> Licence:
             break
         named = _named(source)
         try:
-            info = ModelInfo.from_config(read_json(Path(source) / CONFIG))
+            info = ModelInfo.from_config(read_json(path_of(source) / CONFIG))
         except ModelError:  # no run of this machine
             break
     return named._replace(teachers=tuple(dict.fromkeys(teachers)))

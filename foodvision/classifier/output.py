@@ -12,6 +12,7 @@ from foodvision.files.digest import sha256_of_files
 from foodvision.rows.output import to_stdout, to_table
 from foodvision.rows.table import Columns, Table
 from foodvision.text import printable
+from foodvision.weights.box import BOX, FOLDER, GRAPHS, NETWORK
 from foodvision.weights.repository import CONFIG, PREPROCESSOR, UNSURE, WEIGHTS, find_model
 
 
@@ -23,10 +24,11 @@ def made_with(model: str | Path, threshold: float | None) -> dict[str, Any]:
         threshold: see `Prediction.sure`.
 
     """
-    folder = find_model(model)
-    own = [folder / name for name in (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE)]
-    exported = sorted(file for name in ("onnx", "openvino") for file in (folder / name).rglob("*"))
-    return {"model": sha256_of_files(folder, own + exported), "threshold": threshold}
+    folder = FOLDER if model == BOX else find_model(model)
+    parts = (NETWORK, GRAPHS) if model == BOX else (folder,)
+    names = (CONFIG, PREPROCESSOR, WEIGHTS, UNSURE, "onnx/*", "openvino/*")
+    files = [file for part in parts for name in names for file in sorted(part.glob(name))]
+    return {"model": sha256_of_files(folder, files), "threshold": threshold}
 
 
 def write_predictions(

@@ -34,6 +34,7 @@ from foodvision.images.transforms import open_pixels, prepare
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network
 from foodvision.text import list_names, printable
+from foodvision.weights.box import BOX
 from foodvision.weights.checkpoint import HeadlessError
 from foodvision.weights.from_repository import read_repository, repository_content
 from foodvision.weights.repository import CONFIG, UNSURE, WEIGHTS, check_distinct, read_json
@@ -226,7 +227,7 @@ class TorchClassifier(Classifier):
         cls, model: str | Path, device: str = "auto", backend: str | None = None
     ) -> TorchClassifier:
         """As `Classifier.load`; an exported graph is an error, because it holds no network."""
-        classifier = super().load(model, device, backend)
+        classifier = super().load(model, device, "torch" if model == BOX else backend)
         if not isinstance(classifier, TorchClassifier):
             raise ModelError(f"{model}: is exported; give the folder that it was exported from")
         return classifier

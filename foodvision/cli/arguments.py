@@ -16,7 +16,10 @@ Data: TypeAlias = Annotated[
     ),
 ]
 Model: TypeAlias = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Model folder, or Hub id OWNER/NAME.")
+    str, typer.Argument(metavar="MODEL", help="Model folder, Hub id OWNER/NAME, or box.")
+]
+ModelOption: TypeAlias = Annotated[
+    str, typer.Option(help="Model folder, Hub id OWNER/NAME, or box, which ships with foodvision.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Host: TypeAlias = Annotated[str, typer.Option(help="0.0.0.0 accepts the whole network.")]

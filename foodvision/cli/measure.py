@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from foodvision.backends import Precision
-from foodvision.cli.arguments import Data, Device, Json, Model
+from foodvision.cli.arguments import Data, Device, Json, Model, ModelOption
+from foodvision.weights.box import BOX
 
 
 def evaluate(
@@ -52,7 +53,8 @@ def evaluate(
 
 def compare(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL…", help="Model folders, or Hub ids OWNER/NAME.")
+        list[str],
+        typer.Argument(metavar="MODEL…", help="Model folders, Hub ids OWNER/NAME, or box."),
     ],
     data: Annotated[str, typer.Option(metavar="DATA", help="Test data; see 'evaluate'.")],
     goal: Annotated[
@@ -95,7 +97,7 @@ def compare(
 def benchmark(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL…", help="Model folders, exported folders, or Hub ids."),
+        typer.Argument(metavar="MODEL…", help="Model folders, exported folders, Hub ids, or box."),
     ],
     data: Annotated[
         str | None,
@@ -131,7 +133,7 @@ def benchmark(
 
 def explain(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="File or URL.")],
-    model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
+    model: ModelOption = BOX,
     out: Annotated[
         Path | None, typer.Option(help="PNG to write.  [default: explain-NAME.png, here]")
     ] = None,

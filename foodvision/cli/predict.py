@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from foodvision.cli.arguments import Device, Json
+from foodvision.cli.arguments import Device, Json, ModelOption
+from foodvision.weights.box import BOX
 
 
 def predict(
@@ -21,7 +22,7 @@ def predict(
             "for stdin: an image, or paths, one per line.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="Model folder, or Hub id OWNER/NAME.")],
+    model: ModelOption = BOX,
     as_json: Json = False,
     out: Annotated[
         Path | None,
@@ -91,6 +92,8 @@ def predict(
 
     from foodvision.classifier.classifier import Classifier
 
+    if model == BOX and device not in ("auto", "cpu"):
+        backend = backend or "torch"
     # With Ray it only names the classes and the backend; the cluster may have other devices.
     classifier = Classifier.load(model, device if engine == "embedded" else "cpu", backend)
     if table:

@@ -11,6 +11,7 @@ from foodvision.backends import Format
 from foodvision.cli.arguments import Browser, Device, Host, Model, Port, Share
 from foodvision.deploy import Target, What
 from foodvision.text import printable
+from foodvision.weights.box import BOX
 
 
 def export(
@@ -44,7 +45,7 @@ def export(
 
 
 def open_app(
-    model: Model,
+    model: Model = BOX,
     examples: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Images to try.  [default: drawings]")
     ] = None,
@@ -74,7 +75,9 @@ def open_app(
 
     wording = Wording(title, description, article)
     address = Address(host, port, browser, share)
-    launch_app(Classifier.load(model, device), images, wording, address, processes=workers)
+    backend = "torch" if model == BOX else None  # its network can show what it looked at
+    classifier = Classifier.load(model, device, backend)
+    launch_app(classifier, images, wording, address, processes=workers)
 
 
 Private: TypeAlias = Annotated[bool, typer.Option("--private", help="Visible to its owner alone.")]
@@ -88,7 +91,6 @@ NonCommercial: TypeAlias = Annotated[
 
 
 def deploy(
-    model: Model,
     target: Annotated[
         Target,
         typer.Option(
@@ -96,6 +98,7 @@ def deploy(
             "Gradio on ONNX Runtime, for a paid plan or a server of your own."
         ),
     ],
+    model: Model = BOX,
     space: Annotated[
         str | None, typer.Option(metavar="OWNER/NAME", help="Put it online there, as you.")
     ] = None,

@@ -51,7 +51,7 @@ def train(
         str | None,
         typer.Option(
             metavar="SRC",
-            help="Start from torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME, a "
+            help="Start from torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME, box, a "
             "model folder, or FILE.npz, .safetensors or .pth.",
         ),
     ] = None,

@@ -20,6 +20,7 @@ from foodvision.deploy.model_files import copy_captioner, copy_model, copy_onnx
 from foodvision.deploy.plan import Plan
 from foodvision.errors import ModelError
 from foodvision.text import list_names, to_markdown
+from foodvision.weights.box import BOX, GRAPHS
 from foodvision.weights.licence import find_licence
 from foodvision.weights.repository import CONFIG, find_model
 
@@ -52,7 +53,8 @@ def write_model(plan: Plan, folder: Path) -> Contents:
 
 
 def _write(plan: Plan, folder: Path) -> Contents:
-    source = find_model(plan.model)
+    by_name = plan.model == BOX
+    source = GRAPHS if by_name and plan.target is not Target.ZEROGPU else find_model(plan.model)
     classifier = Classifier.load(source, "cpu")
     title = plan.title or make_title(classifier.classes)
     names = list_names(classifier.classes)
@@ -84,7 +86,7 @@ def _write(plan: Plan, folder: Path) -> Contents:
         f"Network: {classifier.config.description}; {classifier.info.parameters or 0:,} "
         f"parameters.{_trained_on(classifier)}\n\n## Measured\n\n"
         f"{measured(classifier.info.metrics)}",
-        licence_of(source, None if Path(plan.model).is_dir() else plan.model),
+        licence_of(source, None if by_name or Path(plan.model).is_dir() else plan.model),
         (library,) if library == "timm" else (),
         known=classifier.predict(drawings.draw_image("pizza", seed=0)).probabilities,
     )

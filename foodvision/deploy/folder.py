@@ -22,6 +22,7 @@ from foodvision.deploy.space_card import CARD, TAG, check_card, read_card, space
 from foodvision.errors import FoodvisionError
 from foodvision.files.atomic import new_folder
 from foodvision.text import to_markdown
+from foodvision.weights.box import BOX
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +167,9 @@ def _write_program(plan: Plan, contents: Contents, folder: Path) -> None:
     lines = requirements(plan.target, plan.what, contents.libraries)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with as_file(files("foodvision")) as source:
-        compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(source, folder / "foodvision", ignore=compiled)
+        # The Space has its own model, so it does not need foodvision/box as well.
+        left_out = shutil.ignore_patterns("__pycache__", "*.pyc", BOX)
+        shutil.copytree(source, folder / "foodvision", ignore=left_out)
 
 
 def check_answer(folder: Path, known: dict[str, float]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foodvision.deploy import Target, What
 from foodvision.errors import FoodvisionError
+from foodvision.weights.box import BOX
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Plan:
     """
 
     model: str
-    """A folder or a Hub id."""
+    """A folder, a Hub id or ``box``."""
     target: Target
     what: What = What.CLASSIFY
     title: str | None = None
@@ -35,6 +36,11 @@ class Plan:
             raise FoodvisionError(
                 "--target static cannot caption: a captioner is a network of 1 GB that writes word "
                 "by word, too much for a visitor's browser; choose zerogpu or cpu"
+            )
+        if self.what is What.CAPTION and self.model == BOX:
+            raise FoodvisionError(
+                "--what caption: give MODEL, the folder or Hub id of a captioner, such as "
+                "Salesforce/blip-image-captioning-base"
             )
         if static and self.examples:
             raise FoodvisionError("--examples is for the targets zerogpu and cpu: a page has none")

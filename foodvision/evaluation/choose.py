@@ -27,6 +27,7 @@ from foodvision.evaluation.tables import Table
 from foodvision.metrics import log_loss_of_each
 from foodvision.probing.cross_validation import FOLDS, check_sizes, out_of_fold_logits
 from foodvision.probing.features import Features
+from foodvision.weights.box import path_of
 from foodvision.weights.licence import find_licence
 from foodvision.weights.repository import WEIGHTS
 from foodvision.weights.source import load_pretrained
@@ -207,7 +208,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
 
 
 def _count_seen(source: str, sha256: Sequence[str]) -> int:
-    path = Path(source)
+    path = path_of(source)
     run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
     seen = read_seen(run) or {}
     return sum(bytes.fromhex(digest) in seen for digest in sha256)

@@ -27,6 +27,7 @@ from foodvision.export.verify import Check, Sample, check_faster, fit_limits, ve
 from foodvision.files.atomic import new_folder, write_json
 from foodvision.images.decode import open_image
 from foodvision.progress import progress_bar
+from foodvision.weights.box import check_not_named_box
 from foodvision.weights.repository import CARD, CONFIG, PREPROCESSOR
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def export(
     if int8 and data is None:
         raise FoodvisionError("--int8 is calibrated on training images: give them with --data")
     out = Path(out)
+    check_not_named_box(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FoodvisionError(f"{out}: exists already; choose another --out")
     if not isinstance(classifier, TorchClassifier):

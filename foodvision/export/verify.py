@@ -66,7 +66,8 @@ class Check:
         max_difference: of the probabilities, in 0-1.
         max_batch_difference: the same in batches of `BATCHES` images.
         agreement: share of images with the same answer, in 0-1.
-        sure_agreement: share with the same `sure`, in 0-1; None if neither says.
+        sure_agreement: share with the same `sure`, in 0-1; None if neither says. The limits of a
+            graph in int8 or bf16 were fitted to these images, if they have labels.
         log_loss_before: of the network, in nats; None without labels.
         log_loss_after: of the graph.
         ms: median milliseconds from file to answer in int8 or bf16, on the exporting machine.
@@ -96,7 +97,7 @@ class Check:
             f"{self.max_batch_difference:.1e}), same answers {self.agreement:.1%}"
         )
         if self.sure_agreement is not None:
-            text += f", same sureness {self.sure_agreement:.1%}"
+            text += f", equally sure of {self.sure_agreement:.1%}"
         if self.log_loss_before is not None:
             text += f", log loss {self.log_loss_before:.4f} → {self.log_loss_after:.4f}"
         if self.ms is not None:
@@ -151,10 +152,10 @@ def verify(classifier: TorchClassifier, folder: Path, run: str, sample: Sample) 
 
 
 def fit_limits(folder: Path, run: str, sample: Sample) -> tuple[float, float]:
-    """When this graph's answers are not sure: the limits of its network, fitted to it anew.
+    """Fit the limits of a sure answer to this graph, as they were fitted to its network.
 
-    Rounded activations are further from those of training images, so most answers of a graph in
-    int8 would not be sure by the network's limit.
+    Rounded activations are further from those of training images: by the network's limits, most
+    answers of a graph in int8 can be unsure.
 
     Args:
         folder: of the export.

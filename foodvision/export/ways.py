@@ -25,6 +25,7 @@ from foodvision.evaluation.speed import BATCH_SIZE
 from foodvision.images.decode import ImageSource
 from foodvision.images.pixels import read_pixels
 from foodvision.images.transforms import open_pixels, prepare
+from foodvision.weights.box import BOX, GRAPHS
 from foodvision.weights.repository import CONFIG, find_model, read_json
 
 Stage: TypeAlias = Callable[[Any], Any]
@@ -87,16 +88,17 @@ def ways_to_run(model: str | Path, name: str, device: str) -> list[Way]:
     """
     try:
         folder = find_model(model)
-        config = read_json(folder / CONFIG)
-        if is_export(config):
-            return _graphs(name, folder, Export.from_config(config).runs)
+        if is_export(read_json(folder / CONFIG)):
+            return _graphs(name, folder)
         network = TorchClassifier.read(folder).to(device)
     except ModelError as error:
         raise ModelError(f"{model}: {error}") from error
-    return [_of_network(name, network, precision) for precision in PRECISIONS]
+    ways = [_of_network(name, network, precision) for precision in PRECISIONS]
+    return [*ways, *(_graphs(name, GRAPHS) if model == BOX else [])]
 
 
-def _graphs(name: str, folder: Path, runs: Sequence[str]) -> list[Way]:
+def _graphs(name: str, folder: Path) -> list[Way]:
+    runs = Export.from_config(read_json(folder / CONFIG)).runs
     possible = [run for run in runs if is_installed(run)]
     if not possible:
         raise MissingExtraError("this exported model", "export")

@@ -38,6 +38,7 @@ from foodvision.paper.course_table import Course, Row
 from foodvision.training.run import train
 from foodvision.training.run_folder import RunFolder
 from foodvision.training.settings import load_recipe
+from foodvision.weights.box import path_of
 from foodvision.weights.from_torchvision import weight_name, weights_of_file
 from foodvision.weights.source import read_checkpoint
 
@@ -212,5 +213,5 @@ def _published_name(source: str) -> str:
 
 def _count_seen(source: str, images: LabelledImages) -> int:
     """How many images were in the training of a run that the weights are of."""
-    seen = read_seen(Path(source)) or {}
+    seen = read_seen(path_of(source)) or {}
     return sum(hashlib.sha256(image.read()).digest() in seen for image in images) if seen else 0

@@ -22,6 +22,7 @@ from foodvision.errors import DataError
 from foodvision.evaluation.seen import read_seen
 from foodvision.evaluation.tables import Table
 from foodvision.probing.features import Features
+from foodvision.weights.box import path_of
 from foodvision.weights.source import load_pretrained
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def evaluate_few_shot(
     drawn = np.unique(np.concatenate([order.ravel() for order in orders]))
     of_drawn = dict(zip(drawn.tolist(), features.of(known.subset(drawn.tolist())), strict=True))
     of_held_out = features.of(held_out)
-    seen = (read_seen(Path(model)) if Path(model).is_dir() else None) or {}
+    seen = (read_seen(path_of(model)) if path_of(model).is_dir() else None) or {}
     rows = []
     for s in possible:
         scores = []

@@ -19,6 +19,7 @@ from foodvision.training.extension import extension_of
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder, find_run
 from foodvision.training.settings import load_recipe, resumed_recipe
+from foodvision.weights.box import check_not_named_box, path_of
 
 PUBLISHED = ("torchvision:", "timm:", "hub:")
 """How the names of weights begin that are no path."""
@@ -104,6 +105,7 @@ def plan_run(
         check_trackers(chosen)
         if chosen.epochs > begun.epochs:
             folder, extends = extension_of(folder, chosen.epochs), folder
+    check_not_named_box(folder.path)
     if extends or not resume:
         folder.check_free()  # before anything is written there, the lock included
     dataset = dataset.restricted(chosen.classes, chosen.exclude_classes)
@@ -144,12 +146,12 @@ def check_trackers(recipe: Recipe) -> None:
 
 def _check_weights(recipe: Recipe) -> None:
     teacher = recipe.teacher
-    if teacher and not Path(teacher).is_dir():
+    if teacher and not path_of(teacher).is_dir():
         parent = Path(teacher).parent
         if (parent.is_dir() and parent != Path()) or not re.fullmatch(HUB_ID, teacher):
             raise ModelError(f"teacher {teacher}: no such folder; a model on the Hub is OWNER/NAME")
     weights = recipe.weights
-    if not weights or weights.startswith(PUBLISHED) or Path(weights).exists():
+    if not weights or weights.startswith(PUBLISHED) or path_of(weights).exists():
         return
     hub = (
         f"; for a repository on the Hub, give hub:{weights}"

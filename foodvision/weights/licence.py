@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, try_to_load_from_cache
 from foodvision.errors import ModelError
 from foodvision.files.read import read_text
 from foodvision.weights import from_torchvision
+from foodvision.weights.box import path_of
 from foodvision.weights.repository import CARD, CONFIG, read_json
 
 
@@ -34,7 +35,8 @@ def find_licence(source: str) -> str | None:
         folder = Path(cached).parent
     else:
         # os.path, because pathlib raises for a name that is too long for a file.
-        folder = Path(source) if os.path.isdir(source) else Path(source).parent  # noqa: PTH112
+        path = path_of(source)
+        folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
     try:
         licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
     except (ModelError, AttributeError):  # no such file, or one that is not a repository's

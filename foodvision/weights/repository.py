@@ -21,6 +21,7 @@ from foodvision.files.digest import sha256_of_file
 from foodvision.images.spec import MAX_SIDE, ImageSpec
 from foodvision.models.config import MAX_CLASSES, NetworkConfig, ViTConfig
 from foodvision.models.library_config import LibraryConfig
+from foodvision.weights.box import BOX, NETWORK
 from foodvision.weights.from_transformers import from_transformers_config
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -51,12 +52,14 @@ def _without_retries_in_the_log() -> Iterator[None]:
 
 
 def find_model(model: str | Path) -> Path:
-    """The folder of a model: itself, or that of a Hub id.
+    """The folder of a model: itself, that of a Hub id, or that of the network of `BOX`.
 
     Raises:
         ModelError: as `find_repository` does.
 
     """
+    if model == BOX:
+        return NETWORK
     return Path(model) if Path(model).is_dir() else find_repository(str(model))
 
 

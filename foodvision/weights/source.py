@@ -20,6 +20,7 @@ from torchvision.models import WeightsEnum
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.weights import from_dinov2, from_timm, from_torchvision
+from foodvision.weights.box import path_of
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
 from foodvision.weights.from_repository import read_described, read_repository
 from foodvision.weights.from_transformers import full_names
@@ -70,6 +71,7 @@ def read_checkpoint(source: str) -> Checkpoint:
             - ``torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1`` or
               ``torchvision:efficientnet_b2/IMAGENET1K_V1``: torchvision's, from torch's cache or
               the web; or such a file under its published name;
+            - ``box``, the classifier that ships with foodvision;
             - ``timm:vit_base_patch16_224.augreg_in21k_ft_in1k``: the Hub repository ``timm/NAME``;
               a network other than the paper's needs timm itself (``foodvision[timm]``);
             - ``hub:OWNER/NAME``: a repository of transformers, timm or foodvision;
@@ -93,7 +95,7 @@ def read_checkpoint(source: str) -> Checkpoint:
         return read_repository(find_repository(f"timm/{name}"))
     if kind == "hub":
         return read_repository(find_repository(name))
-    path = Path(source)
+    path = path_of(source)
     if path.is_dir():
         return read_repository(path)
     if not path.exists():

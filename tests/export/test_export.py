@@ -201,7 +201,7 @@ def test_int8_that_is_not_faster_is_refused_and_the_rest_is_kept(
     assert fast.ms < 100 < fast.ms_float32
     assert whole.max_difference < fast.max_difference
     assert fast.log_loss_before == whole.log_loss_before is not None
-    # Rounded activations are further away: the network's limit on the distance is not the graph's.
+    # Its limits are fitted to it on the validation images, whatever the network's are.
     splits = training_splits(load_dataset(patterns), 0, 0.15)
     sources = [example.source for example in splits.validation.images]
     rounded = ExportedClassifier.read(tmp_path / "out", "openvino/int8")
