@@ -20,6 +20,7 @@ _CLASS_TOKEN = (
 _CODE = """\
 ```python
 import foodvision as fv
+
 fv.Classifier.load("THIS_FOLDER").predict("photo.jpg")
 ```
 """
@@ -28,6 +29,7 @@ or, with the same probabilities:
 
 ```python
 from transformers import pipeline
+
 pipeline("image-classification", model="THIS_FOLDER")("photo.jpg")
 ```
 """
