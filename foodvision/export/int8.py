@@ -57,7 +57,8 @@ def dynamically_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
     The weights are quantised per channel; the range of each activation is that of the image itself,
     found when the graph runs. ONNX Runtime multiplies these faster than the static graphs of NNCF,
     and NNCF needs six gigabytes and more than ten minutes for an ONNX graph of ViT-B/16, this a
-    quarter of a minute.
+    quarter of a minute. Weights have 7 bits: with 8, sums of two products overflow on processors
+    without VNNI, and probabilities of the model in the box were off by up to 0.20 instead of 0.02.
 
     Args:
         model: with its weights; not changed.
@@ -71,6 +72,7 @@ def dynamically_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
             path,
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
+            reduce_range=True,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=kept,
             extra_options={"MatMulConstBOnly": True},

@@ -26,6 +26,7 @@ from foodvision.errors import FoodvisionError, MissingExtraError, ModelError
 from foodvision.export import graph as graphs
 from foodvision.export import triton
 from foodvision.export.export import _write_config, export
+from foodvision.export.int8 import dynamically_quantised
 from foodvision.export.preprocessing import Preprocessing
 from foodvision.export.verify import check_faster
 from tests.conftest import CLASSES, build_torchvision_classifier
@@ -222,6 +223,15 @@ def test_int8_that_is_not_faster_is_refused_and_the_rest_is_kept(
     seconds["openvino/int8"] = 0.2
     with pytest.raises(ModelError, match=r"int8 is not faster here, and was not kept: .* ms per"):
         check_faster(fast, tmp_path / "out", "openvino/int8", sorted(patterns.rglob("*.png"))[:3])
+
+
+def test_products_of_dynamic_int8_cannot_overflow(trained: TorchClassifier) -> None:
+    graph = dynamically_quantised(graphs.to_onnx(trained, {})).graph
+    small = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    weights = [value for t in small if (value := onnx.numpy_helper.to_array(t)).ndim == 2]
+    assert weights
+    # Two neighbouring products with activations of 0-255 are summed in 16 bits without VNNI.
+    assert 2 * 255 * max(np.abs(value.astype(int)).max() for value in weights) < 2**15
 
 
 @pytest.mark.parametrize("fault", ["weights", "mean"])
