@@ -11,8 +11,6 @@ for float64. (The resize mode ``pad`` needs float64, and so does not run there.)
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,10 +38,8 @@ class Preprocessing(nn.Module):
         """Images of whole numbers in 0-255, all of one size, as the network's input."""
         h, w = (_scalar(side) for side in x.shape[-2:])
         new_h, new_w = self._resized_size(h, w)
-        top, left = self._unseen(*x.shape[-2:])
-        x = x[..., top : x.shape[-2] - top, left : x.shape[-1] - left]
-        rows = quantised(self._weights(h, new_h, self.spec.height, top, x.shape[-2]))
-        columns = quantised(self._weights(w, new_w, self.spec.width, left, x.shape[-1]))
+        rows = quantised(self._weights(h, new_h, self.spec.height, x.shape[-2]))
+        columns = quantised(self._weights(w, new_w, self.spec.width, x.shape[-1]))
         y = (x @ columns.T + 0.5).floor().clamp(0, 255)
         y = (rows @ y + 0.5).floor().clamp(0, 255)
         if self.spec.resize_mode == "pad":  # with what normalises to 0
@@ -68,36 +64,15 @@ class Preprocessing(nn.Module):
         long = floor_divide(short * torch.maximum(h, w), torch.minimum(h, w))
         return torch.where(w <= h, long, short), torch.where(w <= h, short, long)
 
-    def _unseen(self, h: int, w: int) -> tuple[int, int]:
-        """How many rows and columns at each edge are cropped away, whatever the filter reaches.
-
-        Without them the products take half the time, in a browser above all.
-        """
-        spec = self.spec
-        if spec.resize_mode != "crop":
-            return 0, 0
-        resized, side = spec.resize_size or max(spec.height, spec.width), torch.sym_min(h, w)
-        reach = 1 if spec.interpolation == "bilinear" else 2  # of the filter, in the larger pixels
-
-        def unseen(n: int, kept: int) -> Any:  # as a symbol while exporting
-            # The new pixels that are kept, two at each end for rounding, and the filter's reach:
-            # side / resized old pixels each. Twice this, in wholes of 1 / resized.
-            seen = (kept + 4 + 2 * reach) * side
-            return torch.sym_max(0, (n * resized - seen) // (2 * resized) - reach - 1)
-
-        return unseen(h, spec.height), unseen(w, spec.width)
-
-    def _weights(
-        self, old: Tensor, new: Tensor, kept: int, start: int, n: int
-    ) -> Float[Tensor, "kept n"]:
-        """Of n old pixels along one axis, from `start` on, in each of the pixels that are kept."""
+    def _weights(self, old: Tensor, new: Tensor, kept: int, n: int) -> Float[Tensor, "kept n"]:
+        """Of the n old pixels along one axis, in each of the pixels that are kept."""
         first = ((new - kept) / 2).trunc() if self.spec.resize_mode == "crop" else _scalar(0)
         at = first + torch.arange(kept, dtype=torch.float32)
-        return resize_weights(at, old, new, start, n, self.spec.interpolation)
+        return resize_weights(at, old, new, n, self.spec.interpolation)
 
 
 def resize_weights(
-    at: Float[Tensor, " m"], old: Tensor, new: Tensor, start: int, n: int, interpolation: str
+    at: Float[Tensor, " m"], old: Tensor, new: Tensor, n: int, interpolation: str
 ) -> Float[Tensor, "m n"]:
     """The antialiased resize of torch along one axis, as a matrix; its rows sum to 1.
 
@@ -105,12 +80,11 @@ def resize_weights(
         at: which of the new pixels, from 0.
         old: their number before, as a tensor.
         new: their number after.
-        start: the first of the old pixels to weigh.
-        n: how many of them.
+        n: `old` as an integer.
         interpolation: ``bilinear`` or ``bicubic`` (with a = -0.5, as Pillow and torch have it).
 
     """
-    pixel = start + torch.arange(n, dtype=at.dtype)
+    pixel = torch.arange(n, dtype=at.dtype)
     # |pixel + 1/2 - (at + 1/2) old/new|, by old/new if it is above 1. Up to the division these are
     # whole numbers, which float32 has exactly: the difference of large numbers loses nothing.
     d = (2 * pixel + 1) * new - ((2 * at + 1) * old)[:, None]

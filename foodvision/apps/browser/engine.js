@@ -82,6 +82,6 @@ function check(answer, known) {
   const far = known.distance === null ? 0 : Math.abs(answer.distance - known.distance);
   if (!(off <= TOLERANCE)) throw new Error(`Its answer to the known image is wrong (by ${off.toFixed(3)}).`);
   if (!(far <= DISTANCE_TOLERANCE * Math.max(1, Math.abs(known.distance)))) {
-    throw new Error(`It is wrong about how unfamiliar the known image is (by ${far.toFixed(3)}).`);
+    throw new Error(`Its distance of the known image is wrong (by ${far.toFixed(3)}).`);
   }
 }
