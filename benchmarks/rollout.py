@@ -1,6 +1,7 @@
 """Does attention rollout point at the food? Drawings whose food is known, pixel by pixel.
 
-    python benchmarks/rollout.py runs/demo
+    foodvision train drawn --recipe demo --out runs/drawn
+    python benchmarks/rollout.py runs/drawn
 
 The mask of a drawing is what serving the food changed on the table. Prints the mean rollout inside
 the mask divided by the mean outside, for the model and for the same network with initial weights.

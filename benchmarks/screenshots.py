@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.screenshots MODEL CAPTIONER [--out docs]
 
-MODEL is a classifier of drawings (that of `make demo`), CAPTIONER a folder or Hub id. The images
+MODEL is a classifier of drawings (of the recipe `demo`), CAPTIONER a folder or Hub id. The images
 shown are drawings.
 """
 

@@ -152,6 +152,12 @@ def get_data(name: str, out: Path, source: str | None = None, seed: int = 0) -> 
         raise DataError(cannot_write(out, error)) from error
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether one of `RELEASES`, or its archive, is in the cache, so that no network is needed."""
+    archive = RELEASES[name].file.name
+    return any((cache_folder() / kept).exists() for kept in (name, archive, f".{archive}"))
+
+
 def _cached(name: str) -> Path:
     """The cache folder of a named dataset, written on first use."""
     base = cache_folder()
