@@ -28,14 +28,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
-    found = sorted(arguments.data.glob("pizza_steak_sushi_64px/test/*/*.jpg"))
-    thumbnails = [path for path in found if photograph(str(path)) not in TWINS]
-    clean = (arguments.data / "natural_test_clean.txt").read_text().split()
-    natural = [arguments.data / "pizza_steak_sushi_full/test" / name for name in clean]
-    judges = {photograph(str(path)) for path in (*thumbnails, *natural)}
-    assert len(thumbnails) == 374
-    assert all(path.exists() for path in natural)
-
+    judges = {photograph(str(path)) for path in find_judges(arguments.data)}
     images = sorted(arguments.data.glob("pizza_steak_sushi_full/train/*/*.jpg"))
     kept = [path for path in images if photograph(str(path)) not in judges | TWINS]
     with arguments.out.open("w", newline="") as file:
@@ -43,15 +36,31 @@ def main() -> None:
         table.writerow(("path", "label"))
         table.writerows((relpath(path, arguments.out.parent), path.parent.name) for path in kept)
     print(f"{arguments.out}: {len(kept):,} of {len(images):,} images; {len(judges)} judge the box")
-
-    contents = {digest(path) for path in (*thumbnails, *natural)}
     for run in arguments.runs:
-        with (run / "split.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        seen = [row["name"] for row in rows if photograph(row["name"]) in judges]
-        seen += [row["name"] for row in rows if row["sha256"] in contents]
-        print(f"{run}: {len(rows):,} images, {len(seen)} of them judge the box")
-        assert not seen, seen[:5]
+        check_run(run, arguments.data)
+
+
+def find_judges(data: Path) -> list[Path]:
+    """The images that judge the box."""
+    thumbnails = list(data.glob("pizza_steak_sushi_64px/test/*/*.jpg"))
+    thumbnails = [path for path in thumbnails if photograph(str(path)) not in TWINS]
+    clean = (data / "natural_test_clean.txt").read_text().split()
+    natural = [data / "pizza_steak_sushi_full/test" / name for name in clean]
+    assert len(thumbnails) == 374
+    assert all(path.exists() for path in natural)
+    return thumbnails + natural
+
+
+def check_run(run: Path, data: Path) -> None:
+    """Fail if a run has seen an image that judges the box."""
+    judges = find_judges(data)
+    names, contents = {photograph(str(path)) for path in judges}, {digest(path) for path in judges}
+    with (run / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen = [row["name"] for row in rows if photograph(row["name"]) in names]
+    seen += [row["name"] for row in rows if row["sha256"] in contents]
+    print(f"{run}: {len(rows):,} images, {len(seen)} of them judge the box")
+    assert not seen, seen[:5]
 
 
 def photograph(name: str) -> str:

@@ -2,8 +2,9 @@
 
     .venv/bin/python -m release.box RUN DATA
 
-RUN was trained on the images that DATA/box.csv lists, as `benchmarks.box_data` checks. DATA holds
-what that reads, and grocery_10. Replaces `foodvision/box`; its card has the figures of its files.
+RUN was trained on the images of DATA/box.csv, which `benchmarks.box_data` wrote, and on none of
+those that judge the box. DATA holds what that reads, and grocery_10. Replaces `foodvision/box`;
+its card has the figures of its files.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.box_data import check_run
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     arguments = parser.parse_args()
+    check_run(arguments.run, arguments.data)
     with tempfile.TemporaryDirectory() as name:
         rounded, exported, box = Path(name, "rounded"), Path(name, "exported"), Path(name, "box")
         network, graphs = box / NETWORK.name, box / GRAPHS.name
