@@ -120,7 +120,7 @@ def demo(
     open_app: Annotated[bool, typer.Option("--app", help="Open the app at the end.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Ask the model in the box, train on photographs or offline on drawings, write a report."""
+    """Ask the model in the box, train on photographs (offline: on drawings), write a report."""
     from foodvision.demo import run_demo
 
     run_demo(out, open_app, device)
