@@ -4,10 +4,11 @@
 
 DATA, a copy of the photographs, holds pizza_steak_sushi_full, whose training images these are, and
 what judges the box: the test thumbnails of pizza_steak_sushi_64px and the photographs of
-natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv lists the training
-images whose number judges nothing. Each RUN, a student's or a teacher's, is checked against the
-same by numbers and by bytes. Food-101 holds a few photographs twice, under two numbers; see
-`TWINS`.
+natural_test_clean.txt, the test split of box.csv. A thumbnail has the number of its photograph, so
+box.csv lists the training images whose number judges nothing. The box starts from weights that
+learnt from thumbnails: photographs without one are its validation images. Each RUN, a student's or
+a teacher's, is checked against what judges the box by numbers and by bytes. Food-101 holds a few
+photographs twice, under two numbers; see `TWINS`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
     judges = {photograph(str(path)) for path in find_judges(arguments.data)}
+    thumbnails = arguments.data.glob("pizza_steak_sushi_64px/train/*/*.jpg")
+    pretrained = {photograph(str(path)) for path in thumbnails}
     images = sorted(arguments.data.glob("pizza_steak_sushi_full/train/*/*.jpg"))
     kept = [path for path in images if photograph(str(path)) not in judges | TWINS]
+    unseen = [path for path in kept if photograph(str(path)) not in pretrained]
+    splits = {"train": sorted({*kept} - {*unseen}), "validation": unseen}
+    splits["test"] = find_photographs(arguments.data)
     with arguments.out.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(("path", "label"))
-        table.writerows((relpath(path, arguments.out.parent), path.parent.name) for path in kept)
-    print(f"{arguments.out}: {len(kept):,} of {len(images):,} images; {len(judges)} judge the box")
+        table.writerow(("path", "label", "split"))
+        for split, paths in splits.items():
+            for path in paths:
+                table.writerow((relpath(path, arguments.out.parent), path.parent.name, split))
+    print(f"{arguments.out}: {len(kept):,} of {len(images):,} images, {len(unseen)} to validate")
     for run in arguments.runs:
         check_run(run, arguments.data)
 
@@ -44,11 +52,16 @@ def find_judges(data: Path) -> list[Path]:
     """The images that judge the box."""
     thumbnails = list(data.glob("pizza_steak_sushi_64px/test/*/*.jpg"))
     thumbnails = [path for path in thumbnails if photograph(str(path)) not in TWINS]
-    clean = (data / "natural_test_clean.txt").read_text().split()
-    natural = [data / "pizza_steak_sushi_full/test" / name for name in clean]
     assert len(thumbnails) == 374
-    assert all(path.exists() for path in natural)
-    return thumbnails + natural
+    return thumbnails + find_photographs(data)
+
+
+def find_photographs(data: Path) -> list[Path]:
+    """Those that judge it in their own size."""
+    clean = (data / "natural_test_clean.txt").read_text().split()
+    photographs = [data / "pizza_steak_sushi_full/test" / name for name in clean]
+    assert all(path.exists() for path in photographs)
+    return photographs
 
 
 def check_run(run: Path, data: Path) -> None:
