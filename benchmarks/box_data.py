@@ -4,11 +4,12 @@
 
 DATA, a copy of the photographs, holds pizza_steak_sushi_full, whose training images these are, and
 what judges the box: the test thumbnails of pizza_steak_sushi_64px and the photographs of
-natural_test_clean.txt, the test split of box.csv. A thumbnail has the number of its photograph, so
-box.csv lists the training images whose number judges nothing. The box starts from weights that
-learnt from thumbnails: photographs without one are its validation images. Each RUN, a student's or
-a teacher's, is checked against what judges the box by numbers and by bytes. Food-101 holds a few
-photographs twice, under two numbers; see `TWINS`.
+natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv lists the training
+images whose number judges nothing. The box starts from weights that learnt from the training
+thumbnails: images without one are for validation. The test split of box.csv are the photographs
+that judge it. Each RUN, of a student, a teacher or what one started from, is checked against what
+judges the box by numbers and by bytes. Food-101 holds a few photographs twice, under two numbers;
+see `TWINS`.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ def main() -> None:
     images = sorted(arguments.data.glob("pizza_steak_sushi_full/train/*/*.jpg"))
     kept = [path for path in images if photograph(str(path)) not in judges | TWINS]
     unseen = [path for path in kept if photograph(str(path)) not in pretrained]
-    splits = {"train": sorted({*kept} - {*unseen}), "validation": unseen}
-    splits["test"] = find_photographs(arguments.data)
+    test = find_photographs(arguments.data)
+    assert not pretrained & {photograph(str(path)) for path in test}
+    learnt = [path for path in kept if path not in unseen]
+    splits = {"train": learnt, "validation": unseen, "test": test}
     with arguments.out.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "label", "split"))
@@ -57,9 +60,10 @@ def find_judges(data: Path) -> list[Path]:
 
 
 def find_photographs(data: Path) -> list[Path]:
-    """Those that judge it in their own size."""
+    """The photographs that judge the box, larger than thumbnails."""
     clean = (data / "natural_test_clean.txt").read_text().split()
     photographs = [data / "pizza_steak_sushi_full/test" / name for name in clean]
+    assert len(photographs) == 97
     assert all(path.exists() for path in photographs)
     return photographs
 

@@ -77,7 +77,8 @@ def test_its_files_are_one_model() -> None:
         np.array([[p.probabilities[name] for name in network.classes] for p in found])
         for found in (graph.predict_many(images), network.predict_many(images))
     )
-    assert np.abs(rounded - exact).max() < 0.03  # 0.07 where products overflow
+    # 0.02; the first box had 0.07 where products overflowed.
+    assert np.abs(rounded - exact).max() < 0.03
     assert [way.run for way in ways_to_run(BOX, BOX, "cpu")] == [
         *("torch/float32", "torch/bf16", "onnx/int8")
     ]
