@@ -24,7 +24,7 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
     wants_weights = not re.search('method = "(scratch|pretrain)"', text)
     needs = {"weights": "w.npz"} if wants_weights else {}
-    if "teacher_weight" in text:
+    if re.search("^teacher_weight", text, re.MULTILINE):
         needs["teacher"] = "OWNER/NAME"
         with pytest.raises(RecipeError, match="learns from a teacher: give --set teacher=MODEL"):
             load_recipe(name)
