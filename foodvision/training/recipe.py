@@ -28,6 +28,9 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
 }
 """What pretrained weights bring with them, and its value when training from scratch."""
 
+BESIDE_WEIGHTS = ("network", "patch_size", "image_size", "reduced_decode")
+"""Those of `SCRATCH_DEFAULTS` that a recipe may change although the weights bring them."""
+
 TEACHER_DEFAULTS: dict[str, Any] = {"teacher_weight": 0.9, "teacher_temperature": 1.0}
 """What a teacher brings with it; without one, these settings have no value."""
 
@@ -41,7 +44,7 @@ PRETRAIN_UNUSED: dict[str, Any] = {
 labels to mix, smooth or weight, and the targets are an image's own colours."""
 
 PROBE_SETTINGS = {
-    *("method", "weights", "network", "image_size", "reduced_decode", "batch_size", "precision"),
+    *("method", "weights", *BESIDE_WEIGHTS, "batch_size", "precision"),
     *("class_weights", "seed", "classes", "exclude_classes", "fraction", "validation_fraction"),
 }
 """All settings that a probe uses."""
@@ -81,7 +84,7 @@ class Recipe(BaseModel):
     vit_ti, or that of the weights, which must match."""
     patch_size: int | None = Field(None, ge=1, le=1024)
     """P, pixels of a patch's side: the paper's are 14, 16 and 32; at most 1,024. 8, or that of the
-    weights."""
+    weights; with another one, their patch projection is resized (FlexiViT, arXiv 2212.08013)."""
     image_size: int | None = Field(None, ge=1, le=MAX_SIDE)
     """Pixels of the input's side, a multiple of patch_size, at most 2,048. 64, or that of the
     weights; with another one, position embeddings are resized (section 3.2)."""
@@ -231,7 +234,7 @@ class Recipe(BaseModel):
                 "torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME or a file"
             )
         for name in (*SCRATCH_DEFAULTS, "num_layers", "hidden_size"):
-            if name in given and name not in ("image_size", "network", "reduced_decode"):
+            if name in given and name not in BESIDE_WEIGHTS:
                 raise ValueError(f"{name} comes with the weights: leave it out")
         return given
 

@@ -64,7 +64,8 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         known = checkpoint.has_head_for(classes) and recipe.class_weights == "none"
         if known and recipe.method != "probe":
             log.info("%s: has these classes already, so its head is kept", recipe.weights)
-        pretrained = checkpoint.build(None if known else len(classes), recipe.image_size)
+        num_classes = None if known else len(classes)
+        pretrained = checkpoint.build(num_classes, recipe.image_size, recipe.patch_size)
     except ModelError as error:
         raise ModelError(f"{recipe.weights}: {error}") from error
     spec = pretrained.spec

@@ -19,9 +19,10 @@ from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.models.network import Network, build_network
-from foodvision.weights.layouts import HEAD, POSITIONS, ViTLayout
+from foodvision.weights.layouts import HEAD, POSITIONS, PROJECTION, ViTLayout
 from foodvision.weights.library_layout import LibraryLayout
 from foodvision.weights.positions import resize_positions
+from foodvision.weights.projection import resize_projection
 
 _logger = logging.getLogger(__name__)
 
@@ -73,7 +74,10 @@ class Checkpoint:
 
     @torch.inference_mode(False)  # else the weights could never be trained
     def build(
-        self, num_classes: int | None = None, image_size: int | tuple[int, int] | None = None
+        self,
+        num_classes: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        patch_size: int | None = None,
     ) -> Pretrained:
         """Build the network, exactly as saved or for another task; it shares the tensors' memory.
 
@@ -82,6 +86,8 @@ class Checkpoint:
                 before that is dropped too, which is logged. None keeps the checkpoint's head.
             image_size: H and W in pixels, for a ViT multiples of P: its position embeddings are
                 resized as the library does it (section 3.2). None takes the checkpoint's.
+            patch_size: P in pixels, of a ViT; its patch projection is resized. None takes the
+                checkpoint's.
 
         Raises:
             HeadlessError: if it has no head and none is asked for.
@@ -96,12 +102,15 @@ class Checkpoint:
             raise HeadlessError
         if classes and len(classes) != config.num_classes:
             raise ModelError(f"{len(classes)} class names for {config.num_classes} logits")
-        resized = config
+        if patch_size is not None and config.family != "vit":
+            raise ModelError(f"patch_size is for a ViT, not for {config.kind}")
+        sizes: dict[str, Any] = {} if patch_size is None else {"patch_size": patch_size}
+        if image_size is not None or self.resize:
+            sizes["image_size"] = spec.size if image_size is None else image_size
         try:
+            resized = replace(config, **sizes)
             if image_size is not None:
-                resized, spec = replace(config, image_size=image_size), spec.at(image_size)
-            elif self.resize:
-                resized = replace(config, image_size=spec.size)
+                spec = spec.at(image_size)
             network = build_network(resized, empty=True)
         except ValueError as error:
             raise ModelError(str(error)) from error
@@ -147,12 +156,14 @@ class Checkpoint:
 def _state(
     network: Any, layout: ViTLayout | LibraryLayout, tensors: Mapping[str, Tensor], config: Any
 ) -> dict[str, Tensor]:
-    """The network's state, of tensors that were saved at the resolution of `config`."""
+    """The network's state, of tensors that were saved at the sizes of `config`."""
     state = network.state_dict()  # changed in place: MNASNet looks for its module versions
     expected = dict(state)
     if POSITIONS in state:
-        n = math.prod(config.grid) + (config.pooling == "class_token")
-        expected[POSITIONS] = state[POSITIONS].new_empty(1, n, config.hidden_size)
+        D, n = config.hidden_size, math.prod(config.grid) + (config.pooling == "class_token")
+        inputs = config.num_channels * config.patch_size**2
+        expected[POSITIONS] = state[POSITIONS].new_empty(1, n, D)
+        expected[PROJECTION] = state[PROJECTION].new_empty(D, inputs)
     _check_tensors(tensors, layout.write(expected, config), config.description)
     for name in state:
         state[name] = layout.read(name, tensors)
@@ -160,6 +171,8 @@ def _state(
         state[POSITIONS] = resize_positions(
             state[POSITIONS], config.grid, network.config.grid, layout.resampling
         )
+        old, new = config.patch_size, network.config.patch_size
+        state[PROJECTION] = resize_projection(state[PROJECTION], config.num_channels, old, new)
     return state
 
 

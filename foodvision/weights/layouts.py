@@ -24,6 +24,7 @@ from foodvision.weights.positions import (
 
 HEAD = ("head.weight", "head.bias")
 POSITIONS = "embedding.E_pos"
+PROJECTION = "embedding.E.weight"
 
 _NAME = re.compile(r"(?:blocks\.(?P<layer>\d+)\.)?(?P<part>.+?)(?:\.(?P<kind>weight|bias))?")
 
@@ -99,17 +100,17 @@ class ViTLayout:
 
 def _from_convolution(name: str, tensor: Tensor) -> Tensor:
     """In every PyTorch library, E is the kernel of a convolution."""
-    return tensor.flatten(1) if name == "embedding.E.weight" else tensor
+    return tensor.flatten(1) if name == PROJECTION else tensor
 
 
 def _to_convolution(name: str, tensor: Tensor, config: ViTConfig) -> Tensor:
     P = config.patch_size
-    return tensor.reshape(len(tensor), -1, P, P) if name == "embedding.E.weight" else tensor
+    return tensor.reshape(len(tensor), -1, P, P) if name == PROJECTION else tensor
 
 
 def _from_flax(name: str, tensor: Tensor) -> Tensor:
     """Kernels have their input axis first, and heads have an axis of their own."""
-    if name == "embedding.E.weight":  # height, width, channels, D
+    if name == PROJECTION:  # height, width, channels, D
         return tensor.permute(3, 2, 0, 1).flatten(1)
     if "norm" in name or name in ("embedding.x_class", POSITIONS):
         return tensor
@@ -120,7 +121,7 @@ def _from_flax(name: str, tensor: Tensor) -> Tensor:
 
 def _to_flax(name: str, tensor: Tensor, config: ViTConfig) -> Tensor:
     P, D, heads = config.patch_size, config.hidden_size, config.num_heads
-    if name == "embedding.E.weight":
+    if name == PROJECTION:
         return tensor.reshape(len(tensor), -1, P, P).permute(2, 3, 1, 0)
     if "norm" in name or name in ("embedding.x_class", POSITIONS):
         return tensor

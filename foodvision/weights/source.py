@@ -28,6 +28,7 @@ from foodvision.weights.layouts import (
     DINOV2,
     FOODVISION_VIT,
     GOOGLE,
+    PROJECTION,
     TIMM,
     TRANSFORMERS,
     VIT_LAYOUTS,
@@ -159,7 +160,7 @@ def _recognise(tensors: Mapping[str, Tensor]) -> tuple[ViTLayout, dict[str, Tens
     """
     tensors = from_torchvision.current_vit_names(full_names(tensors))
     for layout in VIT_LAYOUTS:
-        if layout.source_names("embedding.E.weight")[0] in tensors:
+        if layout.source_names(PROJECTION)[0] in tensors:
             return layout, tensors
     first = f"; it begins with {next(iter(tensors))}" if tensors else ""
     raise ModelError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from foodvision import cli
@@ -57,6 +58,18 @@ def test_another_resolution_changes_the_spec_too(weights: str) -> None:
     assert network.config.grid == (8, 8)
     with pytest.raises(ModelError, match="image_size 65 is not a multiple of patch_size 8"):
         starting_point(load_recipe("finetune", settings | {"image_size": 65}), CLASSES)
+
+
+def test_larger_patches_of_an_enlarged_image_give_the_same_features(weights: str) -> None:
+    settings = {"weights": weights, "image_size": 48, "patch_size": 12}
+    network, spec, *_ = starting_point(load_recipe("finetune", settings), CLASSES)
+    begun = TorchClassifier.load(weights, "cpu").network
+    assert (spec.size, network.config.grid) == (48, begun.config.grid)
+    x = torch.randn(2, 3, 32, 32)
+    patches = F.unfold(x, 8, stride=8).mT.reshape(-1, 3, 8, 8)
+    patches = F.interpolate(patches, (12, 12), mode="bicubic", antialias=True)
+    enlarged = F.fold(patches.reshape(2, 16, -1).mT, (48, 48), 12, stride=12)
+    torch.testing.assert_close(network.features(enlarged), begun.features(x), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("recipe", ["finetune", "finetune_paper"])
@@ -161,6 +174,10 @@ def test_settings_that_only_a_vit_has_are_refused_for_other_networks(
         with pytest.raises(RecipeError, match=f"{name} = '?{value}'?"):
             train(patterns, "finetune", tmp_path / name, "cpu", weights=mobilenet, **{name: value})
         assert not (tmp_path / name).exists()
+    with pytest.raises(
+        ModelError, match="patch_size is for a ViT, not for torchvision's mobilenet"
+    ):
+        train(patterns, "finetune", tmp_path / "a", "cpu", weights=mobilenet, patch_size=16)
 
 
 def test_on_the_command_line(
