@@ -5,11 +5,11 @@
 DATA, a copy of the photographs, holds pizza_steak_sushi_full, whose training images these are, and
 what judges the box: the test thumbnails of pizza_steak_sushi_64px and the photographs of
 natural_test_clean.txt. A thumbnail has the number of its photograph, so box.csv lists the training
-images whose number judges nothing. The box starts from weights that learnt from the training
-thumbnails: images without one are for validation. The test split of box.csv are the photographs
-that judge it. Each RUN, of a student, a teacher or what one started from, is checked against what
-judges the box by numbers and by bytes. Food-101 holds a few photographs twice, under two numbers;
-see `TWINS`.
+images whose number judges nothing, and the training thumbnails. The box starts from weights that
+learnt from these thumbnails: photographs without one are for validation. The test split of box.csv
+are the photographs that judge it. Each RUN, of a student, a teacher or what one started from, is
+checked against what judges the box by numbers and by bytes. Food-101 holds a few photographs twice,
+under two numbers; see `TWINS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
     judges = {photograph(str(path)) for path in find_judges(arguments.data)}
-    thumbnails = arguments.data.glob("pizza_steak_sushi_64px/train/*/*.jpg")
+    thumbnails = sorted(arguments.data.glob("pizza_steak_sushi_64px/train/*/*.jpg"))
     pretrained = {photograph(str(path)) for path in thumbnails}
     images = sorted(arguments.data.glob("pizza_steak_sushi_full/train/*/*.jpg"))
     kept = [path for path in images if photograph(str(path)) not in judges | TWINS]
@@ -39,14 +39,17 @@ def main() -> None:
     test = find_photographs(arguments.data)
     assert not pretrained & {photograph(str(path)) for path in test}
     learnt = [path for path in kept if path not in unseen]
-    splits = {"train": learnt, "validation": unseen, "test": test}
+    splits = {"train": [*learnt, *thumbnails], "validation": unseen, "test": test}
     with arguments.out.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "label", "split"))
         for split, paths in splits.items():
             for path in paths:
                 table.writerow((relpath(path, arguments.out.parent), path.parent.name, split))
-    print(f"{arguments.out}: {len(kept):,} of {len(images):,} images, {len(unseen)} to validate")
+    print(
+        f"{arguments.out}: {len(kept):,} of {len(images):,} photographs, {len(unseen)} of them to "
+        f"validate; {len(thumbnails):,} thumbnails"
+    )
     for run in arguments.runs:
         check_run(run, arguments.data)
 
