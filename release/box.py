@@ -1,22 +1,26 @@
 """From a run to the model in the box: rounded, exported, measured on what it has not seen.
 
-    .venv/bin/python -m release.box RUN DATA
+    .venv/bin/python -m release.box RUN START TEACHER DATA
 
-RUN was trained on the images of DATA/box.csv, which `benchmarks.box_data` wrote, and on none of
-those that judge the box. DATA holds what that reads, and grocery_10. Replaces `foodvision/box`;
-its card has the figures of its files.
+RUN was trained on the images of DATA/box.csv, which `benchmarks.box_data` wrote; START is the run
+of box-big that it began with, TEACHER its teacher's. None of the three has seen an image that
+judges the box. DATA holds what `benchmarks.box_data` reads, food101-64px and grocery_10. Replaces
+`foodvision/box`; its card has the figures of its files.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import roc_auc_score
 
 from benchmarks.box_data import check_run
 from foodvision.classifier.classifier import Classifier
@@ -38,10 +42,12 @@ It ships with foodvision, in `network` with weights in float16 and in `graphs` a
 int8. Neither holds a photograph. It started from box-big, a network of ours that was trained from
 scratch on 90,553 thumbnails of the 101 dishes of Food-101 (Bossard et al., ECCV 2014). Measured on
 images of Food-101 that neither of the two nor the teacher learnt from (but for one thumbnail, which
-box-big saw as prime rib), and on fruit (Grocery Store Dataset), where every sure answer is wrong:
+box-big saw as prime rib). Every sure answer is wrong on other dishes, which are thumbnails that
+validated box-big, and on fruit (Grocery Store Dataset). AUROC is how well unfamiliarity alone tells
+them from the thumbnails and photographs:
 
-| | n | log loss | accuracy (95 % interval) | sure |
-|---|---|---|---|---|
+| | n | log loss | accuracy (95 % interval) | sure | AUROC |
+|---|---|---|---|---|---|
 {rows}
 
 Its weights have foodvision's licence, MIT.
@@ -57,10 +63,11 @@ other thumbnail of Food-101, because box-big may have learnt from it.
 def main() -> None:
     """Write the folder and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("data", type=Path)
+    for name in ("run", "start", "teacher", "data"):
+        parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
-    check_run(arguments.run, arguments.data)
+    for run in (arguments.run, arguments.start, arguments.teacher):
+        check_run(run, arguments.data)
     with tempfile.TemporaryDirectory() as name:
         rounded, exported, box = Path(name, "rounded"), Path(name, "exported"), Path(name, "box")
         network, graphs = box / NETWORK.name, box / GRAPHS.name
@@ -71,8 +78,12 @@ def main() -> None:
         copy_onnx(exported, graphs)
         for folder in (network, graphs):  # by which `evaluate` warns
             shutil.copyfile(arguments.run / SPLIT_CSV, folder / SPLIT_CSV)
-        rows = measure("int8", graphs, arguments.data)
-        rows += measure("float16", network, arguments.data)
+        strange = {
+            "other dishes": find_other_dishes(arguments.start, arguments.data),
+            "fruit": sorted((arguments.data / "grocery_10").rglob("*.jpg")),
+        }
+        rows = measure("int8", graphs, arguments.data, strange)
+        rows += measure("float16", network, arguments.data, strange)
         print(*rows, sep="\n")
         with (network / CARD).open("a", encoding="utf-8") as card:
             card.write(ABOUT.format(rows="\n".join(rows)))
@@ -94,28 +105,48 @@ def save_rounded(run: Path, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def measure(file: str, model: Path, data: Path) -> list[str]:
-    """Rows of the card's table: thumbnails, photographs, and other things."""
-    thumbnails = load_dataset(data / "pizza_steak_sushi_64px")
-    photographs = load_dataset(data / "box.csv")
-    groceries = sorted((data / "grocery_10").rglob("*.jpg"))
-    classifier, rows = Classifier.load(model, "cpu"), []
-    for name, dataset in (("thumbnails", thumbnails), ("photographs", photographs)):
+def find_other_dishes(start: Path, data: Path) -> list[Any]:
+    """The thumbnails of dishes that the box does not know, from those that validated its start."""
+    with (start / SPLIT_CSV).open(newline="") as file:
+        names = {row["name"] for row in csv.DictReader(file) if row["split"] == "validation"}
+    known = load_dataset(data / "box.csv").classes
+    train = load_dataset(data / "food101-64px").splits["train"]
+    classes = [train.classes[label] for label in train.labels]
+    named = enumerate(zip(train.names(), classes, strict=True))
+    chosen = [i for i, (name, dish) in named if name in names and dish not in known]
+    return [example.source for example in train.subset(chosen)]
+
+
+def measure(file: str, model: Path, data: Path, strange: dict[str, list[Any]]) -> list[str]:
+    """Rows of the card's table: thumbnails, photographs, and what it does not know."""
+    known = {
+        "thumbnails": load_dataset(data / "pizza_steak_sushi_64px"),
+        "photographs": load_dataset(data / "box.csv"),
+    }
+    classifier, rows, familiar = Classifier.load(model, "cpu"), [], []
+    for name, dataset in known.items():
         report = evaluate(classifier, dataset, "test")
-        sources = [example.source for example in dataset.splits["test"]]
+        share, distances = judge(classifier, [example.source for example in dataset.splits["test"]])
+        familiar.append(distances)
         low, high = report.accuracy_ci95
         rows.append(
             f"| {file}, {name} | {report.n} | {report.log_loss:.3f} | {report.accuracy:.1%} "
-            f"({low:.1%} to {high:.1%}) | {sure(classifier, sources):.0%} |"
+            f"({low:.1%} to {high:.1%}) | {share:.0%} | |"
         )
-    share = sure(classifier, groceries)
-    return [*rows, f"| {file}, fruit of a grocery | {len(groceries)} | | | {share:.0%} |"]
+    near = np.concatenate(familiar)
+    for name, sources in strange.items():
+        share, far = judge(classifier, sources)
+        truth = np.repeat([0, 1], [len(near), len(far)])
+        auroc = roc_auc_score(truth, np.concatenate([near, far]))
+        rows.append(f"| {file}, {name} | {len(far):,} | | | {share:.0%} | {auroc:.3f} |")
+    return rows
 
 
-def sure(classifier: Classifier, sources: list[Any]) -> float:
-    """The share of sure answers."""
-    answers = [bool(found.sure) for found in classifier.predict_many(sources)]
-    return sum(answers) / len(answers)
+def judge(classifier: Classifier, sources: list[Any]) -> tuple[float, np.ndarray]:
+    """The share of sure answers, and how unfamiliar each image is."""
+    rows = list(classifier._judge_many(sources, batch_size=32))
+    answers = [bool(classifier._answer("", row).sure) for row in rows]
+    return sum(answers) / len(answers), np.array([row[-1] for row in rows])
 
 
 if __name__ == "__main__":
