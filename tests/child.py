@@ -5,6 +5,7 @@ Each is forked from one that has imported what all need, which takes seconds, an
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -71,6 +72,7 @@ def _execute(
     environment: Mapping[str, str],
     folder: Path,
 ) -> None:
+    gc.freeze()  # see `tests.conftest`
     for descriptor, file in enumerate(files, 1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
