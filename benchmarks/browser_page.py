@@ -168,9 +168,8 @@ def compare(
         shown, seconds = found
         wanted = expected[path]
         off = max(abs(wanted[name] - value) for name, value in shown.items())
-        same = next(iter(shown)) == next(
-            iter(wanted)
-        )  # within the tolerance, two may change places
+        # Within the tolerance, two classes may change places.
+        same = next(iter(shown)) == next(iter(wanted))
         good = off <= TOLERANCE or (same and path.name == "cmyk.jpg")
         check(f"{when}: {path.name}", good, f"{next(iter(shown))}, off by {off:.5f}, {seconds} s")
         if path in images:

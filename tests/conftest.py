@@ -59,7 +59,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported_for_good() -> None:
-    """Leave what is imported out of later collections; every run ends with one, of 0.5 s."""
+    """Leave what is imported out of later collections: every training ends with one, of 0.5 s."""
     gc.collect()
     gc.freeze()
 

@@ -199,7 +199,7 @@ def test_int8_that_is_not_faster_is_refused_and_the_rest_is_kept(
     fast, whole = checks["openvino/int8"], checks["openvino/float32"]
     assert fast.ms is not None
     assert fast.ms_float32 is not None
-    assert fast.ms < 40 < fast.ms_float32
+    assert fast.ms < fast.ms_float32
     assert whole.max_difference < fast.max_difference
     assert fast.log_loss_before == whole.log_loss_before is not None
     # Its limits are fitted to it on the validation images, whatever the network's are.

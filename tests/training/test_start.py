@@ -60,9 +60,12 @@ def test_another_resolution_changes_the_spec_too(weights: str) -> None:
         starting_point(load_recipe("finetune", settings | {"image_size": 65}), CLASSES)
 
 
-def test_larger_patches_of_an_enlarged_image_give_the_same_features(weights: str) -> None:
+@pytest.mark.parametrize("recipe", ["finetune", "probe"])
+def test_larger_patches_of_an_enlarged_image_give_the_same_features(
+    recipe: str, weights: str
+) -> None:
     settings = {"weights": weights, "image_size": 48, "patch_size": 12}
-    network, spec, *_ = starting_point(load_recipe("finetune", settings), CLASSES)
+    network, spec, *_ = starting_point(load_recipe(recipe, settings), CLASSES)
     begun = TorchClassifier.load(weights, "cpu").network
     assert (spec.size, network.config.grid) == (48, begun.config.grid)
     x = torch.randn(2, 3, 32, 32)
@@ -70,6 +73,8 @@ def test_larger_patches_of_an_enlarged_image_give_the_same_features(weights: str
     patches = F.interpolate(patches, (12, 12), mode="bicubic", antialias=True)
     enlarged = F.fold(patches.reshape(2, 16, -1).mT, (48, 48), 12, stride=12)
     torch.testing.assert_close(network.features(enlarged), begun.features(x), rtol=0, atol=1e-4)
+    with pytest.raises(ModelError, match="image_size 32 is not a multiple of patch_size 12"):
+        starting_point(load_recipe(recipe, settings | {"image_size": None}), CLASSES)
 
 
 @pytest.mark.parametrize("recipe", ["finetune", "finetune_paper"])
