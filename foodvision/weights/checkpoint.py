@@ -116,8 +116,6 @@ class Checkpoint:
             raise ModelError(str(error)) from error
         if resized.input_size != (spec.height, spec.width):
             raise ModelError(f"the network takes {config.input_size} pixels, the spec {spec.size}")
-        if patch_size not in (None, getattr(config, "patch_size", None)):
-            _logger.info("the projection of patches is resized to %d px", patch_size)
         layout = self.layout.of(network)
         own_head = {source_name for name in HEAD for source_name in layout.source_names(name)}
         tensors = layout.current(self.tensors, network, self.config.num_classes)
@@ -174,6 +172,8 @@ def _state(
             state[POSITIONS], config.grid, network.config.grid, layout.resampling
         )
         old, new = config.patch_size, network.config.patch_size
+        if old != new:
+            _logger.info("the projection of patches is resized from %d px to %d px", old, new)
         state[PROJECTION] = resize_projection(state[PROJECTION], config.num_channels, old, new)
     return state
 

@@ -62,10 +62,12 @@ def test_another_resolution_changes_the_spec_too(weights: str) -> None:
 
 @pytest.mark.parametrize("recipe", ["finetune", "probe"])
 def test_larger_patches_of_an_enlarged_image_give_the_same_features(
-    recipe: str, weights: str
+    recipe: str, weights: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     settings = {"weights": weights, "image_size": 48, "patch_size": 12}
     network, spec, *_ = starting_point(load_recipe(recipe, settings), CLASSES)
+    assert "resized from 8 px to 12 px" in caplog.text
     begun = TorchClassifier.load(weights, "cpu").network
     assert (spec.size, network.config.grid) == (48, begun.config.grid)
     x = torch.randn(2, 3, 32, 32)
