@@ -166,16 +166,22 @@ def auroc(known: np.ndarray, other: np.ndarray) -> float:
 
 def gain(known: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> str:
     """The difference of two scores' AUROC, with the 95 % interval of a paired bootstrap."""
-    # AUROC is the mean over all pairs of an image from each side, so resampling weighs the pairs.
-    won, won_by_base = (
-        (a[:, None] > b[None]) + 0.5 * (a[:, None] == b[None])
-        for a, b in zip(known, other, strict=True)
-    )
-    difference = won - won_by_base
+    won, won_by_base = (pairs(a, b) for a, b in zip(known, other, strict=True))
+    mean, low, high = resampled(won - won_by_base)
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def pairs(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Which images of the first side are above which of the second; the mean is the AUROC."""
+    return np.asarray((high[:, None] > low[None]) + 0.5 * (high[:, None] == low[None]))
+
+
+def resampled(of_pairs: np.ndarray) -> tuple[float, float, float]:
+    """A mean over pairs, and its 95 % interval: a bootstrap of the images of each side."""
     random = np.random.default_rng(0)
-    weights = [random.multinomial(n, [1 / n] * n, RESAMPLES) / n for n in difference.shape]
-    low, high = np.quantile(((weights[0] @ difference) * weights[1]).sum(1), [0.025, 0.975])
-    return f"{difference.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+    weights = [random.multinomial(n, [1 / n] * n, RESAMPLES) / n for n in of_pairs.shape]
+    low, high = np.quantile(((weights[0] @ of_pairs) * weights[1]).sum(1), [0.025, 0.975])
+    return float(of_pairs.mean()), float(low), float(high)
 
 
 def report(classifier: TorchClassifier, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:

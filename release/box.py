@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import roc_auc_score
 
 from benchmarks.box_data import check_run
+from benchmarks.unsure import pairs, resampled
 from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
@@ -51,7 +51,7 @@ there in both sizes. On thumbnails of other dishes, which validated box-big, and
 Store Dataset), every sure answer is wrong. AUROC is how well unfamiliarity alone tells these two
 from the images of the first two rows:
 
-| | n | log loss | accuracy (95 % interval) | sure | AUROC |
+| | n | log loss | accuracy (95 % interval) | sure | AUROC (95 % interval) |
 |---|---|---|---|---|---|
 {rows}
 
@@ -145,9 +145,11 @@ def measure(file: str, model: Path, data: Path, strange: dict[str, list[Any]]) -
     near = np.concatenate(familiar)
     for name, sources in strange.items():
         share, far = judge(classifier, sources)
-        truth = np.repeat([0, 1], [len(near), len(far)])
-        auroc = roc_auc_score(truth, np.concatenate([near, far]))
-        rows.append(f"| {file}, {name} | {len(far):,} | | | {share:.0%} | {auroc:.3f} |")
+        auroc, low, high = resampled(pairs(far, near))
+        rows.append(
+            f"| {file}, {name} | {len(far):,} | | | {share:.0%} | {auroc:.3f} "
+            f"({low:.3f} to {high:.3f}) |"
+        )
     return rows
 
 
