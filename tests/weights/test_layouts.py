@@ -19,7 +19,15 @@ from foodvision.models.vit import ViT
 from foodvision.paper.parity import write_npz
 from foodvision.weights.checkpoint import Checkpoint
 from foodvision.weights.from_repository import read_repository
-from foodvision.weights.layouts import GOOGLE, TIMM, TORCHVISION, VIT_LAYOUTS, ViTLayout
+from foodvision.weights.layouts import (
+    GOOGLE,
+    PROJECTION,
+    TIMM,
+    TORCHVISION,
+    VIT_LAYOUTS,
+    ViTLayout,
+)
+from foodvision.weights.projection import resize_projection
 from foodvision.weights.tensors import read_tensors
 
 CONFIG = ViTConfig(
@@ -111,6 +119,17 @@ def test_transformers(qkv_bias: bool, tmp_path: Path) -> None:
     assert pretrained.network.config.layer_norm_eps == 1e-12
     assert pretrained.classes == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4")
     assert_equal_logits(pretrained.network, lambda x: reference(x).logits)
+
+
+@pytest.mark.parametrize("layout", VIT_LAYOUTS, ids=lambda layout: layout.library)
+def test_patches_of_another_size_are_the_same_in_every_layout(layout: ViTLayout) -> None:
+    state = randomised(ViT(CONFIG)).state_dict()
+    checkpoint = Checkpoint(layout, layout.write(state, CONFIG), CONFIG, ImageSpec(32))
+    resized = checkpoint.build(image_size=48, patch_size=12).network.state_dict()
+    E = resized.pop(PROJECTION)
+    torch.testing.assert_close(E, resize_projection(state.pop(PROJECTION), 3, 8, 12))
+    assert resized.keys() == state.keys()
+    assert all(torch.equal(resized[name], state[name]) for name in state)
 
 
 def test_timm_reads_the_authors_format(tmp_path: Path) -> None:
