@@ -15,7 +15,7 @@ setup: .venv/installed
 	@command -v uv >/dev/null || test -x .uv/bin/uv || \
 	  $(PYTHON) -m pip install --quiet --target .uv uv
 	@UV=$$(command -v uv || echo .uv/bin/uv); \
-	  $$UV venv --quiet --allow-existing --python ">=3.11" .venv && \
+	  $$UV venv --quiet --seed --allow-existing --python ">=3.11" .venv && \
 	  $$UV pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
