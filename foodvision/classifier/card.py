@@ -66,7 +66,7 @@ def model_card(
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
-            f"# {' or '.join(names) if len(names) < 4 else f'{len(names)} classes'}?\n",
+            f"# {_title(names)}\n",
             f"An image classifier for {len(names)} classes: {list_names(names)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{measured(info.metrics)}",
@@ -152,14 +152,19 @@ def _certainty(calibration: Calibration | None, says_unsure: bool) -> str:
     return text
 
 
+def _title(names: list[str]) -> str:
+    few = len(names) < 4
+    return f"{', '.join(names[:-1])} or {names[-1]}?" if few else f"{len(names)} classes of images"
+
+
 def _trained_on(info: ModelInfo) -> str:
     if info.data is None:
         return "Not known.\n"
     data = info.data
     text = (
-        f"{data.train:,} images of {to_markdown(data.name)} ({data.validation:,} more for "
-        f"validation), {to_markdown(info.training or 'in an unknown way')}. The whole recipe is in "
-        "config.json.\n"
+        f"{data.train:,} images of the dataset {to_markdown(data.name)} ({data.validation:,} more "
+        f"for validation), {to_markdown(info.training or 'in an unknown way')}. The whole recipe "
+        "is in config.json.\n"
     )
     if teacher := info.teacher:
         text += f"\n{_taught_by(teacher)}"
