@@ -35,7 +35,8 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     served = []
     launch = "foodvision.apps.classify.launch_app"
     monkeypatch.setattr(launch, lambda *given, processes: served.append(given))
-    build_classifier().save("weights")
+    for name in ("vit_b_16", "efficientnet_b0"):
+        build_classifier().save(name)
     shutil.copy("photos/dots/000.png", "photo.jpg")
     assert len(commands()) == 17
     for arguments in commands():
@@ -43,7 +44,7 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]
         if words[0] == "train" and "--weights" not in words:
             words += ["--set", "hidden_size=48"]
-        words = ["weights" if word.startswith("torchvision:") else word for word in words]
+        words = [re.sub(r"torchvision:(\w+)/\w+", r"\1", word) for word in words]
         monkeypatch.setattr(sys, "argv", ["foodvision", *words])
         with pytest.raises(SystemExit) as stop:
             cli.main()
