@@ -33,8 +33,7 @@ def export(
     from foodvision.classifier.describe import describe
 
     describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
-    folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
-    out = out or Path(f"{folder}-export")
+    out = out or _beside(model, "export")
 
     from foodvision.export.export import export
 
@@ -137,8 +136,7 @@ def deploy(
 
     from foodvision.deploy.deploy import deploy
 
-    folder = model.rstrip("/") if Path(model).is_dir() else Path(model).name  # or a Hub id
-    out = out or Path(f"{folder}-{target}")
+    out = out or _beside(model, target)
     for line in deploy(plan, out, None if dry_run else space, make_zip, private, non_commercial):
         print(printable(line))
     if dry_run or not space:
@@ -162,3 +160,13 @@ def push(
     address, size = push(model, name, private, non_commercial)
     print(printable(f"{address}: {size / 1e6:.1f} MB"))
     print(printable(f"Next: foodvision predict IMAGE --model {name}"))
+
+
+def _beside(model: str, suffix: str) -> Path:
+    """The folder to write if none is named."""
+    path = Path(model)
+    if not path.is_dir():  # a Hub id
+        path = Path(path.name)
+    elif path.name in ("", ".."):
+        path = path.resolve()
+    return path.with_name(f"{path.name}-{suffix}")

@@ -18,7 +18,7 @@ from foodvision.deploy import Target, What
 from foodvision.deploy.contents import Contents, write_model
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.requirements import PYTHON, requirements
-from foodvision.deploy.space_card import CARD, TAG, check_card, read_card, space_card
+from foodvision.deploy.space_card import CARD, SDK, TAG, check_card, read_card, space_card
 from foodvision.errors import FoodvisionError
 from foodvision.files.atomic import new_folder
 from foodvision.text import to_markdown
@@ -105,7 +105,7 @@ def write_space(plan: Plan, out: Path) -> Licence:
     """
     examples = find_examples(plan.examples) if plan.examples else []
     if not _is_replaceable(out):
-        raise FoodvisionError(f"{out}: exists already, and is no Space; choose another --out")
+        raise FoodvisionError(f"{out}: already exists and is not a Space; choose another --out")
     with new_folder(out) as folder:
         contents = write_model(plan, folder)
         _write_card(plan, contents, folder)
@@ -133,8 +133,8 @@ def num_bytes(folder: Path) -> int:
 def _is_replaceable(out: Path) -> bool:
     if not out.exists():
         return True
-    header = read_card(out)
-    is_ours = header is not None and TAG in (header.tags or [])
+    header = read_card(out)  # a model's has the tag too, and no sdk
+    is_ours = header is not None and TAG in (header.tags or []) and header.sdk in SDK.values()
     return out.is_dir() and (is_ours or not any(out.iterdir()))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.cli.publish import _beside
 from tests.cli.conftest import Result
 
 
@@ -43,3 +44,17 @@ def test_a_dry_run_sends_nothing(
     assert result.code == 0, result.err
     assert "Nothing was sent" in result.out
     assert (model.parent / "model-zerogpu/app.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("runs/a", "runs/a-static"), ("runs/a/", "runs/a-static"), ("o/name", "name-static")],
+)
+def test_the_default_folder_is_beside_the_model(
+    model: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs/a/checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert _beside(model, "static") == Path(expected)
+    monkeypatch.chdir("runs/a/checkpoints")
+    assert _beside("..", "static") == tmp_path / "runs/a-static"

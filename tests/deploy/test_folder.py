@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -233,9 +234,13 @@ def test_what_does_not_fit_is_refused(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="exported, and runs on the CPU"):
         write_space(Plan(str(exported), Target.ZEROGPU), tmp_path / "space")
     assert not (tmp_path / "space").exists()
+    model = shutil.copytree(exported, tmp_path / "model")
+    with pytest.raises(FoodvisionError, match="is not a Space"):
+        write_space(Plan(str(exported), Target.CPU), model)
+    assert {path.name for path in model.iterdir()} == {path.name for path in exported.iterdir()}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
-    with pytest.raises(FoodvisionError, match="is no Space"):
+    with pytest.raises(FoodvisionError, match="is not a Space"):
         write_space(Plan(str(exported), Target.CPU), tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").exists()
     with pytest.raises(FoodvisionError, match="no images in this folder"):
