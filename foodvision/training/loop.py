@@ -175,7 +175,7 @@ class Training:
             self.sampler.epoch = self.epoch
             self.sampler.start = self.batch
             self._train_mode()
-            for batch in without_skipped(self.loader, self.epoch + 1):
+            for batch in without_skipped(self.loader, self.epoch + 1, whole=first == 0):
                 rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                 with self.accelerator.accumulate(self.model):
                     loss = self._learn(*batch)

@@ -285,7 +285,12 @@ class Recipe(BaseModel):
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         size, fraction = given.pop("image_size"), given.pop("crop_fraction")
         if self.resize_mode == "crop":
-            given["resize_size"] = round(size / fraction)
+            given["resize_size"] = whole = round(size / fraction)
+            if whole > 2 * MAX_SIDE:
+                raise ValueError(
+                    f"crop_fraction = {fraction:g}: images of {size:,} px would be cut from "
+                    f"{whole:,} px, at most {2 * MAX_SIDE:,}"
+                )
         if not self.normalise:
             given |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         return ImageSpec(size, **given)

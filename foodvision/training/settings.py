@@ -62,6 +62,7 @@ def load_recipe(
         checked = Recipe(**values)
         if not checked.weights:
             checked.vit_config(num_classes=2)
+            checked.image_spec()
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:  # about several values

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from huggingface_hub import ModelCard, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 from foodvision.errors import ModelError
 from foodvision.files.read import read_text
@@ -24,12 +25,18 @@ def find_licence(source: str) -> str | None:
     Args:
         source: see `foodvision.weights.source.read_checkpoint`.
 
+    Raises:
+        ModelError: if torchvision has no such weights, or the Hub could have no such name.
+
     """
     kind, _, name = source.partition(":")
     if kind == "torchvision":
         return from_torchvision.find_weights(name).meta.get("license")
     if kind in ("timm", "hub"):
-        cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
+        try:
+            cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
+        except HFValidationError as error:
+            raise ModelError(f"{name} is not a name of a repository on the Hub") from error
         if not isinstance(cached, str):
             return None
         folder = Path(cached).parent

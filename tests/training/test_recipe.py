@@ -144,6 +144,10 @@ def test_own_file(tmp_path: Path) -> None:
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"optimizer": "lion"}, "optimizer = 'lion': .*'muon' or 'sgd'"),
         ({"image_size": 65}, "image_size 65 is not a multiple of patch_size 8"),
+        (
+            {"image_size": 2048, "patch_size": 32, "crop_fraction": 0.4},
+            "crop_fraction = 0.4: images of 2,048 px would be cut from 5,120 px, at most 4,096",
+        ),
         ({"crop_fraction": 1.25}, "crop_fraction = 1.25: .* at most 1"),
         ({"network": "resnet18"}, "no network 'resnet18'"),
         ({"network": "vit_b15"}, "patch sizes are"),

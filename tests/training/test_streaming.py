@@ -189,7 +189,10 @@ def test_bad_images_are_named_and_have_no_weight(
     assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
 
 
-def test_a_batch_without_any_image_changes_nothing(tmp_path: Path) -> None:
+def test_a_batch_without_any_image_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foodvision.training.batches.MAX_UNREADABLE", 1)
     address = write_stream(tmp_path / "d", bad=tuple(range(90)))
     sgd = {"optimizer": "sgd", "batch_size": 16, "epochs": 1, "weight_decay": 0.0}
     # Calibration has no training image to look at.
@@ -200,11 +203,14 @@ def test_a_batch_without_any_image_changes_nothing(tmp_path: Path) -> None:
     assert state["network"]["head.weight"].abs().max() == 0  # as they began
 
 
-def test_too_many_bad_images_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foodvision.training.batches.CHECKED", 30)
+@pytest.mark.parametrize(("checked", "seen"), [(30, r"3\d"), (1000, "80")])
+def test_too_many_bad_images_end_the_run(
+    checked: int, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foodvision.training.batches.CHECKED", checked)
     address = write_stream(tmp_path / "d", bad=tuple(range(0, 90, 9)))
     with pytest.raises(
-        DataError, match=r"epoch 1: \d of 3\d images cannot be opened, more than 5%"
+        DataError, match=rf"epoch 1: \d of {seen} images cannot be opened, more than 5%"
     ):
         train(address, out=tmp_path / "r", **FAST)
 
