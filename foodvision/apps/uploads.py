@@ -285,7 +285,7 @@ def copy_examples(images: Iterable[Path], folder: Path) -> list[Path]:
         try:
             image = open_image(path, min_side=EXAMPLE_SIDE).copy()
         except ImageError as error:
-            log.warning("%s; it is no example", error)
+            log.warning("%s; it is left out of the examples", error)
             continue
         image.thumbnail((EXAMPLE_SIDE, EXAMPLE_SIDE))
         copies.append(folder / f"example-{number}.jpg")

@@ -23,7 +23,7 @@ class Wording(NamedTuple):
 def make_title(classes: Sequence[str]) -> str:
     """A title that asks for the class."""
     if len(classes) <= 4:
-        title = f"{', '.join(classes[:-1])} or {classes[-1]}?"
+        title = " or ".join(filter(None, [", ".join(classes[:-1]), classes[-1]])) + "?"
         return title[:1].upper() + title[1:]
     return f"Which of {len(classes)}?"
 

@@ -57,5 +57,5 @@ class TextFiles:
         if self._others:
             text += f"; {self._others} with another content were there already and are unchanged"
         if self._not_files:
-            text += f"; {self._not_files} images are no files"
+            text += f"; {self._not_files} are not local files"
         return text

@@ -132,7 +132,7 @@ class ModelInfo(_Part):
     training: str | None = None
     """How it was trained, in a few words."""
     recipe: dict[str, Any] = {}
-    """Every setting of the run; read by the training package alone."""
+    """Every setting of the run, see `foodvision.training.recipe`; empty if there was none."""
     start: str | None = None
     """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
     teacher: TeacherInfo | None = None

@@ -23,12 +23,11 @@ NOTE = (
 )
 
 
-def layer_table(model: str | Path, depth: int = 3) -> str:
+def layer_table(model: str | Path) -> str:
     """The layers of a model as text: shapes for one image, parameters, multiply-adds, MB.
 
     Args:
         model: see `Classifier.load`.
-        depth: how many levels of modules within modules are shown.
 
     Raises:
         ModelError: if there is no such model.
@@ -41,7 +40,7 @@ def layer_table(model: str | Path, depth: int = 3) -> str:
         network,
         input_data=x,
         col_names=("input_size", "output_size", "num_params", "trainable", "mult_adds"),
-        depth=depth,
+        depth=3,  # levels of modules within modules
         device="cpu",
         verbose=0,
     )

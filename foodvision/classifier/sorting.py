@@ -78,7 +78,7 @@ class Sorter:
     def summary(self) -> str:
         """How many images are in which folder, in one line."""
         listed = ", ".join(f"{n} {printable(name)}" for name, n in sorted(self._counts.items()))
-        more = f"; {self._not_files} not sorted: no files" if self._not_files else ""
+        more = f"; {self._not_files} not sorted (not local files)" if self._not_files else ""
         return f"sorted into {printable(str(self.folder))}: {listed or 'none'}{more}"
 
     def _is_inside(self, source: Path) -> bool:

@@ -62,10 +62,9 @@ class TorchClassifier(Classifier):
         spec: ImageSpec,
         classes: Iterable[str],
         info: ModelInfo | None = None,
-        unsure: Unsure | None = None,
     ) -> None:
         self.folder: Path | None = None
-        self.unsure = unsure
+        self.unsure: Unsure | None = None
         self.network = network.eval()
         self.spec = spec
         self.classes = tuple(classes)

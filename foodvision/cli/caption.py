@@ -79,7 +79,7 @@ def caption(
         raise typer.BadParameter(str(error)) from error
     table = open_table(out, resume) if out else None
     found = find_inputs(inputs)
-    repository = find_captioner(model)  # what is wrong is said now: importing torch takes seconds
+    repository = find_captioner(model)  # before importing torch, which takes seconds
     if table:
         table.begin(made_with(repository, settings, device), found.names())
 
@@ -134,7 +134,7 @@ def open_caption_app(
     from foodvision.captioning.repository import find_captioner
 
     images = find_examples(examples) if examples else []
-    find_captioner(model)  # what is wrong is said now: importing torch takes seconds
+    find_captioner(model)  # before importing torch, which takes seconds
 
     from foodvision.apps.caption import launch_caption_app
     from foodvision.captioning.captioner import Captioner

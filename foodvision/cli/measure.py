@@ -36,7 +36,7 @@ def evaluate(
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
-    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    describe(model)  # before importing torch, which takes seconds
     dataset = load_dataset(data)
 
     from foodvision.classifier.classifier import Classifier
@@ -79,7 +79,7 @@ def compare(
     except ValueError as error:
         raise typer.BadParameter(f"--goal: {error}") from error
     for model in models:
-        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+        describe(model)  # before importing torch, which takes seconds
     dataset = load_dataset(data)
 
     from foodvision.evaluation import compare, make_report_folder
@@ -115,7 +115,7 @@ def benchmark(
     from foodvision.text import to_json
 
     for model in models:
-        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+        describe(model)  # before importing torch, which takes seconds
     dataset = load_dataset(data) if data else None
 
     from foodvision.evaluation import make_report_folder
@@ -147,7 +147,7 @@ def explain(
         raise typer.BadParameter(f"--out {out}: must end in .png")
     out = out or Path(f"explain-{Path(image).stem or 'image'}.png")
     check_writable(out)
-    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    describe(model)  # before importing torch, which takes seconds
 
     from foodvision.classifier.torch_classifier import TorchClassifier
     from foodvision.explanation import explain

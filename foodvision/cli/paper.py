@@ -280,7 +280,7 @@ def course(
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
-    dataset = load_dataset(data)  # whatever is wrong with it is said now: torch takes seconds
+    dataset = load_dataset(data)  # before importing torch, which takes seconds
 
     from foodvision.paper.course import run_course
 

@@ -83,7 +83,7 @@ def predict(
         check_ray()
     table = open_table(out, resume) if out else None
     found = find_inputs(inputs)
-    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    describe(model)  # before importing torch, which takes seconds
     if table:
         table.backend = backend
         table.begin(made_with(model, threshold), found.names())

@@ -32,7 +32,7 @@ def export(
     """Write a classifier as graphs for other runtimes, each proven equal to the network."""
     from foodvision.classifier.describe import describe
 
-    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    describe(model)  # before importing torch, which takes seconds
     out = out or _beside(model, "export")
 
     from foodvision.export.export import export
@@ -66,7 +66,7 @@ def open_app(
     from foodvision.classifier.describe import describe
 
     images = find_examples(examples) if examples else []
-    describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+    describe(model)  # before importing torch, which takes seconds
 
     from foodvision.apps.classify import launch_app
     from foodvision.apps.wording import Wording
@@ -132,7 +132,7 @@ def deploy(
 
     plan = Plan(model, target, what, title, examples, vendor)
     if what is What.CLASSIFY:
-        describe(model)  # whatever is wrong with it is said now: importing torch takes seconds
+        describe(model)  # before importing torch, which takes seconds
 
     from foodvision.deploy.deploy import deploy
 

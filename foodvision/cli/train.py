@@ -27,7 +27,7 @@ def choose(
     from foodvision.data import load_dataset
     from foodvision.text import to_json
 
-    dataset = load_dataset(data)  # what is wrong with it is said now: importing torch takes seconds
+    dataset = load_dataset(data)  # before importing torch, which takes seconds
 
     from foodvision.evaluation import choose
 

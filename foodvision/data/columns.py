@@ -129,7 +129,7 @@ def read_labels(
     if unlabelled == len(labels):
         log.warning("%s: %s has no labelled images and is left out", text, split)
     elif labels.min() < -1 or labels.max() >= len(classes):
-        raise DataError(f"{text}: {split} has labels that are no class")
+        raise DataError(f"{text}: {split} has labels that are not classes")
     elif unlabelled and split in ("train", FLAT):
         raise DataError(f"{text}: {split} has images without a label (null or -1)")
     elif unlabelled:

@@ -96,7 +96,8 @@ class Hub:
                 pays = group.get("plan") or group.get("isEnterprise")
                 return Account(owner, "paid" if pays else "free", verified=True)
         raise HubError(
-            f"{owner}: the token is of {who.get('name')}, who is in no organisation of this name"
+            f"{owner}: the token belongs to {who.get('name')}, who is not a member of this "
+            "organisation"
         )
 
     def check_may_create(self, account: Account, target: Target, what: What) -> None:
@@ -108,7 +109,7 @@ class Hub:
             what: its app.
 
         Raises:
-            HubError: with what would not be refused.
+            HubError: naming what the Hub would accept.
 
         """
         owner = account.owner
@@ -258,7 +259,7 @@ def asking(name: str) -> Iterator[None]:
         advice = _ADVICE.get(status, "run the same command again" if status >= 500 else "")
         raise HubError(f"{name}: the Hub answered {status}: {said}; {advice}") from error
     except HFValidationError as error:
-        raise HubError(f"{name}: is no name for a repository: OWNER/NAME") from error
+        raise HubError(f"{name}: is not a repository name (OWNER/NAME)") from error
     except ValueError as error:  # of the card's header
         raise HubError(f"{name}: {' '.join(str(error).split())}") from error
     except Exception as error:  # httpx's, the system's, hf_xet's

@@ -27,15 +27,14 @@ log = logging.getLogger(__name__)
 SAMPLE = 2000
 """Training images that are looked at: enough to tell in which directions their features vary."""
 
+BATCH_SIZE = 32
+
 SAMPLED_GROUPS = 20
 """Row groups of a stream that they are taken from, each of which is read as a whole."""
 
 
 def calibrate(
-    classifier: TorchClassifier,
-    train: LabelledImages,
-    validation: LabelledImages,
-    batch_size: int = 32,
+    classifier: TorchClassifier, train: LabelledImages, validation: LabelledImages
 ) -> Metrics:
     """Calibrate a classifier in place, unless it is; nothing is written until it is saved.
 
@@ -43,7 +42,6 @@ def calibrate(
         classifier: any; with a calibration, it keeps its temperature.
         train: images that it was trained on; at most `SAMPLE` of them are opened.
         validation: images that it was not trained on, never those of the test split.
-        batch_size: images at a time.
 
     Returns:
         How good the calibrated classifier is on the validation images.
@@ -54,10 +52,10 @@ def calibrate(
 
     """
     validation = validation.relabelled(classifier.classes)
-    features, labels = _features(classifier, validation, "measuring", batch_size)
+    features, labels = _features(classifier, validation, "measuring")
     if is_calibrated(classifier):
         return _metrics(_logits(classifier.network.head, features), labels, classifier.classes)
-    known, _ = _features(classifier, train.subset(_sample(train)), "calibrating", batch_size)
+    known, _ = _features(classifier, train.subset(_sample(train)), "calibrating")
     return calibrate_on(classifier, known, features, labels)
 
 
@@ -134,14 +132,14 @@ def _sample(train: LabelledImages) -> np.ndarray:
 
 
 def _features(
-    classifier: TorchClassifier, images: LabelledImages, name: str, batch_size: int
+    classifier: TorchClassifier, images: LabelledImages, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of the images that can be opened."""
     rows, labels, bad = [], [], []
     with progress_bar() as bar:
         task = bar.add_task(name, total=len(images), unit="images", info="")
         sources = (example.source for example in images)
-        results = classifier.features(sources, batch_size)
+        results = classifier.features(sources, BATCH_SIZE)
         for label, row in zip(images.labels, results, strict=True):
             if isinstance(row, ImageError):
                 bad.append(row)

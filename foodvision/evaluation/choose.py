@@ -21,15 +21,13 @@ from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import FLAT
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import DataError
-from foodvision.evaluation.seen import read_seen
+from foodvision.evaluation.seen import count_seen
 from foodvision.evaluation.speed import Speed, describe_machine, measure_speed
 from foodvision.evaluation.tables import Table
 from foodvision.metrics import log_loss_of_each
 from foodvision.probing.cross_validation import FOLDS, check_sizes, out_of_fold_logits
 from foodvision.probing.features import Features
-from foodvision.weights.box import path_of
 from foodvision.weights.licence import find_licence
-from foodvision.weights.repository import WEIGHTS
 from foodvision.weights.source import load_pretrained
 
 log = logging.getLogger(__name__)
@@ -198,20 +196,13 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
             parameters=classifiers[i].info.parameters or 0,
             mb=4 * (classifiers[i].info.parameters or 0) / 1e6,
             licence=find_licence(source),
-            seen=_count_seen(source, inventory.sha256),
+            seen=count_seen(source, inventory.sha256),
         )
         for i, source in enumerate(weights)
     ]
     rows.sort(key=lambda row: row.log_loss)
     machine = describe_machine(target.type)
     return Choice(dataset.name, len(labels), len(images.classes), machine, rows)
-
-
-def _count_seen(source: str, sha256: Sequence[str]) -> int:
-    path = path_of(source)
-    run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
-    seen = read_seen(run) or {}
-    return sum(bytes.fromhex(digest) in seen for digest in sha256)
 
 
 def _bootstrap(of_image: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from foodvision.data.dataset import Example, LabelledImages
@@ -19,6 +19,8 @@ from foodvision.data.inventory import take_inventory
 from foodvision.data.splits import SPLIT_CSV
 from foodvision.errors import ImageError
 from foodvision.files.read import open_regular
+from foodvision.weights.box import path_of
+from foodvision.weights.repository import WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,20 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
             reason,
         )
         return None
+
+
+def count_seen(source: str, sha256: Iterable[str]) -> int:
+    """How many images were in the training of the run that weights are of.
+
+    Args:
+        source: of the weights, see `foodvision.weights.source.read_checkpoint`.
+        sha256: of the images.
+
+    """
+    path = path_of(source)
+    run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
+    seen = read_seen(run) or {}
+    return sum(bytes.fromhex(digest) in seen for digest in sha256)
 
 
 def copies_in(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> int:

@@ -142,18 +142,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
+def bootstrap_means(values: np.ndarray) -> np.ndarray:
     """Means of resampled images, the same ones for every row, so that differences are paired.
 
     Args:
         values: one row of n numbers for each classifier, shape (m, n).
-        seed: of the resampling.
 
     Returns:
         float64 of shape (m, `RESAMPLES`).
 
     """
-    random, n = np.random.default_rng(seed), values.shape[1]
+    random, n = np.random.default_rng(0), values.shape[1]
     means = np.empty((len(values), RESAMPLES))
     step = max(1, _NUMBERS_AT_A_TIME // n)
     for start in range(0, RESAMPLES, step):

@@ -220,7 +220,9 @@ class _Transfer:
             if response.status == http.client.PARTIAL_CONTENT:
                 if not response.headers.get("Content-Range", "").startswith(f"bytes {size}-"):
                     self.part.unlink(missing_ok=True)
-                    raise WebError("the server sent another part than was asked for", True)
+                    raise WebError(
+                        "the server sent a different part of the file than requested", True
+                    )
             else:
                 size = 0
             self.etag = response.headers.get("ETag", "")

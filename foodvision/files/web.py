@@ -94,7 +94,7 @@ def open_url(
     except urllib.error.HTTPError as error:
         error.close()
         if error.code // 100 == 3:
-            reason, temporary = "the server redirects to where http(s) does not lead", False
+            reason, temporary = "the server redirects to an address that is not http(s)", False
         else:
             phrase = http.client.responses.get(error.code, "")
             reason = f"the server answered {error.code} {phrase}".strip()

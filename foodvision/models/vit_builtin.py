@@ -61,12 +61,6 @@ class ViTBuiltin(nn.Module):
         for own, other in self._pairs(vit):
             own.copy_(other)
 
-    @torch.no_grad()
-    def copy_to(self, vit: ViT) -> None:
-        """Copy the weights into a `ViT` with the same config."""
-        for own, other in self._pairs(vit):
-            other.copy_(own)
-
     def _pairs(self, vit: ViT) -> Iterator[tuple[Tensor, Tensor]]:
         """Each parameter with the `ViT`'s corresponding one."""
         own: list[nn.Module] = [self.embedding, self.encoder.norm, self.head]

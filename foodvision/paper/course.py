@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from foodvision.classifier.torch_classifier import TorchClassifier
-from foodvision.data import Dataset, LabelledImages, load_dataset
+from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, FoodvisionError, ModelError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.compare import held_out_images
-from foodvision.evaluation.seen import read_seen
+from foodvision.evaluation.seen import count_seen
 from foodvision.paper.collapse import CHANGES, AnswersAfterEpoch, answers_by_epoch
 from foodvision.paper.course_data import course_cut
 from foodvision.paper.course_figures import (
@@ -38,7 +38,6 @@ from foodvision.paper.course_table import Course, Row
 from foodvision.training.run import train
 from foodvision.training.run_folder import RunFolder
 from foodvision.training.settings import load_recipe
-from foodvision.weights.box import path_of
 from foodvision.weights.from_torchvision import weight_name, weights_of_file
 from foodvision.weights.source import read_checkpoint
 
@@ -182,7 +181,8 @@ def _probe(original: Original, source: str, cut: Dataset, out: Path, device: str
     classifier = _train(cut, "probe", out / f"{original.name}-{slug}", device, weights=source)
     if original.start and name != original.start.weights:
         why += f"; {name} in place of {original.start.weights}"
-    if seen := _count_seen(source, cut.splits["test"]):
+    sha256 = (hashlib.sha256(image.read()).hexdigest() for image in cut.splits["test"])
+    if seen := count_seen(source, sha256):
         why += f"; {name} was trained on or chosen by {seen} of these test images"
     return Row(original, f"{why}; {original.training}", name, _score(classifier, cut))
 
@@ -209,9 +209,3 @@ def _published_name(source: str) -> str:
     if published:
         return f"torchvision:{weight_name(published)}"
     return Path(source).name if Path(source).exists() else source
-
-
-def _count_seen(source: str, images: LabelledImages) -> int:
-    """How many images were in the training of a run that the weights are of."""
-    seen = read_seen(path_of(source)) or {}
-    return sum(hashlib.sha256(image.read()).digest() in seen for image in images) if seen else 0

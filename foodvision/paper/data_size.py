@@ -114,7 +114,7 @@ def measure_data_sizes(
     changes = SETTINGS | dict(settings or {})
     for name, argument in DECIDED.items():
         if name in changes:
-            raise RecipeError(f"{name} is no setting here: {argument} decides it")
+            raise RecipeError(f"{name} cannot be set here: {argument} sets it")
     for fraction in fractions:
         if not 0 <= fraction <= 1:
             raise FoodvisionError(f"fraction {fraction:g}: it must be in 0 to 1")

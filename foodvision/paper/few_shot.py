@@ -19,10 +19,9 @@ from foodvision.backends.device import choose_device, decide_precision
 from foodvision.data import Dataset, load_dataset, training_splits
 from foodvision.data.inventory import Inventory, take_inventory
 from foodvision.errors import DataError
-from foodvision.evaluation.seen import read_seen
+from foodvision.evaluation.seen import count_seen
 from foodvision.evaluation.tables import Table
 from foodvision.probing.features import Features
-from foodvision.weights.box import path_of
 from foodvision.weights.source import load_pretrained
 
 log = logging.getLogger(__name__)
@@ -164,7 +163,6 @@ def evaluate_few_shot(
     drawn = np.unique(np.concatenate([order.ravel() for order in orders]))
     of_drawn = dict(zip(drawn.tolist(), features.of(known.subset(drawn.tolist())), strict=True))
     of_held_out = features.of(held_out)
-    seen = (read_seen(path_of(model)) if path_of(model).is_dir() else None) or {}
     rows = []
     for s in possible:
         scores = []
@@ -182,9 +180,9 @@ def evaluate_few_shot(
         classes=len(dataset.classes),
         draws=draws,
         rows=rows,
-        seen=sum(bytes.fromhex(digest) in seen for digest in held_out.sha256),
+        seen=count_seen(model, held_out.sha256),
         drawn=len(drawn),
-        drawn_seen=sum(bytes.fromhex(known.sha256[i]) in seen for i in drawn),
+        drawn_seen=count_seen(model, (known.sha256[i] for i in drawn)),
     )
 
 

@@ -18,8 +18,6 @@ def out_of_fold_logits(
     labels: np.ndarray,
     classes: tuple[str, ...],
     groups: Sequence[str],
-    folds: int = FOLDS,
-    seed: int = 0,
 ) -> np.ndarray:
     """The logits of each image from a head that was fitted without it.
 
@@ -31,8 +29,6 @@ def out_of_fold_logits(
         labels: of shape (n,).
         classes: K names.
         groups: of each image; images of one group, such as copies, are in the same fold.
-        folds: 3 or more.
-        seed: of the folds.
 
     Returns:
         float64 of shape (n, K).
@@ -43,14 +39,14 @@ def out_of_fold_logits(
     """
     from sklearn.model_selection import StratifiedGroupKFold  # half a second, which few need
 
-    check_sizes(labels, classes, groups, folds)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    check_sizes(labels, classes, groups)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     parts = [held_out for _, held_out in splitter.split(features, labels, groups)]
     logits = np.empty((len(labels), len(classes)))
     for k, held_out in enumerate(parts):
-        chooser = parts[(k + 1) % folds]
+        chooser = parts[(k + 1) % FOLDS]
         fitting = np.concatenate(
-            [part for i, part in enumerate(parts) if i not in (k, (k + 1) % folds)]
+            [part for i, part in enumerate(parts) if i not in (k, (k + 1) % FOLDS)]
         )
         head = fit_head(
             (features[fitting], labels[fitting]),
@@ -62,16 +58,13 @@ def out_of_fold_logits(
     return logits
 
 
-def check_sizes(
-    labels: np.ndarray, classes: tuple[str, ...], groups: Sequence[str], folds: int = FOLDS
-) -> None:
+def check_sizes(labels: np.ndarray, classes: tuple[str, ...], groups: Sequence[str]) -> None:
     """Check, before features are computed, that each class has enough images for each fold.
 
     Args:
         labels: as in `out_of_fold_logits`, like the others.
         classes: K names.
         groups: of each image.
-        folds: their number.
 
     Raises:
         DataError: if a class has fewer groups than there are folds.
@@ -79,8 +72,8 @@ def check_sizes(
     """
     sizes = Counter(label for label, _ in set(zip(labels.tolist(), groups, strict=True)))
     rarest = min(range(len(classes)), key=sizes.__getitem__)
-    if sizes[rarest] < folds:
+    if sizes[rarest] < FOLDS:
         raise DataError(
             f"class {classes[rarest]} has {sizes[rarest]} different images; cross-validation in "
-            f"{folds} folds needs at least {folds} of each class"
+            f"{FOLDS} folds needs at least {FOLDS} of each class"
         )

@@ -62,14 +62,12 @@ class Head:
         weight: W, float64 of shape (K, D).
         bias: b, float64 of shape (K,).
         tried: one entry for each penalty that was tried, the strongest first.
-        metrics: of this head on the validation images.
 
     """
 
     weight: np.ndarray
     bias: np.ndarray
     tried: list[PenaltyFit]
-    metrics: Metrics
 
 
 Labelled: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -89,7 +87,7 @@ def fit_head(
         validation: to choose the penalty by.
         classes: K names.
         class_weights: factor of each class in the loss, see `foodvision.training.loss`. The
-            returned bias includes their shift, the metrics do not.
+            returned bias includes their shift, the figures of `tried` do not.
 
     """
     features, labels = train
@@ -127,7 +125,7 @@ def fit_head(
                     accuracy=metrics.accuracy,
                 )
             )
-            heads.append(Head(weight, bias, tried, metrics))
+            heads.append(Head(weight, bias, tried))
             bar.update(task, advance=1, info=f"validation log loss {metrics.log_loss:.3f}")
             losses = [past.log_loss for past in tried]
             best = losses.index(min(losses))

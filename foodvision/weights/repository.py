@@ -92,6 +92,8 @@ def find_repository(
             if "export" in (read_json(folder / CONFIG).get("foodvision") or {}):
                 graphs = ["onnx/*", "openvino/*"]
                 snapshot_download(model, allow_patterns=graphs, revision=revision)
+    except ModelError:  # of its config.json
+        raise
     except Exception as error:  # the Hub's own, httpx's and the system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

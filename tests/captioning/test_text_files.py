@@ -24,7 +24,7 @@ def test_captions_are_written_beside_images_and_nothing_is_overwritten(tmp_path:
         assert list(files.write(rows)) == rows
         assert files.summary() == (
             "text files: 1; 3 with another content were there already and are unchanged; "
-            "1 images are no files"
+            "1 are not local files"
         )
     assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
     assert (tmp_path / "b.txt").read_text() == "mine"

@@ -113,7 +113,7 @@ def test_where_links_are_impossible_images_are_copied(
     list(sorter.sort([*map(predicted, photos), predicted(Path("https://example.org/1.jpg"))]))
     assert (tmp_path / "sorted" / "cat" / "1.jpg").read_text() == "one"
     assert len(caplog.messages) == 1
-    assert sorter.summary().endswith("sorted: 3 cat; 1 not sorted: no files")
+    assert sorter.summary().endswith("sorted: 3 cat; 1 not sorted (not local files)")
 
 
 def test_a_folder_that_cannot_be_written(photos: list[Path], tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_token_that_may_not_write(hub: Hub, saved: Path) -> None:
     with pytest.raises(HubError, match="may only read"):
         push(saved, "me/model")
     hub.account["auth"]["accessToken"]["role"] = "write"
-    with pytest.raises(HubError, match="in no organisation"):
+    with pytest.raises(HubError, match="not a member of this organisation"):
         push(saved, "others/model")
     assert hub.repositories == {}
 

@@ -189,8 +189,8 @@ def test_transient_faults_are_retried(
         (claims(1000), 1, r"sent another file \(1,000 bytes, git blob id \w{40}\)"),
         (claims(10**12), 1, "sends more than the allowed 10.0 MB"),
         (endless, 1, "sends more than the allowed 10.0 MB"),
-        (redirect("file:///etc/passwd"), 1, "redirects to where"),
-        (redirect("ftp://127.0.0.1/x"), 1, "redirects to where"),
+        (redirect("file:///etc/passwd"), 1, "redirects to an address"),
+        (redirect("ftp://127.0.0.1/x"), 1, "redirects to an address"),
     ],
 )
 def test_faults_are_one_line_and_the_next_try_starts_clean(
@@ -221,7 +221,7 @@ def test_redirection_on_the_web_is_followed(web: Web, tmp_path: Path) -> None:
     web.faults = [redirect(f"{web.url}?elsewhere")]
     assert fetch(web.file(), tmp_path) == CONTENT
     web.faults = [redirect("/mini.zip")] * 20
-    with pytest.raises(DataError, match="redirects to where"):
+    with pytest.raises(DataError, match="redirects to an address"):
         fetch(web.file(), tmp_path)
 
 

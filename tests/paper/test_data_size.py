@@ -232,7 +232,7 @@ def test_the_usual_folder_names_both_datasets(patterns: Path, target: Path, out:
     ],
 )
 def test_settings_that_arguments_decide_are_refused(name: str, argument: str) -> None:
-    with pytest.raises(RecipeError, match=f"{name} is no setting here: {argument} decides it"):
+    with pytest.raises(RecipeError, match=f"{name} cannot be set here: {argument} sets it"):
         measure_data_sizes("nowhere", "nowhere", settings={name: "1"})
 
 
