@@ -73,3 +73,8 @@ def list_names(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_NAMES
     shown = printable(", ".join(names[:_SHOWN_NAMES]))
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form OWNER/NAME of a repository on the Hub."""
+    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from foodvision.data.columns import (
 from foodvision.data.dataset import FLAT, Dataset, LabelledImages, split_of
 from foodvision.data.stores import ArrowStore
 from foodvision.errors import DataError, MissingExtraError
+from foodvision.text import is_hub_id
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def from_hub(text: str) -> Dataset:
     """
     repository, _, config = text.partition(":")
     # `datasets` would read a local folder of this name.
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) or Path(repository).exists():
+    if not is_hub_id(repository) or Path(repository).exists():
         raise DataError(f"hub:{text}: is not OWNER/NAME on the Hub; a folder is given without hub:")
     name = repository.split("/")[-1]
     return _from_rows(f"hub:{text}", name, {"path": repository, "name": config or None})

@@ -5,7 +5,6 @@ torch takes seconds to load; a mistyped path, setting or folder is reported befo
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, MissingExtraError, ModelError, RecipeError
+from foodvision.text import is_hub_id
 from foodvision.training.extension import extension_of
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder, find_run
@@ -26,8 +26,6 @@ PUBLISHED = ("torchvision:", "timm:", "hub:")
 
 PRETRAIN = "pretrain"
 """The method, and the recipe, that needs no labels."""
-
-HUB_ID = r"[\w-]+/[\w.-]+"
 
 ADVICE = (
     "training from scratch; pretrained weights usually give a better model in less time: "
@@ -148,16 +146,12 @@ def _check_weights(recipe: Recipe) -> None:
     teacher = recipe.teacher
     if teacher and not path_of(teacher).is_dir():
         parent = Path(teacher).parent
-        if (parent.is_dir() and parent != Path()) or not re.fullmatch(HUB_ID, teacher):
+        if (parent.is_dir() and parent != Path()) or not is_hub_id(teacher):
             raise ModelError(f"teacher {teacher}: no such folder; a model on the Hub is OWNER/NAME")
     weights = recipe.weights
     if not weights or weights.startswith(PUBLISHED) or path_of(weights).exists():
         return
-    hub = (
-        f"; for a repository on the Hub, give hub:{weights}"
-        if re.fullmatch(HUB_ID, weights)
-        else ""
-    )
+    hub = f"; for a repository on the Hub, give hub:{weights}" if is_hub_id(weights) else ""
     raise ModelError(f"weights {weights}: no such file or folder{hub}")
 
 

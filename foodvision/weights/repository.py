@@ -21,6 +21,7 @@ from foodvision.files.digest import sha256_of_file
 from foodvision.images.spec import MAX_SIDE, ImageSpec
 from foodvision.models.config import MAX_CLASSES, NetworkConfig, ViTConfig
 from foodvision.models.library_config import LibraryConfig
+from foodvision.text import is_hub_id
 from foodvision.weights.box import BOX, NETWORK
 from foodvision.weights.from_transformers import from_transformers_config
 
@@ -81,7 +82,7 @@ def find_repository(
         ModelError: giving the files, their address and what to do with them.
 
     """
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) or Path(model).exists():
+    if not is_hub_id(model) or Path(model).exists():
         raise ModelError("no such model folder; train one, or give a Hub id OWNER/NAME")
     from huggingface_hub import constants, snapshot_download
 

@@ -8,7 +8,6 @@ if it published the file, or else are assumed, which is logged.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from torchvision.models import WeightsEnum
 
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
+from foodvision.text import is_hub_id
 from foodvision.weights import from_dinov2, from_timm, from_torchvision
 from foodvision.weights.box import path_of
 from foodvision.weights.checkpoint import Checkpoint, Pretrained
@@ -109,7 +109,7 @@ def read_checkpoint(source: str) -> Checkpoint:
 def _missing(source: str) -> str:
     """What to say of a path that does not exist, or of a misspelt name."""
     missing = "no such file or folder"
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", source) and Path(source).suffix not in SUFFIXES:
+    if is_hub_id(source) and Path(source).suffix not in SUFFIXES:
         return f"{missing}; a repository on the Hub is hub:{source}"
     if "/" in source or Path(source).suffix in SUFFIXES:
         return missing
