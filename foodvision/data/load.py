@@ -22,6 +22,7 @@ from foodvision.data.stream import from_stream
 from foodvision.drawings.draw import NAME, write_drawn
 from foodvision.errors import DataError
 from foodvision.files.atomic import cache_folder, cannot_write
+from foodvision.files.parquet_images import is_parquet
 from foodvision.files.remote import is_remote
 from foodvision.progress import progress_bar
 from foodvision.text import list_names
@@ -80,7 +81,7 @@ def _listed(text: str, strict: bool, labelled: bool, test: bool) -> tuple[str, D
         return text, from_folder(_cached(text))
     if text.startswith("hub:"):
         return text, from_hub(text.removeprefix("hub:"))
-    if text.endswith(".parquet"):
+    if is_parquet(text):
         files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
         return text, from_parquet(text, files)
     if path.suffix.lower() == ".csv" and path.exists():
