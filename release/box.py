@@ -40,10 +40,9 @@ ABOUT = """
 ## The model in the box
 
 It ships with foodvision, in `network` with weights in float16 and in `graphs` as an ONNX graph in
-int8. Neither holds a photograph. It started from box-big, a network of ours that was trained from
-scratch on 90,553 thumbnails of the 101 dishes of Food-101 (Bossard et al., ECCV 2014), and learnt
-from 1,701 photographs and 2,206 thumbnails of the three, the thumbnails of these photographs among
-them.
+int8. Neither holds a photograph. It started from box-big, our network of 101 dishes, trained from
+scratch on 90,553 thumbnails of Food-101 (Bossard et al., ECCV 2014), and learnt from 1,701
+photographs and 2,206 thumbnails of the three dishes, their own thumbnails among them.
 
 It was measured on images of Food-101 from which neither it nor box-big nor its teacher learnt (but
 for one thumbnail, which box-big saw as prime rib); they judged the boxes before it, too, and 23 are
@@ -60,8 +59,8 @@ Its weights have foodvision's licence, MIT.
 **For** trying foodvision, learning, and as a start for networks of your own. **Not for** decisions
 about health: it knows no allergens, no calories and no other dishes. It learnt from photographs
 that people shared of restaurant food; some of their labels are wrong. They are for research alone,
-and their split is ours: compare no figure of this table with published ones, and judge it on no
-other image of Food-101, because it or box-big may have learnt from it.
+and their split is ours: do not compare these figures with published ones, and do not evaluate it on
+other images of Food-101, because it or box-big may have learnt from them.
 """
 
 
