@@ -78,3 +78,8 @@ def list_names(names: Sequence[str]) -> str:
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form OWNER/NAME of a repository on the Hub."""
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name))
+
+
+def ask_which(names: Sequence[str]) -> str:
+    """Names as a question, such as ``pizza, steak or sushi?``."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]])) + "?"

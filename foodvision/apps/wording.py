@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from foodvision.classifier.classifier import Classifier
-from foodvision.text import list_names, to_markdown
+from foodvision.text import ask_which, list_names, to_markdown
 
 
 class Wording(NamedTuple):
@@ -23,7 +23,7 @@ class Wording(NamedTuple):
 def make_title(classes: Sequence[str]) -> str:
     """A title that asks for the class."""
     if len(classes) <= 4:
-        title = " or ".join(filter(None, [", ".join(classes[:-1]), classes[-1]])) + "?"
+        title = ask_which(classes)
         return title[:1].upper() + title[1:]
     return f"Which of {len(classes)}?"
 

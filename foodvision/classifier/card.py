@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from huggingface_hub import ModelCardData
 
 from foodvision.classifier.info import Calibration, Measured, ModelInfo, TeacherInfo
-from foodvision.text import list_names, to_markdown
+from foodvision.text import ask_which, list_names, to_markdown
 
 FAMILIES = {"vit": "vision-transformer", "torchvision": "torchvision", "timm": "timm"}
 """The tag of each family of networks."""
@@ -66,7 +66,7 @@ def model_card(
     return "\n".join(
         [
             f"---\n{front_matter.to_yaml()}\n---\n",
-            f"# {_title(names)}\n",
+            f"# {ask_which(names) if len(names) <= 4 else f'{len(names)} classes of images'}\n",
             f"An image classifier for {len(names)} classes: {list_names(names)}.\n",
             f"Network: {description}; {info.parameters:,} parameters.\n",
             f"## Measured\n\n{measured(info.metrics)}",
@@ -150,11 +150,6 @@ def _certainty(calibration: Calibration | None, says_unsure: bool) -> str:
             "can still get a sure answer.\n"
         )
     return text
-
-
-def _title(names: list[str]) -> str:
-    few = len(names) < 4
-    return f"{', '.join(names[:-1])} or {names[-1]}?" if few else f"{len(names)} classes of images"
 
 
 def _trained_on(info: ModelInfo) -> str:

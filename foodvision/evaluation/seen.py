@@ -59,17 +59,17 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
 
 
 def count_seen(source: str, sha256: Iterable[str]) -> int:
-    """How many images were in the training of the run that weights are of.
+    """How many of these images the run behind some weights was trained on or chosen by.
 
     Args:
         source: of the weights, see `foodvision.weights.source.read_checkpoint`.
-        sha256: of the images.
+        sha256: of the images; not looked at for weights of no run.
 
     """
     path = path_of(source)
     run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
-    seen = read_seen(run) or {}
-    return sum(bytes.fromhex(digest) in seen for digest in sha256)
+    seen = read_seen(run)
+    return sum(bytes.fromhex(digest) in seen for digest in sha256) if seen else 0
 
 
 def copies_in(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> int:

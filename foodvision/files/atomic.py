@@ -109,12 +109,13 @@ def new_folder(out: Path) -> Iterator[Path]:
         out: a folder that does not exist yet, or an empty one.
 
     Raises:
-        OSError: if it cannot be written, is the current folder, or is not empty at the end.
+        OSError: if it cannot be written, contains the current folder, or is not empty at the end.
 
     """
     out = out.resolve()
-    if out == Path.cwd():  # whoever is in it would be left in a deleted folder
-        raise OSError(errno.EBUSY, "is the current folder; choose another one", str(out))
+    here = Path.cwd()
+    if out in (here, *here.parents):  # whoever is in it would be left in a deleted folder
+        raise OSError(errno.EBUSY, "contains the current folder; choose another one", str(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{out.name}.unfinished-"
     for left in out.parent.glob(f"{glob.escape(prefix)}*"):

@@ -201,7 +201,7 @@ def measure_self_supervision(
     before = _network(labels)
     for name in pretraining or {}:
         if name in before or name == "seed":
-            raise RecipeError(f"{name} is no setting of the pretraining alone: --set decides it")
+            raise RecipeError(f"{name} cannot be set for the pretraining alone: --set sets it")
     before |= PRETRAINING | dict(pretraining or {})
     load_recipe("pretrain", before)
     dataset = data if isinstance(data, Dataset) else load_dataset(data)

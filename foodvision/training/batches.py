@@ -36,8 +36,8 @@ MAX_UNREADABLE = 0.05
 """The largest share of images that may fail to open; of a stream, in an epoch."""
 
 CHECKED = 1_000
-"""Images of a stream after which a run ends, and not only at the end of an epoch, that cannot open
-more than that share."""
+"""Images of a stream after which a run that cannot open more than that share does not wait for the
+end of the epoch."""
 
 GRACE = 60
 """Seconds a worker stays alive after SIGTERM, so that the main process can finish its step."""
@@ -136,19 +136,15 @@ def _collate(
     return torch.stack(views), torch.tensor(labels), torch.tensor(indices), errors
 
 
-def without_skipped(
-    batches: Iterable[Any], epoch: int, whole: bool
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def without_skipped(batches: Iterable[Any], epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Images, labels and indices of each batch; a warning for each image that it lacks.
 
     Args:
         batches: of `training_loader`.
         epoch: 1 for the first, for the warnings.
-        whole: whether these are all batches of the epoch: the rest of one that was interrupted may
-            have many such images by chance.
 
     Raises:
-        DataError: if there are too many of them, after `CHECKED` images or at the end.
+        DataError: if there are too many of them, which is known after `CHECKED` images.
 
     """
     skipped, seen = 0, 0
@@ -156,22 +152,24 @@ def without_skipped(
         for error in errors[: max(0, NAMED - skipped)]:
             log.warning("%s; skipped in epoch %d", error, epoch)
         skipped, seen = skipped + len(errors), seen + len(indices) + len(errors)
-        if seen >= CHECKED:
-            _check_share(skipped, seen, epoch)
+        if seen >= CHECKED and skipped > MAX_UNREADABLE * seen:
+            raise DataError(
+                f"epoch {epoch}: {skipped:,} of {seen:,} images cannot be opened, more than "
+                f"{MAX_UNREADABLE:.0%}; the last: {errors[-1] if errors else 'see above'}"
+            )
         yield images, labels, indices
-    if whole:
-        _check_share(skipped, seen, epoch)
     if skipped:
         log.warning(
             "epoch %d: images that could not be opened and were skipped: %d", epoch, skipped
         )
 
 
-def _check_share(skipped: int, seen: int, epoch: int) -> None:
-    if skipped > MAX_UNREADABLE * seen:
+def check_opened(share: float, epoch: int) -> None:
+    """Raise DataError if too small a share of an epoch's images could be opened."""
+    if 1 - share > MAX_UNREADABLE:
         raise DataError(
-            f"epoch {epoch}: {skipped:,} of {seen:,} images cannot be opened, more than "
-            f"{MAX_UNREADABLE:.0%}; the first are named above"
+            f"epoch {epoch}: {1 - share:.0%} of the images cannot be opened, more than "
+            f"{MAX_UNREADABLE:.0%}"
         )
 
 

@@ -223,7 +223,9 @@ def _shown(training: Training, history: list[Epoch]) -> Generator[Epoch | None, 
         for epoch in training.steps():
             if epoch is None and training.step % 5 == 0:  # reading the loss waits for the device
                 done = training.batch * recipe.batch_size
-                bar.update(task, completed=done, info=f"loss {float(training.losses[-1]):.3f}")
+                bar.update(
+                    task, completed=done, info=f"loss {float(training.means['loss'][-1]):.3f}"
+                )
             if epoch:
                 best = best_of([*history, epoch])
                 left = _time_left([*history, epoch][begun:], images, n - epoch.epoch)

@@ -26,7 +26,12 @@ from foodvision.images import ImageSpec
 from foodvision.images.transforms import finish
 from foodvision.metrics import Metrics, RunningMetrics
 from foodvision.models.network import Network
-from foodvision.training.batches import training_loader, validation_loader, without_skipped
+from foodvision.training.batches import (
+    check_opened,
+    training_loader,
+    validation_loader,
+    without_skipped,
+)
 from foodvision.training.epoch import Epoch
 from foodvision.training.labels import Labels
 from foodvision.training.masked import COLOURS, HiddenPatches
@@ -37,6 +42,9 @@ from foodvision.training.ranks import from_rank_0
 from foodvision.training.recipe import Recipe
 from foodvision.training.sharding import gathered, is_sharded, load_network, load_optimizer, shard
 from foodvision.training.teacher import Teacher
+
+MEANS = ("loss", "accuracy", "opened")
+"""What is kept of each batch of an epoch; ``opened`` is the share of its images that could be."""
 
 
 class Training:
@@ -100,8 +108,7 @@ class Training:
         else:
             self.objective = Labels(opened, recipe, accelerator, teacher)
         self.epoch, self.batch, self.step = 0, 0, 0
-        self.losses: list[Tensor] = []
-        self.accuracies: list[Tensor] = []
+        self.means: dict[str, list[Tensor]] = {name: [] for name in MEANS}
 
     @property
     def result(self) -> Network:
@@ -137,8 +144,7 @@ class Training:
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
-            "losses": self._over_ranks(self.losses),
-            "accuracies": self._over_ranks(self.accuracies),
+            "means": {name: self._over_ranks(of) for name, of in self.means.items()},
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -151,9 +157,9 @@ class Training:
         Every rank must call it, the others with what `from_rank_0` gives them, empty.
         """
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        of_batches = from_rank_0(lambda: [state["losses"], state["accuracies"]])
+        means = from_rank_0(lambda: state["means"])
         device = self.accelerator.device
-        self.losses, self.accuracies = (list(means.to(device)) for means in of_batches)
+        self.means = {name: list(of_batches.to(device)) for name, of_batches in means.items()}
         load_network(self.network, state["network"])
         if self.average:
             load_network(self.average, state["average"])
@@ -166,6 +172,7 @@ class Training:
         At every yield, a run can be resumed from `state_dict`.
 
         Raises:
+            DataError: if too many images of a stream cannot be opened.
             FoodvisionError: if the loss is not a finite number.
 
         """
@@ -175,7 +182,7 @@ class Training:
             self.sampler.epoch = self.epoch
             self.sampler.start = self.batch
             self._train_mode()
-            for batch in without_skipped(self.loader, self.epoch + 1, whole=first == 0):
+            for batch in without_skipped(self.loader, self.epoch + 1):
                 rate = set_learning_rate(self.optimizers, self.recipe, self.step, steps)
                 with self.accelerator.accumulate(self.model):
                     loss = self._learn(*batch)
@@ -189,10 +196,11 @@ class Training:
                 if self.batch < len(self.loader):
                     yield None
             trained = time.perf_counter()
-            train_loss, train_accuracy = (
-                float(self._over_ranks(means).mean()) for means in (self.losses, self.accuracies)
+            train_loss, train_accuracy, opened = (
+                float(self._over_ranks(self.means[name]).mean()) for name in MEANS
             )
             self._check_finite(train_loss)
+            check_opened(opened, self.epoch + 1)
             metrics = self._validate()
             seconds = trained - started
             epoch = Epoch(
@@ -207,7 +215,7 @@ class Training:
                 images_per_second=(self.batch - first) * batch_size / seconds,
             )
             self.epoch, self.batch = self.epoch + 1, 0
-            self.losses, self.accuracies = [], []
+            self.means = {name: [] for name in MEANS}
             yield epoch
 
     def _train_mode(self) -> None:
@@ -254,9 +262,10 @@ class Training:
             optimizer.zero_grad()
         if self.average and accelerator.sync_gradients:
             update_average(self.average, self.network, recipe.ema_decay, self.step)
-        self.losses.append(loss.detach())
-        self.accuracies.append(accuracy)
-        return self.losses[-1]
+        opened = torch.tensor(share, device=accelerator.device)
+        for name, mean in zip(MEANS, (loss.detach(), accuracy, opened), strict=True):
+            self.means[name].append(mean)
+        return loss.detach()
 
     def _over_ranks(self, of_batches: list[Tensor]) -> Tensor:
         """The mean of each of the epoch's batches so far, which have the same size."""

@@ -26,7 +26,7 @@ def find_licence(source: str) -> str | None:
         source: see `foodvision.weights.source.read_checkpoint`.
 
     Raises:
-        ModelError: if torchvision has no such weights, or the Hub could have no such name.
+        ModelError: if torchvision has no such weights, or the name is not valid on the Hub.
 
     """
     kind, _, name = source.partition(":")
@@ -36,7 +36,7 @@ def find_licence(source: str) -> str | None:
         try:
             cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
         except HFValidationError as error:
-            raise ModelError(f"{name} is not a name of a repository on the Hub") from error
+            raise ModelError(f"{name} is not a repository name (OWNER/NAME)") from error
         if not isinstance(cached, str):
             return None
         folder = Path(cached).parent

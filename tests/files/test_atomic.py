@@ -80,10 +80,13 @@ def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.path.expanduser", expanduser)
 
 
+@pytest.mark.parametrize("out", [".", "..", "../.."])
 def test_the_current_folder_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(OSError, match="is the current folder"), new_folder(Path()):
+    here = tmp_path / "a" / "b"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(OSError, match="contains the current folder"), new_folder(Path(out)):
         pass
-    assert not any(tmp_path.iterdir())
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a", here]

@@ -107,7 +107,7 @@ def test_what_is_refused_or_interrupted(
 ) -> None:
     with pytest.raises(RecipeError, match="mixup has no place in pretraining"):
         measure_self_supervision(patterns, pretraining={"mixup": 0.2})
-    with pytest.raises(RecipeError, match="image_size is no setting of the pretraining alone"):
+    with pytest.raises(RecipeError, match="image_size cannot be set for the pretraining alone"):
         measure_self_supervision(patterns, pretraining={"image_size": 32})
     with pytest.raises(DataError, match="has no train split, only all; make one"):
         measure_self_supervision(patterns / "train")
