@@ -409,11 +409,17 @@ def test_broken_folders_are_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_missing_folder_and_unreachable_hub(tmp_path: Path) -> None:
+def test_missing_folder_and_unreachable_or_incomplete_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         TorchClassifier.load(tmp_path / "no")
     with pytest.raises(ModelError, match="cannot be downloaded from the Hub"):
         TorchClassifier.load("nobody/nothing")
+    (tmp_path / "fetched").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: tmp_path / "fetched")
+    with pytest.raises(ModelError, match=r"^a/b: not a model folder: it has no config\.json$"):
+        TorchClassifier.load("a/b")
 
 
 def test_half_precision_weights_are_read_as_float32(

@@ -57,4 +57,6 @@ def test_the_default_folder_is_beside_the_model(
     monkeypatch.chdir(tmp_path)
     assert _beside(model, "static") == Path(expected)
     monkeypatch.chdir("runs/a/checkpoints")
-    assert _beside("..", "static") == tmp_path / "runs/a-static"
+    for name in ("..", "../"):
+        assert _beside(name, "static") == tmp_path / "runs/a-static"
+    assert _beside(".", "static") == tmp_path / "runs/a/checkpoints-static"

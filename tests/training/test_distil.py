@@ -230,5 +230,9 @@ def test_a_changed_or_missing_teacher_is_one_line(
     shutil.rmtree(mine)
     with pytest.raises(ModelError, match=r"teacher .*mine: no such folder"):
         train(patterns, None, tmp_path / "r", "cpu", resume=True)
-    with pytest.raises(ModelError, match=r"teacher nowhere: no such folder"):
-        train(patterns, "distil", tmp_path / "new", "cpu", **SHORT, teacher="nowhere")
+    for name, reason in (
+        ("nowhere", "no such folder"),
+        ("my.org/model", "downloaded from the Hub"),
+    ):
+        with pytest.raises(ModelError, match=rf"{name}: .*{reason}"):
+            train(patterns, "distil", tmp_path / "new", "cpu", **SHORT, teacher=name)

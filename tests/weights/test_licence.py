@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.errors import ModelError
 from foodvision.weights import licence
 from foodvision.weights.licence import find_licence
 
@@ -48,3 +49,8 @@ def test_a_source_on_the_hub_has_the_licence_of_its_cached_repository_not_of_the
     monkeypatch.chdir(tmp_path)
     assert find_licence("timm:vit.tag") == find_licence("hub:a/b") == "apache-2.0"
     assert find_licence("timm:other.tag") is None
+
+
+def test_an_impossible_name_is_one_line() -> None:
+    with pytest.raises(ModelError, match=r"a/b/c is not a repository name \(OWNER/NAME\)"):
+        find_licence("hub:a/b/c")
