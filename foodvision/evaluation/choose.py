@@ -21,7 +21,7 @@ from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import FLAT
 from foodvision.data.inventory import take_inventory
 from foodvision.errors import DataError
-from foodvision.evaluation.seen import count_seen
+from foodvision.evaluation.seen import seen_by
 from foodvision.evaluation.speed import Speed, describe_machine, measure_speed
 from foodvision.evaluation.tables import Table
 from foodvision.metrics import log_loss_of_each
@@ -183,7 +183,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
     speeds = measure_speed(classifiers, list(inventory.images), target.type)
     of_image = np.stack(losses)
     means, best = of_image.mean(axis=1), int(of_image.mean(axis=1).argmin())
-    resampled = _bootstrap(of_image)
+    resampled, seen = _bootstrap(of_image), [seen_by(source) for source in weights]
     rows = [
         Candidate(
             weights=source,
@@ -196,7 +196,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
             parameters=classifiers[i].info.parameters or 0,
             mb=4 * (classifiers[i].info.parameters or 0) / 1e6,
             licence=find_licence(source),
-            seen=count_seen(source, inventory.sha256),
+            seen=sum(digest in seen[i] for digest in inventory.sha256),
         )
         for i, source in enumerate(weights)
     ]

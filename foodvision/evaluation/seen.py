@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from foodvision.data.dataset import Example, LabelledImages
@@ -58,18 +58,19 @@ def read_seen(folder: Path | None) -> dict[bytes, str] | None:
         return None
 
 
-def count_seen(source: str, sha256: Iterable[str]) -> int:
-    """How many of these images the run behind some weights was trained on or chosen by.
+def seen_by(source: str) -> set[str]:
+    """The images that the run behind some weights was trained on or chosen by.
 
     Args:
         source: of the weights, see `foodvision.weights.source.read_checkpoint`.
-        sha256: of the images; not looked at for weights of no run.
+
+    Returns:
+        SHA-256 of their bytes, in hexadecimal; empty for weights of no run.
 
     """
     path = path_of(source)
     run = path if path.is_dir() else path.parent if path.name == WEIGHTS else None
-    seen = read_seen(run)
-    return sum(bytes.fromhex(digest) in seen for digest in sha256) if seen else 0
+    return {digest.hex() for digest in read_seen(run) or {}}
 
 
 def copies_in(train: LabelledImages, test: LabelledImages, sha256: Collection[bytes]) -> int:

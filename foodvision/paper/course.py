@@ -19,7 +19,7 @@ from foodvision.data import Dataset, load_dataset
 from foodvision.errors import DataError, FoodvisionError, ModelError, RunInterruptedError
 from foodvision.evaluation import evaluate, make_report_folder
 from foodvision.evaluation.compare import held_out_images
-from foodvision.evaluation.seen import count_seen
+from foodvision.evaluation.seen import seen_by
 from foodvision.paper.collapse import CHANGES, AnswersAfterEpoch, answers_by_epoch
 from foodvision.paper.course_data import course_cut
 from foodvision.paper.course_figures import (
@@ -181,9 +181,9 @@ def _probe(original: Original, source: str, cut: Dataset, out: Path, device: str
     classifier = _train(cut, "probe", out / f"{original.name}-{slug}", device, weights=source)
     if original.start and name != original.start.weights:
         why += f"; {name} in place of {original.start.weights}"
-    sha256 = (hashlib.sha256(image.read()).hexdigest() for image in cut.splits["test"])
-    if seen := count_seen(source, sha256):
-        why += f"; {name} was trained on or chosen by {seen} of these test images"
+    if seen := seen_by(source):
+        n = sum(hashlib.sha256(image.read()).hexdigest() in seen for image in cut.splits["test"])
+        why += f"; {name} was trained on or chosen by {n} of these test images" if n else ""
     return Row(original, f"{why}; {original.training}", name, _score(classifier, cut))
 
 

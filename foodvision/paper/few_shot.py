@@ -19,7 +19,7 @@ from foodvision.backends.device import choose_device, decide_precision
 from foodvision.data import Dataset, load_dataset, training_splits
 from foodvision.data.inventory import Inventory, take_inventory
 from foodvision.errors import DataError
-from foodvision.evaluation.seen import count_seen
+from foodvision.evaluation.seen import seen_by
 from foodvision.evaluation.tables import Table
 from foodvision.probing.features import Features
 from foodvision.weights.source import load_pretrained
@@ -162,7 +162,7 @@ def evaluate_few_shot(
     )
     drawn = np.unique(np.concatenate([order.ravel() for order in orders]))
     of_drawn = dict(zip(drawn.tolist(), features.of(known.subset(drawn.tolist())), strict=True))
-    of_held_out = features.of(held_out)
+    of_held_out, seen = features.of(held_out), seen_by(model)
     rows = []
     for s in possible:
         scores = []
@@ -180,9 +180,9 @@ def evaluate_few_shot(
         classes=len(dataset.classes),
         draws=draws,
         rows=rows,
-        seen=count_seen(model, held_out.sha256),
+        seen=sum(digest in seen for digest in held_out.sha256),
         drawn=len(drawn),
-        drawn_seen=count_seen(model, (known.sha256[i] for i in drawn)),
+        drawn_seen=sum(known.sha256[i] in seen for i in drawn),
     )
 
 

@@ -233,7 +233,7 @@ class Training:
                 module.eval()
 
     def _learn(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """One batch: returns its loss, and keeps it and the accuracy for the mean of the epoch."""
+        """One batch: returns its loss, and keeps `MEANS` of it for those of the epoch."""
         recipe, accelerator = self.recipe, self.accelerator
         rank, ranks = accelerator.process_index, accelerator.num_processes
         # Mixing, masks, dropout and stochastic depth draw from torch's generators, all seeded here:
@@ -262,10 +262,10 @@ class Training:
             optimizer.zero_grad()
         if self.average and accelerator.sync_gradients:
             update_average(self.average, self.network, recipe.ema_decay, self.step)
-        opened = torch.tensor(share, device=accelerator.device)
+        opened = loss.new_full((), share)  # filled on the device: a copy would wait for it
         for name, mean in zip(MEANS, (loss.detach(), accuracy, opened), strict=True):
             self.means[name].append(mean)
-        return loss.detach()
+        return self.means["loss"][-1]
 
     def _over_ranks(self, of_batches: list[Tensor]) -> Tensor:
         """The mean of each of the epoch's batches so far, which have the same size."""

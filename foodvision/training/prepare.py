@@ -173,8 +173,8 @@ def _read(dataset: Dataset, recipe: Recipe) -> TrainingSplits:
         total += len(splits.train.images)
     summary = f"{dataset.name}: {len(bad)} of {total} images cannot be opened"
     if len(bad) > MAX_UNREADABLE * total:
-        shown = "; ".join([*map(str, bad[:3]), *["..."][: len(bad) - 3]])
-        raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}")
+        shown, more = "; ".join(map(str, bad[:3])), "; ..." if len(bad) > 3 else ""
+        raise DataError(f"{summary}, more than {MAX_UNREADABLE:.0%}: {shown}{more}")
     if bad:
         log.warning("%s and are left out (unreadable.csv), the first is %s", summary, bad[0])
     return splits
