@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from benchmarks.box_data import check_run
@@ -31,13 +32,14 @@ from foodvision.deploy.model_files import copy_model, copy_onnx
 from foodvision.evaluation import evaluate
 from foodvision.export.export import export
 from foodvision.training.teacher import load_teacher
-from foodvision.weights.box import FOLDER, GRAPHS, NETWORK
+from foodvision.weights.box import ABOUT, FOLDER, GRAPHS, NETWORK
 from foodvision.weights.repository import CARD, WEIGHTS
 
 MAX_BYTES = 36_000_000
 
-ABOUT = """
-## The model in the box
+LICENCE, DATASETS = "mit", ["ethz/food101"]
+
+SECTION = """
 
 It ships with foodvision, in `network` with weights in float16 and in `graphs` as an ONNX graph in
 int8. Neither holds a photograph. It started from box-big, our network of 101 dishes, trained from
@@ -92,13 +94,20 @@ def main() -> None:
         rows = measure("int8", graphs, arguments.data, strange)
         rows += measure("float16", network, arguments.data, strange)
         print(*rows, sep="\n")
-        with (network / CARD).open("a", encoding="utf-8") as card:
-            card.write(ABOUT.format(rows="\n".join(rows)))
+        complete_card(network / CARD, rows)
         size = sum(path.stat().st_size for path in box.rglob("*") if path.is_file())
         print(f"{size / 1e6:.1f} MB")
         assert size <= MAX_BYTES
         shutil.rmtree(FOLDER, ignore_errors=True)
         shutil.copytree(box, FOLDER)
+
+
+def complete_card(path: Path, rows: list[str]) -> None:
+    """Add the licence, the dataset, the figures and the limits to the card of a run."""
+    card = ModelCard(path.read_text(encoding="utf-8"))
+    card.data.license, card.data.datasets = LICENCE, DATASETS
+    card.text += f"\n{ABOUT}" + SECTION.format(rows="\n".join(rows))
+    path.write_text(str(card), encoding="utf-8")
 
 
 @torch.no_grad()

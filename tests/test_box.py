@@ -109,7 +109,7 @@ def test_a_run_starts_from_it_and_learns_from_it(
     monkeypatch.chdir(tmp_path)
     plan = plan_run({"weights": BOX, "teacher": BOX}, patterns)
     assert (plan.recipe.weights, plan.recipe.teacher) == (BOX, BOX)
-    assert find_licence(BOX) is None
+    assert find_licence(BOX) == "mit"
     for out in (BOX, "./box"):
         with pytest.raises(FoodvisionError, match="choose another --out"):
             plan_run({}, patterns, out=out)
@@ -130,6 +130,11 @@ def test_it_goes_online_as_a_page_without_being_exported_anew(tmp_path: Path) ->
     deploy(Plan(BOX, Target.STATIC), tmp_path / "page")
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "page/model").iterdir()}
     assert sizes == {path.name: path.stat().st_size for path in (GRAPHS / "onnx").iterdir()}
+    card = (tmp_path / "page/README.md").read_text()
+    assert "\nlicense: mit\n" in card
+    assert "The network began with the weights box-big; their licence is mit." in card
+    for said in ("Food-101", "int8, photographs", "**Not for** decisions"):
+        assert said in card
     with pytest.raises(FoodvisionError, match=r"^--what caption: give MODEL"):
         Plan(BOX, Target.CPU, What.CAPTION)
 

@@ -123,9 +123,9 @@ def measured(metrics: Measured | None) -> str:
         return "Nothing has been measured yet.\n"
     low, high = metrics.accuracy_ci95
     return (
-        f"On {metrics.n:,} **validation** images in {to_markdown(metrics.precision)}. They also "
-        f"chose {to_markdown(metrics.chosen)}, so expect slightly worse figures on a test set, "
-        "which `foodvision evaluate` measures:\n\n"
+        f"On {metrics.n:,} **validation** images in {to_markdown(metrics.precision)}, which also "
+        f"chose {to_markdown(metrics.chosen)}; figures on a test set, which `foodvision evaluate` "
+        "measures, are usually slightly worse:\n\n"
         f"- log loss {metrics.log_loss:.4f}\n"
         f"- accuracy {metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})\n"
         f"- expected calibration error {metrics.ece:.3f}\n"

@@ -135,6 +135,10 @@ class ModelInfo(_Part):
     """Every setting of the run, see `foodvision.training.recipe`; empty if there was none."""
     start: str | None = None
     """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
+    origin: Origin | None = None
+    """The same weights, or the ones that these began with; None when trained from scratch."""
+    origins_of_teachers: list[Origin] = []
+    """What the teachers of these weights learnt from."""
     teacher: TeacherInfo | None = None
     """None if it learnt from labels alone."""
     versions: dict[str, str] = {}

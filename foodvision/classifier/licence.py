@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from foodvision.classifier.info import KEY, ModelInfo
+from foodvision.classifier.info import KEY, ModelInfo, Origin
 from foodvision.errors import ModelError
-from foodvision.weights.box import path_of
-from foodvision.weights.licence import find_licence
+from foodvision.weights.licence import find_licence, folder_of
 from foodvision.weights.repository import CONFIG, read_json
 
 _IDENTIFIERS = {
@@ -20,9 +19,6 @@ _IDENTIFIERS = {
 """Of the Hub's list: those that are met among weights."""
 
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|swag", re.IGNORECASE)
-
-_MOST_RUNS = 100
-"""That began with one another's weights."""
 
 
 class Licence(NamedTuple):
@@ -52,6 +48,16 @@ class Licence(NamedTuple):
         return any(_forbids(licence.name) for licence in (self, *self.teachers))
 
     @property
+    def origin(self) -> Origin | None:
+        """As it is recorded of a model."""
+        return Origin(weights=self.source, licence=self.name) if self.source else None
+
+    @property
+    def origins_of_teachers(self) -> list[Origin]:
+        """As they are recorded of a model."""
+        return [teacher.origin for teacher in self.teachers if teacher.origin]
+
+    @property
     def sentence(self) -> str:
         """For people."""
         if self.source is None:
@@ -72,32 +78,49 @@ class Licence(NamedTuple):
         return f"their licence is {self.name}{more if _forbids(self.name) else ''}"
 
 
-def licence_of(folder: Path, hub_id: str | None = None) -> Licence:
-    """The licence of the weights that a model began with, through all runs and teachers in between.
+_SCRATCH = Licence(None, None)
+"""Of a network that began with no weights."""
+
+
+def licence_of(folder: Path, source: str | None = None) -> Licence:
+    """The licence of the weights that a model began with.
+
+    Of several in a row the one furthest back counts, or the nearest that forbids commercial use;
+    what a model's own card states is one of them. They were recorded when it was trained, because
+    the models in between may be gone.
 
     Args:
         folder: of a model, or of an export.
-        hub_id: if this is its folder in the Hub's cache.
+        source: what users call it, such as ``hub:OWNER/NAME`` or ``box``; None: its folder.
 
     Raises:
         ModelError: if it has no readable config.json, or foodvision's part of it is damaged.
 
     """
-    config = read_json(folder / CONFIG)
+    config, own = read_json(folder / CONFIG), _named(source or str(folder))
     if KEY not in config:  # other people's: they are the weights
-        return _named(f"hub:{hub_id}" if hub_id else str(folder))
-    info, named, teachers = ModelInfo.from_config(config), Licence(None, None), list[Licence]()
-    for _ in range(_MOST_RUNS):
-        origins = info.teacher.origins if info.teacher else []
-        teachers += [Licence(origin.weights, origin.licence) for origin in origins]
-        if not isinstance(source := info.recipe.get("weights"), str):
-            break
-        named = _named(source)
-        try:
-            info = ModelInfo.from_config(read_json(path_of(source) / CONFIG))
-        except ModelError:  # no run of this machine
-            break
-    return named._replace(teachers=tuple(dict.fromkeys(teachers)))
+        return own
+    info = ModelInfo.from_config(config)
+    first = Licence(info.origin.weights, info.origin.licence) if info.origin else _SCRATCH
+    if own.name and (_forbids(own.name) or not first.name):
+        first = own
+    origins = [*info.origins_of_teachers, *(info.teacher.origins if info.teacher else [])]
+    teachers = dict.fromkeys(Licence(each.weights, each.licence) for each in origins)
+    return first._replace(teachers=tuple(teachers))
+
+
+def licence_behind(source: str) -> Licence:
+    """The licence of weights that a model begins with, or a teacher; to be recorded.
+
+    Args:
+        source: see `foodvision.weights.source.read_checkpoint`.
+
+    """
+    try:
+        folder = folder_of(source)
+        return licence_of(folder, source) if folder else _named(source)
+    except ModelError:  # a file with no config.json beside it
+        return _named(source)
 
 
 def without_folders(source: str) -> str:

@@ -19,10 +19,11 @@ from foodvision.deploy import Target, What
 from foodvision.deploy.model_files import copy_captioner, copy_model, copy_onnx
 from foodvision.deploy.plan import Plan
 from foodvision.errors import ModelError
+from foodvision.files.read import read_text
 from foodvision.text import list_names, to_markdown
-from foodvision.weights.box import BOX, GRAPHS
+from foodvision.weights.box import ABOUT, BOX, GRAPHS, NETWORK
 from foodvision.weights.licence import find_licence
-from foodvision.weights.repository import CONFIG, find_model
+from foodvision.weights.repository import CARD, CONFIG, find_model
 
 
 class Contents(NamedTuple):
@@ -31,7 +32,6 @@ class Contents(NamedTuple):
     title: str
     about: str
     """Of the model, for the card, in Markdown."""
-    licence: Licence
     libraries: tuple[str, ...] = ()
     """That its network comes from, beside torch."""
     hub_model: str | None = None
@@ -50,6 +50,20 @@ def write_model(plan: Plan, folder: Path) -> Contents:
 
     """
     return _write_captioner(plan, folder) if plan.what is What.CAPTION else _write(plan, folder)
+
+
+def licence_of_weights(plan: Plan) -> Licence:
+    """What the publishers of the weights allow; nothing but small files is read.
+
+    Raises:
+        ModelError: if there is no such model.
+
+    """
+    local = plan.model == BOX or Path(plan.model).is_dir()
+    source = plan.model if local else f"hub:{plan.model}"
+    if plan.what is What.CAPTION:
+        return Licence(_name(plan), find_licence(source))
+    return licence_of(find_model(plan.model), source)
 
 
 def _write(plan: Plan, folder: Path) -> Contents:
@@ -85,8 +99,7 @@ def _write(plan: Plan, folder: Path) -> Contents:
         f"An image classifier for {len(classifier.classes)} classes: {to_markdown(names)}.\n\n"
         f"Network: {classifier.config.description}; {classifier.info.parameters or 0:,} "
         f"parameters.{_trained_on(classifier)}\n\n## Measured\n\n"
-        f"{measured(classifier.info.metrics)}",
-        licence_of(source, None if by_name or Path(plan.model).is_dir() else plan.model),
+        f"{measured(classifier.info.metrics)}{_about_box() if by_name else ''}",
         (library,) if library == "timm" else (),
         known=classifier.predict(drawings.draw_image("pizza", seed=0)).probabilities,
     )
@@ -106,24 +119,31 @@ def _trained_on(classifier: Classifier) -> str:
     if not (data := classifier.info.data):
         return ""
     return (
-        f" Trained on {data.train:,} images of {to_markdown(data.name)}, which are not in this "
-        "Space: they belong to their owners."
+        f" Trained on {data.train:,} images of the dataset {to_markdown(data.name)}, which are not "
+        "in this Space: they belong to their owners."
     )
+
+
+def _about_box() -> str:
+    """What the box learnt from, its test figures and its limits, as its own card has them."""
+    card = read_text(NETWORK / CARD)
+    return f"\n{card[card.index(ABOUT) :]}"
 
 
 def _write_captioner(plan: Plan, folder: Path) -> Contents:
     local = Path(plan.model).is_dir()
     if local:
         copy_captioner(Path(plan.model), folder / MODEL)
-    name = Path(plan.model).name if local else plan.model
-    licence = find_licence(plan.model if local else f"hub:{plan.model}")
     return Contents(
         plan.title or "What is in this image?",
-        f"Captions of images, written by {to_markdown(name)}.",
-        Licence(name, licence),
+        f"Captions of images, written by {to_markdown(_name(plan))}.",
         hub_model=None if local else plan.model,
         preload=None if local else _preload(plan.model),
     )
+
+
+def _name(plan: Plan) -> str:
+    return Path(plan.model).name if Path(plan.model).is_dir() else plan.model
 
 
 def _preload(model: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from foodvision import drawings
 from foodvision.classifier.licence import Licence
 from foodvision.deploy import Target, What
+from foodvision.deploy.contents import licence_of_weights
 from foodvision.deploy.folder import num_bytes, write_space
 from foodvision.deploy.hub import Hub
 from foodvision.deploy.plan import Plan
@@ -51,17 +52,20 @@ def deploy(
 
     """
     hub = Hub()
-    exists = space is not None and _may_write(hub, space, plan)  # before long work
-    licence = write_space(plan, out)
+    licence = licence_of_weights(plan)
+    exists = False
+    if space is not None:  # refused before long work
+        check_licence(licence, non_commercial)
+        exists = _may_write(hub, space, plan)
+    elif licence.forbids_commerce:
+        log.warning("%s", licence.sentence)
+    write_space(plan, out)
     done = [f"{out}: {num_bytes(out) / 1e6:.1f} MB, checked"]
     if make_zip:
         path = write_zip(out)
         done.append(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     if space is None:
-        if licence.forbids_commerce:
-            log.warning("%s", licence.sentence)
         return done
-    check_licence(licence, non_commercial)
     if not exists:
         hub.create(space, private, plan.target)
     commit = hub.upload(out, space, "space")
@@ -90,7 +94,7 @@ def _may_write(hub: Hub, space: str, plan: Plan) -> bool:
 
 
 def check_licence(licence: Licence, non_commercial: bool) -> None:
-    """Say what the licence forbids, before anything is sent.
+    """Say what the licence forbids, before anything is built or sent.
 
     Raises:
         FoodvisionError: if that has not been accepted.

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from foodvision.apps.space import EXAMPLES, MODEL
 from foodvision.apps.uploads import copy_examples, find_examples
-from foodvision.classifier.licence import Licence
 from foodvision.deploy import Target, What
-from foodvision.deploy.contents import Contents, write_model
+from foodvision.deploy.contents import Contents, licence_of_weights, write_model
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.requirements import PYTHON, requirements
 from foodvision.deploy.space_card import CARD, SDK, TAG, check_card, read_card, space_card
@@ -86,15 +85,12 @@ _PRIVACY = {
 }
 
 
-def write_space(plan: Plan, out: Path) -> Licence:
+def write_space(plan: Plan, out: Path) -> None:
     """Write the folder of a Space, and check it; nothing is sent anywhere.
 
     Args:
         plan: what it contains.
         out: a folder that is new, empty or an older one of a Space, which is replaced.
-
-    Returns:
-        The licence of the weights.
 
     Raises:
         FoodvisionError: if `out` is something else, a package is missing, or the copy of the model
@@ -122,7 +118,6 @@ def write_space(plan: Plan, out: Path) -> Licence:
         check_card(folder)
         if out.exists():
             shutil.rmtree(out)
-    return contents.licence
 
 
 def num_bytes(folder: Path) -> int:
@@ -139,10 +134,11 @@ def _is_replaceable(out: Path) -> bool:
 
 
 def _write_card(plan: Plan, contents: Contents, folder: Path) -> None:
+    licence = licence_of_weights(plan)
     body = _BODY.format(
         title=to_markdown(contents.title),
         about=contents.about,
-        weights=to_markdown(contents.licence.sentence),
+        weights=to_markdown(licence.sentence),
         privacy=f"\n## Privacy\n\n{_PRIVACY[plan.target]}\n",
     )
     gradio = "" if plan.target is Target.STATIC else version("gradio")
@@ -151,7 +147,7 @@ def _write_card(plan: Plan, contents: Contents, folder: Path) -> None:
         PYTHON[plan.target],
         gradio,
         contents.title,
-        contents.licence.identifier,
+        licence.identifier,
         contents.hub_model,
         contents.preload,
         body,

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
+from foodvision.classifier.licence import Licence, licence_behind
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
@@ -28,6 +29,8 @@ class Start(NamedTuple):
     """How its images are prepared."""
     sha256: str | None
     """Of the pretrained weights and their description; None when trained from scratch."""
+    licence: Licence | None = None
+    """Of the pretrained weights."""
     teacher: Teacher | None = None
     """On the CPU; None if the labels alone are learnt."""
 
@@ -77,7 +80,8 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         for stage in network.stages():
             stage.requires_grad_(False)
     description = checkpoint.config, checkpoint.spec, checkpoint.classes
-    return Start(network, spec, sha256_of(checkpoint.tensors, description))
+    sha256 = sha256_of(checkpoint.tensors, description)
+    return Start(network, spec, sha256, licence_behind(recipe.weights))
 
 
 def _check(network: Network, recipe: Recipe) -> None:

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from foodvision.backends import Precision
 from foodvision.backends.device import autocast, channels_last
-from foodvision.classifier.info import Origin, TeacherInfo
-from foodvision.classifier.licence import Licence, licence_of, without_folders
+from foodvision.classifier.info import TeacherInfo
+from foodvision.classifier.licence import licence_behind, without_folders
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
 from foodvision.images import ImageSpec
 from foodvision.progress import progress_bar
 from foodvision.text import list_names
+from foodvision.weights.box import BOX
 from foodvision.weights.tensors import sha256_of
 
 
@@ -57,8 +58,9 @@ class Teacher:
         self.network = classifier.network.eval()
         self.spec, self.pupil = classifier.spec, spec
         self.columns = torch.tensor([classifier.classes.index(label) for label in classes])
-        folder, hub_id = classifier.folder, None if Path(name).exists() else name
-        licence = licence_of(folder, hub_id) if folder else Licence(None, None)
+        local = name == BOX or Path(name).exists()
+        licence = licence_behind(name if local else f"hub:{name}")
+        began = [licence.origin] if licence.origin else []
         self.info = TeacherInfo(
             name=without_folders(name),
             network=classifier.config.description,
@@ -68,11 +70,7 @@ class Teacher:
                 classifier.spec,
                 classifier.classes,
             ),
-            origins=[
-                Origin(weights=each.source, licence=each.name)
-                for each in (licence, *licence.teachers)
-                if each.source
-            ],
+            origins=began + licence.origins_of_teachers,
         )
 
     def to(self, device: torch.device) -> Teacher:

@@ -20,6 +20,9 @@ NETWORK = FOLDER / "network"
 GRAPHS = FOLDER / "graphs"
 """Its export in int8, which needs no torch."""
 
+ABOUT = "## The model in the box"
+"""The title of its card's last section: its training images, its test figures and its limits."""
+
 
 def path_of(model: str) -> Path:
     """The path that a model is given by: that of the network, for `BOX`."""

@@ -32,23 +32,38 @@ def find_licence(source: str) -> str | None:
     kind, _, name = source.partition(":")
     if kind == "torchvision":
         return from_torchvision.find_weights(name).meta.get("license")
-    if kind in ("timm", "hub"):
-        try:
-            cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
-        except HFValidationError as error:
-            raise ModelError(f"{name} is not a repository name (OWNER/NAME)") from error
-        if not isinstance(cached, str):
-            return None
-        folder = Path(cached).parent
-    else:
-        # os.path, because pathlib raises for a name that is too long for a file.
-        path = path_of(source)
-        folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
+    folder = folder_of(source)
+    if folder is None:
+        return None
     try:
         licence = read_json(folder / CONFIG).get("pretrained_cfg", {}).get("license")
     except (ModelError, AttributeError):  # no such file, or one that is not a repository's
         licence = None
     return licence if isinstance(licence, str) else _of_card(folder / CARD)
+
+
+def folder_of(source: str) -> Path | None:
+    """The folder of a source's files on this machine; None if they are in none of their own.
+
+    Args:
+        source: see `foodvision.weights.source.read_checkpoint`.
+
+    Raises:
+        ModelError: if the name is not valid on the Hub.
+
+    """
+    kind, _, name = source.partition(":")
+    if kind == "torchvision":
+        return None
+    if kind in ("timm", "hub"):
+        try:
+            cached = try_to_load_from_cache(f"timm/{name}" if kind == "timm" else name, CONFIG)
+        except HFValidationError as error:
+            raise ModelError(f"{name} is not a repository name (OWNER/NAME)") from error
+        return Path(cached).parent if isinstance(cached, str) else None
+    # os.path, because pathlib raises for a name that is too long for a file.
+    path = path_of(source)
+    return path if os.path.isdir(path) else path.parent  # noqa: PTH112
 
 
 def _of_card(path: Path) -> str | None:

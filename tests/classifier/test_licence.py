@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.licence import Licence, licence_of, without_folders
+from foodvision.classifier.licence import Licence, licence_behind, licence_of, without_folders
 from foodvision.errors import ModelError
 
 
 def model(folder: Path, weights: str | None, **known: object) -> Path:
+    """A model folder as training from these weights writes it."""
     folder.mkdir()
-    config = {"foodvision": {"recipe": {"weights": weights}, **known}}
-    (folder / "config.json").write_text(json.dumps(config))
+    if weights is not None:
+        licence = licence_behind(weights)
+        known["origin"] = licence.origin and licence.origin.model_dump()
+        known["origins_of_teachers"] = [each.model_dump() for each in licence.origins_of_teachers]
+    (folder / "config.json").write_text(json.dumps({"foodvision": known}))
     return folder
 
 
@@ -30,7 +34,8 @@ def model(folder: Path, weights: str | None, **known: object) -> Path:
 def test_weights(tmp_path: Path, weights: str | None, identifier: str, forbids: bool) -> None:
     probe = model(tmp_path / "probe", weights)
     tuned = model(tmp_path / "tuned", str(probe))
-    for folder in (probe, tuned):
+    (tmp_path / "probe").rename(tmp_path / "moved")  # what it was must not be forgotten
+    for folder in (tmp_path / "moved", tuned):
         licence = licence_of(folder)
         assert licence.identifier == identifier
         assert licence.forbids_commerce == forbids
@@ -60,6 +65,27 @@ def test_what_teachers_learnt_from_counts_through_all_runs(tmp_path: Path) -> No
     licence = licence_of(model(tmp_path / "mild", None, teacher=mild))
     assert (licence.identifier, licence.forbids_commerce) == (None, False)
     assert licence.sentence.endswith("weights lite0; their licence is apache-2.0.")
+
+
+def test_what_a_models_own_card_states_counts(tmp_path: Path) -> None:
+    start = model(tmp_path / "start", "no-longer-here")
+    (start / "README.md").write_text("---\nlicense: mit\n---\n")
+    tuned = model(tmp_path / "tuned", str(start))
+    assert licence_of(start) == licence_of(tuned) == Licence("start", "mit")
+
+
+def test_no_licence_in_between_lifts_what_another_forbids(tmp_path: Path) -> None:
+    swag = "torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1"
+    start = model(tmp_path / "start", swag)
+    (start / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert licence_of(model(tmp_path / "tuned", str(start))).forbids_commerce
+    timm = tmp_path / "lite0"
+    timm.mkdir()
+    config = {"architecture": "lite0", "pretrained_cfg": {"license": "apache-2.0"}}
+    (timm / "config.json").write_text(json.dumps(config))
+    strict = model(tmp_path / "strict", str(timm))
+    (strict / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    assert licence_of(model(tmp_path / "more", str(strict))) == Licence("strict", "cc-by-nc-4.0")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.licence import Licence
+from foodvision.classifier.licence import licence_behind
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target
 from foodvision.deploy import deploy as stages
@@ -49,10 +49,9 @@ def test_a_space_is_created_filled_awaited_and_called(
     assert lines[-1] == f"{hub.url}/running: classify answers"
 
 
-def write_little(plan: Plan, out: Path) -> Licence:
+def write_little(plan: Plan, out: Path) -> None:
     out.mkdir(exist_ok=True)
     (out / "README.md").write_text("---\ntags: [foodvision]\n---\n")
-    return Licence(None, None)
 
 
 def test_a_cpu_space_of_a_free_account_is_refused_before_anything_is_sent(
@@ -175,17 +174,16 @@ def test_a_failed_build_shows_its_log(
 def test_weights_that_forbid_commerce_are_said_before_anything_is_sent(
     hub: Hub, trained: TorchClassifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = {"weights": "torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1"}
+    licence = licence_behind("torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1")
     swag = TorchClassifier(trained.network, trained.spec, trained.classes)
-    swag.info = swag.info.model_copy(update={"recipe": recipe})
-    swag.save(tmp_path / "probe")
-    swag.info = swag.info.model_copy(update={"recipe": {"weights": str(tmp_path / "probe")}})
+    swag.info = swag.info.model_copy(update={"origin": licence.origin})
     swag.save(tmp_path / "tuned")
     with pytest.raises(FoodvisionError, match="forbids commercial use"):
         push(tmp_path / "tuned", "me/model")
     with pytest.raises(FoodvisionError, match="forbids commercial use"):
         deploy(plan(tmp_path / "tuned"), tmp_path / "out", "me/food")
-    assert hub.repositories == {}
+    assert not (tmp_path / "out").exists()
+    assert hub.asked == []
     push(tmp_path / "tuned", "me/model", non_commercial=True)
     model = hub.repositories["models/me/model"]
     assert model.header["license"] == "cc-by-nc-4.0"

@@ -185,6 +185,7 @@ def _configs() -> list[dict[str, Any]]:
     origin = {"weights": "torchvision:x", "licence": None}
     teacher = {"name": "a", "network": "b", "sha256": "c", "origins": [origin]}
     known = {"image_spec": SPEC, "parameters": 9, "metrics": MEASURED, "recipe": recipe}
+    known |= {"origin": origin, "origins_of_teachers": [origin]}
     known |= {"teacher": teacher, "versions": {"torch": "2"}}
     export = {"runs": ["onnx/float32"], "limits": {"onnx/float32": [0.5, 1.0]}, "checks": {}}
     published = {"input_size": [3, 4, 4], "crop_pct": 0.9, "interpolation": "bicubic"}

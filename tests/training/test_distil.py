@@ -214,6 +214,11 @@ def test_the_run_and_its_card_say_who_the_teacher_was(patterns: Path, tmp_path: 
     assert "answers of a teacher, teacher" in card
     assert "apache-2.0" in card
     assert str(tmp_path) not in card
+    again = {"weights": str(tmp_path / "r"), "precision": "float32", "epochs": 1}
+    tuned = train(patterns, "finetune", tmp_path / "tuned", "cpu", **again).classifier.info
+    assert tuned.origin is None
+    assert tuned.origins_of_teachers == info.origins
+    assert Classifier.load(tmp_path / "teacher").info.origin == info.origins[0]
 
 
 def test_a_changed_or_missing_teacher_is_one_line(
