@@ -40,10 +40,10 @@ def test_the_readme_commands_run(photos: None, monkeypatch: pytest.MonkeyPatch) 
     shutil.copy("photos/dots/000.png", "photo.jpg")
     assert len(commands()) == 17
     for arguments in commands():
-        # Only the epochs, the weights, and the width of what is trained from scratch are replaced.
+        # Only the epochs, the weights, and the size of what is trained from scratch are replaced.
         words = [a.replace("epochs=10", "epochs=1") for a in arguments]
         if words[0] == "train" and "--weights" not in words:
-            words += ["--set", "hidden_size=48"]
+            words += ["--set", "hidden_size=48", "--set", "num_layers=2"]
         words = [re.sub(r"torchvision:(\w+)/\w+", r"\1", word) for word in words]
         monkeypatch.setattr(sys, "argv", ["foodvision", *words])
         with pytest.raises(SystemExit) as stop:
