@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foodvision.apps import uploads
-from foodvision.apps.uploads import Address
+from foodvision.apps.serving import Address, serve
 from foodvision.captioning.caption import MAX_PREFIX, CaptionSettings
 from foodvision.captioning.captioner import Captioner
 from foodvision.errors import FoodvisionError, ImageError, MissingExtraError
@@ -114,5 +114,5 @@ def launch_caption_app(
     examples: Sequence[Path] = (),
     address: Address = Address(),  # noqa: B008 (it is immutable)
 ) -> None:
-    """Serve the app until it is interrupted; see `uploads.serve`."""
-    uploads.serve(lambda folder: build_caption_app(captioner, folder, examples), address)
+    """Serve the app until it is interrupted; see `serving.serve`."""
+    serve(lambda folder: build_caption_app(captioner, folder, examples), address)

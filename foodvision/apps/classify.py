@@ -18,7 +18,7 @@ from foodvision.apps import uploads
 from foodvision.apps.answers import Answers
 from foodvision.apps.batcher import MAX_BATCH
 from foodvision.apps.gpu import Gpu
-from foodvision.apps.uploads import Address
+from foodvision.apps.serving import Address, serve
 from foodvision.apps.wording import Wording, describe, make_title
 from foodvision.apps.workers import Workers
 from foodvision.classifier.classifier import Classifier
@@ -115,12 +115,12 @@ def launch_app(
     gpu: Gpu | None = None,
     processes: int = 1,
 ) -> None:
-    """Serve the app until it is interrupted; see `uploads.serve` and `build_app`.
+    """Serve the app until it is interrupted; see `serving.serve` and `build_app`.
 
     With more than one of the `processes`, that many answer beside this one; see `Workers`.
     """
     with closing(Workers(classifier, processes)) if processes > 1 else nullcontext() as workers:
-        uploads.serve(
+        serve(
             lambda folder: build_app(classifier, folder, examples, wording, gpu, workers), address
         )
 

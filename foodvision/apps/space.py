@@ -12,7 +12,8 @@ from pathlib import Path
 
 from foodvision.apps.classify import launch_app
 from foodvision.apps.gpu import Gpu, on_gpu
-from foodvision.apps.uploads import Address, find_examples
+from foodvision.apps.serving import Address
+from foodvision.apps.uploads import find_examples
 from foodvision.apps.wording import Wording
 from foodvision.classifier.classifier import Classifier
 from foodvision.progress import log_to_stderr

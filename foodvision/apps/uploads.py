@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from foodvision.apps.body_limit import BodyLimit
 from foodvision.errors import DataError, ImageError
 from foodvision.images.decode import open_image
 from foodvision.images.files import files_below, is_image
@@ -36,11 +35,6 @@ FILE_ADDRESS = "/gradio_api/file="
 
 MAX_AT_ONCE = 4
 """Answers at a time: each has an image in memory (see the limits of `open_image`)."""
-
-MAX_WAITING = 64
-
-MAX_SESSIONS = 256
-"""Visitors whose page Gradio remembers, at 75 kB each; those before them lose a frame rate."""
 
 KEEP_SECONDS = 900
 """How long an upload is kept: the page shows it, and it may be submitted again."""
@@ -78,47 +72,6 @@ def private_folder() -> Iterator[Path]:
                 os.environ.pop(key)
                 if value is not None:
                     os.environ[key] = value
-
-
-class Address(NamedTuple):
-    """Where an app is served."""
-
-    host: str = "127.0.0.1"
-    """To listen on; ``0.0.0.0`` accepts connections from the whole network."""
-    port: int | None = None
-    """None for the first free one from 7860."""
-    browser: bool = True
-    """Open a browser window."""
-    share: bool = False
-    """Also serve it at a public address of Gradio's."""
-
-
-def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
-    """Serve an app, its API and its MCP server until it is interrupted; then remove all uploads.
-
-    Args:
-        build: makes the app, given its private folder.
-        address: where.
-
-    """
-    from starlette.middleware import Middleware
-
-    with private_folder() as folder:
-        app = build(folder)
-        app.queue(max_size=MAX_WAITING)
-        with swept(folder):
-            app.launch(
-                server_name=address.host,
-                server_port=address.port,
-                inbrowser=address.browser,
-                share=address.share,
-                max_file_size=f"{MAX_UPLOAD_MB}mb",
-                mcp_server=True,
-                # Gradio 6.27 to 6.31 trust a forged host with it (CVE-2026-134825).
-                ssr_mode=False,
-                state_session_capacity=MAX_SESSIONS,
-                app_kwargs={"middleware": [Middleware(BodyLimit)]},
-            )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from foodvision.images.pixels import read_pixels
 from foodvision.images.spec import ImageSpec
 from foodvision.models.config import NetworkConfig
 from foodvision.prefetch import prefetch
+from foodvision.text import list_names, printable
 from foodvision.weights.repository import (
     CONFIG,
     check_distinct,
@@ -84,6 +85,13 @@ class ExportedClassifier(Classifier):
         else:
             raise ModelError(f"has no backend {run}, only {', '.join(export.runs)}")
         return cls(folder, run, graph, spec, classes, info, export, network)
+
+    def __repr__(self) -> str:
+        """One line: the graph, its input and its classes."""
+        return printable(
+            f"Classifier({self.run} of {self.config.description}; {self.spec.height} × "
+            f"{self.spec.width} px; {len(self.classes)} classes: {list_names(self.classes)})"
+        )
 
     @property
     def config(self) -> NetworkConfig:

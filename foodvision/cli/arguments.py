@@ -22,9 +22,18 @@ ModelOption: TypeAlias = Annotated[
     str, typer.Option(help="Model folder, Hub id OWNER/NAME, or box, which ships with foodvision.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Backend: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUNTIME/PRECISION",
+        help="Of an exported model, as in openvino/int8; of box also torch.  [default: the fastest "
+        "here]",
+    ),
+]
 Host: TypeAlias = Annotated[str, typer.Option(help="0.0.0.0 accepts the whole network.")]
 Port: TypeAlias = Annotated[
-    int | None, typer.Option(help="[default: the first free port from 7860]")
+    int | None,
+    typer.Option(min=1, max=65535, help="[default: the first free port from 7860]"),
 ]
 Browser: TypeAlias = Annotated[bool, typer.Option(help="Open a browser window.")]
 Share: TypeAlias = Annotated[

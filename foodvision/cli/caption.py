@@ -71,6 +71,8 @@ def caption(
         return
     if not inputs:
         raise typer.BadParameter("INPUT: name the images, or give --self-check")
+    if as_json and out is not None:
+        raise typer.BadParameter("--json prints, --out writes a file: give one of them")
     if resume and out is None:
         raise typer.BadParameter("--resume: give the --out of the interrupted run")
     try:
@@ -130,7 +132,8 @@ def open_caption_app(
     device: Device = "auto",
 ) -> None:
     """Open the captioning app in the browser."""
-    from foodvision.apps.uploads import Address, find_examples
+    from foodvision.apps.serving import Address
+    from foodvision.apps.uploads import find_examples
     from foodvision.captioning.repository import find_captioner
 
     images = find_examples(examples) if examples else []

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from foodvision.backends import Precision
-from foodvision.cli.arguments import Data, Device, Json, Model, ModelOption
+from foodvision.cli.arguments import Backend, Data, Device, Json, Model, ModelOption
 from foodvision.weights.box import BOX
 
 
@@ -27,8 +27,13 @@ def evaluate(
         ),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="bf16 is faster on some devices and slightly less exact.")
-    ] = "float32",
+        Precision | None,
+        typer.Option(
+            help="bf16 is faster on some devices and slightly less exact.  [default: float32, or "
+            "that of an export]"
+        ),
+    ] = None,
+    backend: Backend = None,
     device: Device = "auto",
 ) -> None:
     """Measure a classifier: log loss, accuracy, every class."""
@@ -44,7 +49,9 @@ def evaluate(
 
     if out:
         make_report_folder(out)
-    report = evaluate(Classifier.load(model, device), dataset, split, precision=precision)
+    report = evaluate(
+        Classifier.load(model, device, backend), dataset, split, precision=precision
+    )
     page = report.save(out) if out else None
     print(to_json(report.to_dict()) if as_json else report.summary())
     if page and not as_json:

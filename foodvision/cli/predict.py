@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from foodvision.cli.arguments import Device, Json, ModelOption
+from foodvision.cli.arguments import Backend, Device, Json, ModelOption
 from foodvision.weights.box import BOX
 
 
@@ -51,13 +51,7 @@ def predict(
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy into --sort-into, not link.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUNTIME/PRECISION",
-            help="Of an exported model, as in openvino/int8.  [default: the fastest here]",
-        ),
-    ] = None,
+    backend: Backend = None,
     device: Device = "auto",
     engine: Annotated[
         Literal["embedded", "ray"],
@@ -75,6 +69,8 @@ def predict(
 
     if sort_into == "" or (copy and sort_into is None):
         raise typer.BadParameter("--sort-into: give the folder to sort into")
+    if as_json and out is not None:
+        raise typer.BadParameter("--json prints, --out writes a file: give one of them")
     if resume and out is None:
         raise typer.BadParameter("--resume: give the --out of the interrupted run")
     if engine == "ray":

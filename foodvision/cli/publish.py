@@ -11,7 +11,7 @@ from foodvision.backends import Format
 from foodvision.cli.arguments import Browser, Device, Host, Model, Port, Share
 from foodvision.deploy import Target, What
 from foodvision.text import printable
-from foodvision.weights.box import BOX
+from foodvision.weights.box import BOX, path_of
 
 
 def export(
@@ -62,7 +62,8 @@ def open_app(
     device: Device = "auto",
 ) -> None:
     """Open the app of a classifier in the browser."""
-    from foodvision.apps.uploads import Address, find_examples
+    from foodvision.apps.serving import Address
+    from foodvision.apps.uploads import find_examples
     from foodvision.classifier.describe import describe
 
     images = find_examples(examples) if examples else []
@@ -140,11 +141,12 @@ def deploy(
     for line in deploy(plan, out, None if dry_run else space, make_zip, private, non_commercial):
         print(printable(line))
     if dry_run or not space:
-        print(printable(f"Nothing was sent. Upload the files of {out}, or give --space OWNER/NAME"))
+        other = "leave --dry-run out" if space else "give --space OWNER/NAME"
+        print(printable(f"Nothing was sent. Upload the files of {out}, or {other}"))
 
 
 def push(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder, or an export.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, an export, or box.")],
     name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Of the Hub's repository.")],
     private: Private = False,
     non_commercial: NonCommercial = False,
@@ -154,10 +156,10 @@ def push(
     from foodvision.deploy.push import push
     from foodvision.errors import ModelError
 
-    if not model.is_dir():
+    if not (folder := path_of(model)).is_dir():
         raise ModelError(f"{model}: no such model folder")
     describe(model)
-    address, size = push(model, name, private, non_commercial)
+    address, size = push(folder, name, private, non_commercial)
     print(printable(f"{address}: {size / 1e6:.1f} MB"))
     print(printable(f"Next: foodvision predict IMAGE --model {name}"))
 

@@ -95,8 +95,9 @@ class Dataset:
         """
         for name in (*classes, *excluded):
             if name not in self.classes:
-                (close,) = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.0)
-                raise DataError(f"{self.name}: has no class {name!r}; did you mean {close!r}?")
+                close = difflib.get_close_matches(name, self.classes, n=1)
+                listed = f"did you mean {close[0]!r}?" if close else list_names(self.classes)
+                raise DataError(f"{self.name}: has no class {name!r}; {listed}")
         kept = [c for c in self.classes if (c in classes or not classes) and c not in excluded]
         known = np.isin(self.classes, kept)
         splits = {
@@ -226,7 +227,7 @@ class LabelledImages(Sequence[Example]):
         unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
         if unknown:
             listed = list_names(classes)
-            raise DataError(f"class {list_names(unknown)} is not among the model's: {listed}")
+            raise DataError(f"not among the model's classes ({listed}): {list_names(unknown)}")
         table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
         return LabelledImages(self.store, tuple(classes), table[self.labels], self.indices)
 

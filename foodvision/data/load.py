@@ -74,6 +74,8 @@ def load_dataset(
 
 def _listed(text: str, strict: bool, labelled: bool, test: bool) -> tuple[str, Dataset]:
     """The path or name that is read, and its dataset."""
+    if not text:
+        raise DataError("DATA is empty; for the current folder, type .")
     path = Path(text)
     if is_remote(text):
         return text, from_stream(text, test)

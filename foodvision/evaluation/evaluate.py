@@ -13,8 +13,8 @@ import numpy as np
 from foodvision.backends import Precision
 from foodvision.classifier.classifier import Classifier
 from foodvision.data import Dataset, LabelledImages, load_dataset, training_splits
-from foodvision.data.dataset import FLAT
-from foodvision.errors import DataError, ImageError
+from foodvision.data.dataset import FLAT, split_of
+from foodvision.errors import DataError, FoodvisionError, ImageError
 from foodvision.evaluation.report import Report
 from foodvision.evaluation.scores import ScoredImage, Source, Uncalibrated
 from foodvision.evaluation.seen import HashedFile, copies_in, read_seen
@@ -29,7 +29,7 @@ def evaluate(
     data: str | Path | Dataset,
     split: str | None = None,
     batch_size: int = 32,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
 ) -> Report:
     """Score a classifier.
 
@@ -45,15 +45,17 @@ def evaluate(
         batch_size: images at a time; does not change the result.
         precision: ``float32``; ``bf16``, which is faster on some devices and changes the third
             digit of a log loss; or ``auto``, the faster of the two. Head and softmax always run
-            in float32.
+            in float32. None is float32, or of an exported classifier its graph's.
 
     Raises:
         DataError: if the split does not exist, the model lacks a class, or no image can be opened.
+        FoodvisionError: if a graph is to run in another precision than its own.
         ModelError: if there is no such model.
 
     """
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
+    computed = _precision(classifier, precision)
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     dataset = _restricted(dataset, classifier)
     name, images = _choose(dataset, classifier, split)
@@ -76,7 +78,7 @@ def evaluate(
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=len(images), unit="images", info="")
         sources: Iterator[Any] = (HashedFile(example, sha256) for example in images)
-        results = classifier.logits(sources, batch_size, precision)
+        results = classifier.logits(sources, batch_size, precision or "float32")
         rows = zip(images.names(), images.labels, results, strict=True)
         for position, (image, label, logits) in enumerate(rows):
             bar.advance(task)
@@ -122,7 +124,8 @@ def evaluate(
             classifier.folder,
             classifier.config.description,
             classifier.info,
-            precision,
+            computed,
+            classifier.backend,
         ),
     )
     if overlap := report.overlap():
@@ -130,6 +133,17 @@ def evaluate(
             "the model was %s of these %d images: the result is too good", overlap, report.n
         )
     return report
+
+
+def _precision(classifier: Classifier, asked: Precision | None) -> str:
+    """What the scores are computed in; a graph has a precision of its own."""
+    _, _, own = classifier.backend.partition("/")
+    if own and asked not in (None, own):
+        raise FoodvisionError(
+            f"--precision {asked}: the exported graph {classifier.backend} is computed in {own}; "
+            "choose another with --backend"
+        )
+    return own or asked or "float32"
 
 
 def _restricted(dataset: Dataset, classifier: Classifier) -> Dataset:
@@ -150,6 +164,8 @@ def _choose(
     dataset: Dataset, classifier: Classifier, split: str | None
 ) -> tuple[str, LabelledImages]:
     splits = dataset.splits
+    if split:
+        split = split_of(split) or split
     if split is None:
         split = next((name for name in ("test", FLAT) if name in splits), None)
         if split is None:
@@ -165,7 +181,7 @@ def _choose(
         seed, fraction = recipe["seed"], recipe["validation_fraction"]
         carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
         return split, (carved.train if split == "train" else carved.validation).images
-    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join(splits)}")
+    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join([*splits, FLAT])}")
 
 
 def _scored(

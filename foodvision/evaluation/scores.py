@@ -49,6 +49,7 @@ class Source:
         network: one line.
         info: how the model was trained.
         precision: that the images were scored in.
+        backend: that scored them, see `Classifier.backend`.
 
     """
 
@@ -57,6 +58,7 @@ class Source:
     network: str
     info: ModelInfo
     precision: str
+    backend: str
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ class Scores(Metrics):
     source: Source = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types for JSON, without `images` and `source`."""
+        """Plain types for JSON, without `images`; of `source`, what computed."""
         kept = asdict(replace(self, images=[], source=None))  # type: ignore[arg-type]
-        return {key: value for key, value in kept.items() if key not in ("images", "source")}
+        kept = {key: value for key, value in kept.items() if key not in ("images", "source")}
+        return kept | {"backend": self.source.backend, "precision": self.source.precision}
 
     def overlap(self) -> str:
         """Why the result is too good, as in "trained on 90 and chosen by 12"; empty if it is not.

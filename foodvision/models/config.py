@@ -243,7 +243,10 @@ def parse_name(name: str) -> tuple[str, int | None]:
     """Split ``vit_b16`` into its variant ``b`` and patch size 16 (None where none is named)."""
     match = re.fullmatch(r"vit_([a-z]+?)(\d+)?", name)
     if not match or match[1] not in VARIANTS:
-        raise ValueError(f"no network {name!r}: there are vit_{', vit_'.join(VARIANTS)}")
+        raise ValueError(
+            f"no network {name!r}: there are vit_{', vit_'.join(VARIANTS)}; networks of libraries "
+            "come with their weights, as in --weights torchvision:efficientnet_b2/IMAGENET1K_V1"
+        )
     patch_size = int(match[2]) if match[2] else None
     if patch_size is not None and patch_size not in PATCH_SIZES:
         raise ValueError(f"{name}: patch sizes are {', '.join(map(str, PATCH_SIZES))}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from foodvision.probing.head import PenaltyFit
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,11 @@ class Epoch:
     def to_dict(self) -> dict[str, Any]:
         """Plain types: a line of history.jsonl."""
         return asdict(self)
+
+
+Past = TypeVar("Past", Epoch, PenaltyFit)
+
+
+def best_of(history: list[Past]) -> Past:
+    """The entry with the lowest validation log loss; NaN is the best only if all are NaN."""
+    return min(history, key=lambda past: (math.isnan(past.log_loss), past.log_loss))

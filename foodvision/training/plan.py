@@ -19,7 +19,7 @@ from foodvision.training.extension import extension_of
 from foodvision.training.recipe import Recipe
 from foodvision.training.run_folder import RunFolder, find_run
 from foodvision.training.settings import load_recipe, resumed_recipe
-from foodvision.weights.box import check_not_named_box, path_of
+from foodvision.weights.box import BOX, check_not_named_box, path_of
 
 PUBLISHED = ("torchvision:", "timm:", "hub:")
 """How the names of weights begin that are no path."""
@@ -31,6 +31,12 @@ ADVICE = (
     "training from scratch; pretrained weights usually give a better model in less time: "
     "--recipe probe --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, downloaded once; "
     "without a network, give a file or folder of weights)"
+)
+
+BOX_ADVICE = (
+    "without --weights: starting from box, the small ViT that ships with foodvision; larger weights "
+    "usually give a better model: --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, "
+    "downloaded once)"
 )
 
 
@@ -114,7 +120,11 @@ def plan_run(
             "a probe keeps the features of all images by their hashes, which those of a stream do "
             "not have: train the head with --recipe finetune --set trainable=head"
         )
-    advice = ADVICE if not (recipe or chosen.weights or resume) else None
+    advice = None
+    if not resume and chosen.weights == BOX != settings.get("weights"):
+        advice = BOX_ADVICE
+    elif not (resume or recipe or chosen.weights):
+        advice = ADVICE
     again = f"resume with: {_resume_command(data, folder, device)}"
     return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)
 

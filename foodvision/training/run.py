@@ -26,9 +26,9 @@ from foodvision.plots import plot_history
 from foodvision.probing.head import PenaltyFit
 from foodvision.progress import is_first_process, show_log
 from foodvision.training.accelerator import build_accelerator, run_processes
-from foodvision.training.epoch import Epoch
+from foodvision.training.epoch import Epoch, best_of
 from foodvision.training.extension import extend
-from foodvision.training.fit import Fitted, best_of, fit_network, fit_probe
+from foodvision.training.fit import Fitted, fit_network, fit_probe
 from foodvision.training.plan import Follower, Plan, plan_run
 from foodvision.training.prepare import Run, prepare, told
 from foodvision.training.ranks import from_rank_0, lost_ranks, one_report

@@ -11,7 +11,8 @@ from PIL import Image
 
 from foodvision.apps import space
 from foodvision.apps.classify import build_app
-from foodvision.apps.uploads import Address, private_folder
+from foodvision.apps.serving import Address
+from foodvision.apps.uploads import private_folder
 from foodvision.apps.wording import Wording
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import What

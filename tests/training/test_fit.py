@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.training.display import _time_left
 from foodvision.training.epoch import Epoch
-from foodvision.training.fit import _time_left
 from foodvision.training.run import train
 from tests.training.test_run import FAST
 
