@@ -34,7 +34,7 @@ ADVICE = (
 )
 
 BOX_ADVICE = (
-    "without --weights: starting from box, the small ViT that ships with foodvision; larger weights "
+    "no --weights: starting from box, the small ViT that ships with foodvision; larger networks "
     "usually give a better model: --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, "
     "downloaded once)"
 )

@@ -64,6 +64,15 @@ def test_without_weights_one_line_says_how_to_begin_with_them(
     assert plan_run({"weights": str(tmp_path)}, patterns, out=tmp_path / "s").advice is None
 
 
+def test_without_weights_the_box_is_the_start_and_that_is_said(
+    patterns: Path, tmp_path: Path
+) -> None:
+    plan = plan_run({}, patterns, "finetune", out=tmp_path / "f")
+    assert plan.recipe.weights == "box"
+    assert (plan.advice or "").startswith("no --weights: starting from box")
+    assert plan_run({"weights": "box"}, patterns, "probe", out=tmp_path / "p").advice is None
+
+
 def test_a_dataset_is_taken_as_well_as_its_path(
     patterns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
