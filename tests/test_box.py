@@ -20,6 +20,7 @@ from foodvision.deploy.deploy import deploy
 from foodvision.deploy.plan import Plan
 from foodvision.drawings import draw_image
 from foodvision.errors import FoodvisionError
+from foodvision.evaluation import evaluate
 from foodvision.export.ways import ways_to_run
 from foodvision.training.plan import plan_run
 from foodvision.training.settings import load_recipe
@@ -137,6 +138,15 @@ def test_it_goes_online_as_a_page_without_being_exported_anew(tmp_path: Path) ->
         assert said in card
     with pytest.raises(FoodvisionError, match=r"^--what caption: give MODEL"):
         Plan(BOX, Target.CPU, What.CAPTION)
+
+
+def test_it_is_scored_as_a_graph_or_as_a_network(tmp_path: Path) -> None:
+    for name in ("pizza", "steak"):
+        (tmp_path / name).mkdir()
+        draw_image(name, 0).save(tmp_path / name / "0.png")
+    for backend, precision in (("onnx/int8", "int8"), ("torch", "float32")):
+        report = evaluate(Classifier.load(BOX, "cpu", backend), tmp_path)
+        assert (report.source.backend, report.source.precision) == (backend, precision)
 
 
 def test_a_space_on_a_gpu_has_its_network_once(tmp_path: Path) -> None:

@@ -49,9 +49,7 @@ def evaluate(
 
     if out:
         make_report_folder(out)
-    report = evaluate(
-        Classifier.load(model, device, backend), dataset, split, precision=precision
-    )
+    report = evaluate(Classifier.load(model, device, backend), dataset, split, precision=precision)
     page = report.save(out) if out else None
     print(to_json(report.to_dict()) if as_json else report.summary())
     if page and not as_json:

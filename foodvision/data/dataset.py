@@ -227,7 +227,8 @@ class LabelledImages(Sequence[Example]):
         unknown = sorted({self.classes[i] for i in set(self.labels.tolist())} - set(classes))
         if unknown:
             listed = list_names(classes)
-            raise DataError(f"not among the model's classes ({listed}): {list_names(unknown)}")
+            which = f"class {unknown[0]} is" if len(unknown) == 1 else f"{list_names(unknown)} are"
+            raise DataError(f"{which} not among the model's: {listed}")
         table = np.array([classes.index(c) if c in classes else -1 for c in self.classes])
         return LabelledImages(self.store, tuple(classes), table[self.labels], self.indices)
 

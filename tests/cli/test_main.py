@@ -45,6 +45,9 @@ def test_wrong_usage_exits_with_2(run: Callable[..., Result]) -> None:
     assert run("train").code == 2
     assert run("nosuch").code == 2
     assert run("train", "x", "--set", "epochs").code == 2
+    assert run("app", "--port", "80000").code == 2
+    assert run("predict", "x", "--json", "--out", "x.csv").code == 2
+    assert run("caption", "x", "--json", "--out", "x.csv").code == 2
 
 
 def one_class(tmp_path: Path) -> Path:
@@ -77,7 +80,10 @@ def corrupt(model: Path) -> Path:
     ("command", "reason"),
     [
         (lambda t, m, p: ["train", t / "nowhere"], "no such folder"),
+        (lambda t, m, p: ["train", ""], "DATA is empty"),
         (lambda t, m, p: ["train", empty(t)], "no class folders with images"),
+        (lambda t, m, p: ["train", p, "--exclude-classes", "ramen"], "'ramen'; dots, stripes, w"),
+        (lambda t, m, p: ["train", p, "--exclude-classes", "wave"], "did you mean 'waves'?"),
         (lambda t, m, p: ["train", one_class(t)], "found one class"),
         (lambda t, m, p: ["train", p, "--set", "epoch=3"], "did you mean 'epochs'"),
         (lambda t, m, p: ["train", p, "--recipe", "nosuch"], "no recipe 'nosuch'"),
@@ -96,6 +102,7 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["predict", p, "--model", m, "--out", occupied(t) / "a.csv"], "written"),
         (lambda t, m, p: ["info", empty(t)], "not a model folder"),
         (lambda t, m, p: ["app", t / "nowhere"], "no such model folder"),
+        (lambda t, m, p: ["app", m, "--host", "192.0.2.1"], "--host 192.0.2.1: this machine can"),
         (lambda t, m, p: ["data", "get", "nosuch"], "no dataset is named 'nosuch'"),
         (lambda t, m, p: ["data", "get", "drawn", "--out", m], "is not empty"),
         (lambda t, m, p: ["data", "get", "mini", "--out", m], "is not empty"),

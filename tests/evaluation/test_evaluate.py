@@ -8,9 +8,10 @@ from pathlib import Path
 import datasets
 import pytest
 
+from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import load_dataset
-from foodvision.errors import DataError
+from foodvision.errors import DataError, FoodvisionError
 from foodvision.evaluation import evaluate
 from tests.conftest import CLASSES, build_classifier
 
@@ -68,8 +69,21 @@ def test_split_can_be_chosen_and_a_missing_one_is_named(
 ) -> None:
     assert evaluate(classifier, patterns, split="train").n == 90
     assert evaluate(classifier, patterns, split="all").n == 120
-    with pytest.raises(DataError, match="has no split validation; it has test, train"):
-        evaluate(classifier, patterns, split="validation")
+    assert evaluate(classifier, patterns, split="testing").split == "test"
+    with pytest.raises(DataError, match="has no split validation; it has test, train, all"):
+        evaluate(classifier, patterns, split="val")
+
+
+def test_a_report_says_what_computed(
+    classifier: TorchClassifier, exported: Path, patterns: Path
+) -> None:
+    report = evaluate(classifier, patterns).to_dict()
+    assert (report["backend"], report["precision"]) == ("torch", "float32")
+    graph = Classifier.load(exported, backend="onnx/float32")
+    report = evaluate(graph, patterns).to_dict()
+    assert (report["backend"], report["precision"]) == ("onnx/float32", "float32")
+    with pytest.raises(FoodvisionError, match="graph onnx/float32 is computed in float32; choose"):
+        evaluate(graph, patterns, precision="bf16")
 
 
 def test_unreadable_images_are_counted_not_scored(

@@ -51,6 +51,7 @@ def test_an_exported_folder_answers_as_the_network_does(
     assert graph.predict(sources[0]).probabilities == found[0].probabilities
     assert graph.spec == trained.spec
     assert graph.limits == trained.limits
+    assert repr(graph).startswith(f"Classifier({run} of ViT of 2 layers")
 
 
 def test_graphs_say_what_they_take_and_share_their_weights(
