@@ -35,7 +35,7 @@ def write_captions(
         total: number of images, with those that the table has.
         settings: the captions' own.
         table: where they go; None for stdout.
-        as_json: one JSON document on stdout.
+        as_json: one JSON document on stdout, beside a table as well.
 
     Raises:
         FoodvisionError: if the table cannot be written, or if no image at all could be opened.
@@ -51,7 +51,7 @@ def write_captions(
     def cells(row: Caption) -> dict[str, Any]:
         return row.to_dict() | dict(zip_longest(names, row.captions))
 
-    to_table(captions, total, "captioning", table, columns, cells)
+    to_table(captions, total, "captioning", table, columns, cells, as_json)
 
 
 def _lines(row: Caption) -> str:

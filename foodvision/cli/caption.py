@@ -71,8 +71,6 @@ def caption(
         return
     if not inputs:
         raise typer.BadParameter("INPUT: name the images, or give --self-check")
-    if as_json and out is not None:
-        raise typer.BadParameter("--json prints, --out writes a file: give one of them")
     if resume and out is None:
         raise typer.BadParameter("--resume: give the --out of the interrupted run")
     try:

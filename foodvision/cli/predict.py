@@ -69,8 +69,6 @@ def predict(
 
     if sort_into == "" or (copy and sort_into is None):
         raise typer.BadParameter("--sort-into: give the folder to sort into")
-    if as_json and out is not None:
-        raise typer.BadParameter("--json prints, --out writes a file: give one of them")
     if resume and out is None:
         raise typer.BadParameter("--resume: give the --out of the interrupted run")
     if engine == "ray":

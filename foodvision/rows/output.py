@@ -50,6 +50,7 @@ def to_table(
     table: Table,
     columns: Columns,
     cells: Callable[[Answer], Mapping[str, Any]],
+    as_json: bool = False,
 ) -> None:
     """Add each row to a table as it comes, and finish the table; the rest is as in `to_stdout`.
 
@@ -60,6 +61,7 @@ def to_table(
         table: where they go.
         columns: of the table.
         cells: a row's value in each column; a JSONL file has further ones as well.
+        as_json: print them as well, as one JSON document.
 
     Raises:
         FoodvisionError: if the table cannot be written, or if no image at all could be opened.
@@ -67,7 +69,7 @@ def to_table(
 
     """
     watched = _Watched(rows, total, doing, table.rows, table.failed)
-    table.write(map(cells, watched), columns)
+    table.write(map(cells, _printed(watched) if as_json else watched), columns)
     watched.summarise()
 
 
@@ -92,18 +94,24 @@ def to_stdout(
 
     """
     watched = _Watched(rows, total, doing)
-    before = "["
-    for row in watched:
+    for row in _printed(watched) if as_json else watched:
         if as_json:
-            print(before, to_json(row.to_dict()), sep="", end="")
-            before = ",\n"
-        elif not row.error:
+            continue
+        if not row.error:
             print(line(row))
         elif total > 1:  # a single one ends the command with this line
             log.warning("%s: %s", shown(row.path), row.error)
-    if as_json:
-        print("[]" if before == "[" else "]")
     watched.summarise()
+
+
+def _printed(rows: Iterable[Answer]) -> Iterator[Answer]:
+    """Print each row as it passes: one JSON document."""
+    before = "["
+    for row in rows:
+        print(before, to_json(row.to_dict()), sep="", end="")
+        before = ",\n"
+        yield row
+    print("[]" if before == "[" else "]")
 
 
 class _Watched(Iterator[Answer]):

@@ -46,8 +46,6 @@ def test_wrong_usage_exits_with_2(run: Callable[..., Result]) -> None:
     assert run("nosuch").code == 2
     assert run("train", "x", "--set", "epochs").code == 2
     assert run("app", "--port", "80000").code == 2
-    assert run("predict", "x", "--json", "--out", "x.csv").code == 2
-    assert run("caption", "x", "--json", "--out", "x.csv").code == 2
 
 
 def one_class(tmp_path: Path) -> Path:

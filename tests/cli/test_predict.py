@@ -47,7 +47,9 @@ def test_predict_writes_files_that_hold_the_same(
     for name in ("a.csv", "a.jsonl", "a"):
         out = tmp_path / name
         inputs = (patterns / "test", tmp_path / "bad.jpg")
-        assert run("predict", *inputs, "--model", model, "--out", out).code == 0
+        done = run("predict", *inputs, "--model", model, "--out", out, "--json")
+        assert done.code == 0
+        assert len(json.loads(done.out)) == 31  # printed as well
         if name == "a.csv":
             tables.append(pandas.read_csv(out))
         elif name == "a.jsonl":
