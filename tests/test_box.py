@@ -133,7 +133,7 @@ def test_it_goes_online_as_a_page_without_being_exported_anew(tmp_path: Path) ->
     assert sizes == {path.name: path.stat().st_size for path in (GRAPHS / "onnx").iterdir()}
     card = (tmp_path / "page/README.md").read_text()
     assert "\nlicense: mit\n" in card
-    assert "The network began with the weights box-big; their licence is mit." in card
+    assert "The weights are, or began as, box; their licence is mit." in card
     for said in ("Food-101", "int8, photographs", "**Not for** decisions"):
         assert said in card
     with pytest.raises(FoodvisionError, match=r"^--what caption: give MODEL"):

@@ -66,11 +66,17 @@ def serve(build: Callable[[Path], gr.Blocks], address: Address) -> None:
 
 
 def _check_host(host: str) -> None:
-    """Of an address that is not this machine's, Gradio would try a hundred ports."""
+    """Raise FoodvisionError if this machine cannot listen there; Gradio would try many ports."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as listening:
-            listening.bind(address)
+        found = socket.getaddrinfo(host.strip("[]"), 0, type=socket.SOCK_STREAM)
+        for i, (family, kind, _, _, address) in enumerate(found, start=1):
+            try:
+                with socket.socket(family, kind) as listening:
+                    listening.bind(address)
+                return
+            except OSError:
+                if i == len(found):
+                    raise
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FoodvisionError(

@@ -35,7 +35,7 @@ def write_captions(
         total: number of images, with those that the table has.
         settings: the captions' own.
         table: where they go; None for stdout.
-        as_json: one JSON document on stdout, beside a table as well.
+        as_json: one JSON document on stdout, of the same rows that go into a table.
 
     Raises:
         FoodvisionError: if the table cannot be written, or if no image at all could be opened.

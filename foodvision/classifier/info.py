@@ -136,7 +136,7 @@ class ModelInfo(_Part):
     start: str | None = None
     """SHA-256 of the pretrained weights it began with; None when trained from scratch."""
     origin: Origin | None = None
-    """The same weights, or the ones that these began with; None when trained from scratch."""
+    """The same weights, or earlier ones whose licence holds; None when trained from scratch."""
     origins_of_teachers: list[Origin] = []
     """What the teachers of these weights learnt from."""
     teacher: TeacherInfo | None = None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from foodvision.classifier.info import KEY, ModelInfo, Origin
 from foodvision.errors import ModelError
+from foodvision.weights.box import BOX, NETWORK
 from foodvision.weights.licence import find_licence, folder_of
 from foodvision.weights.repository import CONFIG, read_json
 
@@ -63,7 +64,7 @@ class Licence(NamedTuple):
         if self.source is None:
             sentences = ["The network was trained from scratch."]
         else:
-            sentences = [f"The network began with the weights {self.source}; {self._stated}."]
+            sentences = [f"The weights are, or began as, {self.source}; {self._stated}."]
         sentences += [
             f"A teacher of it learnt from the weights {teacher.source}; {teacher._stated}."
             for teacher in self.teachers
@@ -85,24 +86,30 @@ _SCRATCH = Licence(None, None)
 def licence_of(folder: Path, source: str | None = None) -> Licence:
     """The licence of the weights that a model began with.
 
-    Of several in a row the one furthest back counts, or the nearest that forbids commercial use;
-    what a model's own card states is one of them. They were recorded when it was trained, because
-    the models in between may be gone.
+    What its own card states counts, or else what was stated of the weights that it began with; but
+    none lifts what an earlier one forbids. It was recorded when the model was trained, because the
+    models in between may be gone.
 
     Args:
         folder: of a model, or of an export.
-        source: what users call it, such as ``hub:OWNER/NAME`` or ``box``; None: its folder.
+        source: what users call it, such as ``hub:OWNER/NAME`` or ``box``; None for its folder.
 
     Raises:
         ModelError: if it has no readable config.json, or foodvision's part of it is damaged.
 
     """
-    config, own = read_json(folder / CONFIG), _named(source or str(folder))
+    source = source or (BOX if folder == NETWORK else str(folder.resolve()))
+    config, own = read_json(folder / CONFIG), _named(source)
     if KEY not in config:  # other people's: they are the weights
         return own
     info = ModelInfo.from_config(config)
-    first = Licence(info.origin.weights, info.origin.licence) if info.origin else _SCRATCH
-    if own.name and (_forbids(own.name) or not first.name):
+    weights = info.recipe.get("weights")
+    first = _SCRATCH
+    if info.origin:
+        first = Licence(info.origin.weights, info.origin.licence)
+    elif isinstance(weights, str):  # recorded by an earlier version
+        first = _named(weights)
+    if own.name and not _forbids(first.name):
         first = own
     origins = [*info.origins_of_teachers, *(info.teacher.origins if info.teacher else [])]
     teachers = dict.fromkeys(Licence(each.weights, each.licence) for each in origins)
@@ -110,7 +117,7 @@ def licence_of(folder: Path, source: str | None = None) -> Licence:
 
 
 def licence_behind(source: str) -> Licence:
-    """The licence of weights that a model begins with, or a teacher; to be recorded.
+    """The licence of weights that a model or a teacher begins with, to be recorded.
 
     Args:
         source: see `foodvision.weights.source.read_checkpoint`.
@@ -126,9 +133,12 @@ def licence_behind(source: str) -> Licence:
 def without_folders(source: str) -> str:
     """The name of weights or of a model; what folders this machine has is nobody's business.
 
-    ``kind:name`` and a Hub id ``OWNER/NAME`` stay as they are.
+    ``kind:name`` and a Hub id ``OWNER/NAME`` stay as they are; a folder of the Hub's cache has the
+    name of its repository.
     """
     path = Path(source)
+    if path.parent.name == "snapshots":
+        return path.parts[-3].removeprefix("models--").replace("--", "/")
     # os.path, because pathlib raises for a name that is too long for a file.
     local = path.is_absolute() or source.startswith(".") or os.path.lexists(path)
     return path.name if local or (":" not in source and len(path.parts) > 2) else source

@@ -45,7 +45,7 @@ def write_predictions(
         predictions: of any number of images; those after `table.rows`.
         total: number of images, with those that the table has.
         table: where they go; None for stdout.
-        as_json: one JSON document on stdout, beside a table as well.
+        as_json: one JSON document on stdout, of the same rows that go into a table.
         top: how many classes a line on stdout shows; tables and JSON have all.
         classes: names in the order of the columns ``p_CLASS`` of a table.
 

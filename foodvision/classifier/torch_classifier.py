@@ -26,6 +26,7 @@ from foodvision.classifier.classifier import Classifier
 from foodvision.classifier.describe import finetune_command
 from foodvision.classifier.files import write_model
 from foodvision.classifier.info import KEY, Belongs, ModelInfo
+from foodvision.classifier.licence import licence_of
 from foodvision.classifier.unsure import Unsure
 from foodvision.errors import ImageError, ModelError
 from foodvision.images.decode import ImageSource
@@ -249,7 +250,10 @@ class TorchClassifier(Classifier):
             ) from error
         if loaded.classes is None:
             raise ModelError(f"{CONFIG}: id2label must name the classes 0, 1, 2, ...")
-        info = ModelInfo.from_config(read_json(folder / CONFIG))
+        config = read_json(folder / CONFIG)
+        info = ModelInfo.from_config(config)
+        if KEY not in config:  # another library's: what is saved of it has its licence
+            info = ModelInfo(origin=licence_of(folder).origin)
         classifier = cls(loaded.network, loaded.spec, loaded.classes, info)
         if (folder / UNSURE).exists():
             classifier._read_unsure(folder / UNSURE)

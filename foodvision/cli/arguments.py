@@ -26,8 +26,8 @@ Backend: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="RUNTIME/PRECISION",
-        help="Of an exported model, as in openvino/int8; of box also torch.  [default: the fastest "
-        "here]",
+        help="What runs an exported model, such as openvino/int8; box takes torch as well.  "
+        "[default: the fastest here]",
     ),
 ]
 Host: TypeAlias = Annotated[str, typer.Option(help="0.0.0.0 accepts the whole network.")]

@@ -28,7 +28,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="F.csv|F.jsonl|DIR",
-            help="Write a file, or a folder of Parquet files, instead of printing.",
+            help="Write a file, or a folder of Parquet files, instead of printing lines.",
         ),
     ] = None,
     resume: Annotated[

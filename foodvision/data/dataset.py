@@ -96,7 +96,9 @@ class Dataset:
         for name in (*classes, *excluded):
             if name not in self.classes:
                 close = difflib.get_close_matches(name, self.classes, n=1)
-                listed = f"did you mean {close[0]!r}?" if close else list_names(self.classes)
+                listed = (
+                    f"did you mean {close[0]!r}?" if close else f"it has {list_names(self.classes)}"
+                )
                 raise DataError(f"{self.name}: has no class {name!r}; {listed}")
         kept = [c for c in self.classes if (c in classes or not classes) and c not in excluded]
         known = np.isin(self.classes, kept)

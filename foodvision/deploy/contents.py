@@ -53,7 +53,7 @@ def write_model(plan: Plan, folder: Path) -> Contents:
 
 
 def licence_of_weights(plan: Plan) -> Licence:
-    """What the publishers of the weights allow; nothing but small files is read.
+    """What the publishers of the weights allow; nothing is built.
 
     Raises:
         ModelError: if there is no such model.
@@ -63,7 +63,10 @@ def licence_of_weights(plan: Plan) -> Licence:
     source = plan.model if local else f"hub:{plan.model}"
     if plan.what is What.CAPTION:
         return Licence(_name(plan), find_licence(source))
-    return licence_of(find_model(plan.model), source)
+    try:
+        return licence_of(find_model(plan.model), source)
+    except ModelError as error:
+        raise ModelError(f"{plan.model}: {error}") from error
 
 
 def _write(plan: Plan, folder: Path) -> Contents:

@@ -52,14 +52,13 @@ def deploy(
 
     """
     hub = Hub()
+    exists = space is not None and _may_write(hub, space, plan)  # before long work
     licence = licence_of_weights(plan)
-    exists = False
-    if space is not None:  # refused before long work
+    if space is not None:
         check_licence(licence, non_commercial)
-        exists = _may_write(hub, space, plan)
     elif licence.forbids_commerce:
         log.warning("%s", licence.sentence)
-    write_space(plan, out)
+    write_space(plan, licence, out)
     done = [f"{out}: {num_bytes(out) / 1e6:.1f} MB, checked"]
     if make_zip:
         path = write_zip(out)

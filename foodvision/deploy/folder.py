@@ -13,8 +13,9 @@ from pathlib import Path
 
 from foodvision.apps.space import EXAMPLES, MODEL
 from foodvision.apps.uploads import copy_examples, find_examples
+from foodvision.classifier.licence import Licence
 from foodvision.deploy import Target, What
-from foodvision.deploy.contents import Contents, licence_of_weights, write_model
+from foodvision.deploy.contents import Contents, write_model
 from foodvision.deploy.plan import Plan
 from foodvision.deploy.requirements import PYTHON, requirements
 from foodvision.deploy.space_card import CARD, SDK, TAG, check_card, read_card, space_card
@@ -85,11 +86,12 @@ _PRIVACY = {
 }
 
 
-def write_space(plan: Plan, out: Path) -> None:
+def write_space(plan: Plan, licence: Licence, out: Path) -> None:
     """Write the folder of a Space, and check it; nothing is sent anywhere.
 
     Args:
         plan: what it contains.
+        licence: of the weights.
         out: a folder that is new, empty or an older one of a Space, which is replaced.
 
     Raises:
@@ -104,7 +106,7 @@ def write_space(plan: Plan, out: Path) -> None:
         raise FoodvisionError(f"{out}: already exists and is not a Space; choose another --out")
     with new_folder(out) as folder:
         contents = write_model(plan, folder)
-        _write_card(plan, contents, folder)
+        _write_card(plan, contents, licence, folder)
         if plan.target is not Target.STATIC:
             _write_program(plan, contents, folder)
             if examples:
@@ -133,8 +135,7 @@ def _is_replaceable(out: Path) -> bool:
     return out.is_dir() and (is_ours or not any(out.iterdir()))
 
 
-def _write_card(plan: Plan, contents: Contents, folder: Path) -> None:
-    licence = licence_of_weights(plan)
+def _write_card(plan: Plan, contents: Contents, licence: Licence, folder: Path) -> None:
     body = _BODY.format(
         title=to_markdown(contents.title),
         about=contents.about,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from foodvision.backends.device import choose_device, decide_precision
+from foodvision.classifier.licence import licence_behind
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import FLAT
@@ -27,7 +28,6 @@ from foodvision.evaluation.tables import Table
 from foodvision.metrics import log_loss_of_each
 from foodvision.probing.cross_validation import FOLDS, check_sizes, out_of_fold_logits
 from foodvision.probing.features import Features
-from foodvision.weights.licence import find_licence
 from foodvision.weights.source import load_pretrained
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def choose(data: str | Path | Dataset, weights: Sequence[str], device: str = "au
             speed=speeds[i],
             parameters=classifiers[i].info.parameters or 0,
             mb=4 * (classifiers[i].info.parameters or 0) / 1e6,
-            licence=find_licence(source),
+            licence=licence_behind(source).name,
             seen=sum(digest in seen[i] for digest in inventory.sha256),
         )
         for i, source in enumerate(weights)

@@ -138,12 +138,16 @@ def evaluate(
 def _precision(classifier: Classifier, asked: Precision | None) -> str:
     """What the scores are computed in; a graph has a precision of its own."""
     _, _, own = classifier.backend.partition("/")
-    if own and asked not in (None, own):
-        raise FoodvisionError(
-            f"--precision {asked}: the exported graph {classifier.backend} is computed in {own}; "
-            "choose another with --backend"
-        )
-    return own or asked or "float32"
+    if own:
+        if asked not in (None, "auto", own):
+            raise FoodvisionError(
+                f"precision {asked}: the exported graph {classifier.backend} is computed in {own}; "
+                "choose another graph with --backend"
+            )
+        return own
+    from foodvision.backends.device import choose_device, decide_precision
+
+    return decide_precision(asked or "float32", choose_device(classifier.device_type))
 
 
 def _restricted(dataset: Dataset, classifier: Classifier) -> Dataset:
@@ -181,7 +185,9 @@ def _choose(
         seed, fraction = recipe["seed"], recipe["validation_fraction"]
         carved = training_splits(dataset, seed, fraction, recipe.get("fraction", 1.0))
         return split, (carved.train if split == "train" else carved.validation).images
-    raise DataError(f"{dataset.name}: has no split {split}; it has {', '.join([*splits, FLAT])}")
+    raise DataError(
+        f"{dataset.name}: has no split {split}; it has {', '.join(dict.fromkeys([*splits, FLAT]))}"
+    )
 
 
 def _scored(

@@ -17,6 +17,7 @@ from foodvision import drawings
 from foodvision.backends import Format
 from foodvision.backends.runs import remove_graphs
 from foodvision.classifier.info import KEY, Export
+from foodvision.classifier.licence import licence_of
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.data import Dataset, load_dataset
 from foodvision.data.dataset import LabelledImages
@@ -246,6 +247,10 @@ def _runs(name: str, int8: bool) -> list[str]:
 
 def _write_config(classifier: TorchClassifier, about: Export, folder: Path) -> None:
     config = classifier.to_config()
+    if classifier.folder and (classifier.folder / CONFIG).exists():
+        # The licence on its own card as well: that of an export says nothing of it.
+        origin = licence_of(classifier.folder).origin
+        config[KEY]["origin"] = origin.model_dump() if origin else None
     config[KEY]["export"] = about.model_dump(mode="json")
     if any(run.startswith("onnx/") for run in about.runs):
         precision = "q8" if "onnx/int8" in about.runs else "fp32"

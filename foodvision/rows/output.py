@@ -61,7 +61,7 @@ def to_table(
         table: where they go.
         columns: of the table.
         cells: a row's value in each column; a JSONL file has further ones as well.
-        as_json: print them as well, as one JSON document.
+        as_json: print these rows as well, as one JSON document.
 
     Raises:
         FoodvisionError: if the table cannot be written, or if no image at all could be opened.
@@ -69,7 +69,7 @@ def to_table(
 
     """
     watched = _Watched(rows, total, doing, table.rows, table.failed)
-    table.write(map(cells, _printed(watched) if as_json else watched), columns)
+    table.write(map(cells, _beside(watched) if as_json else watched), columns)
     watched.summarise()
 
 
@@ -112,6 +112,17 @@ def _printed(rows: Iterable[Answer]) -> Iterator[Answer]:
         before = ",\n"
         yield row
     print("[]" if before == "[" else "]")
+
+
+def _beside(rows: Iterable[Answer]) -> Iterator[Answer]:
+    """The same, beside a table, which must not be blamed."""
+    try:
+        yield from _printed(rows)
+    except BrokenPipeError as error:
+        raise FoodvisionError(
+            "stdout was closed before --json ended; for the rest of the table, give the same "
+            "command and --resume"
+        ) from error
 
 
 class _Watched(Iterator[Answer]):

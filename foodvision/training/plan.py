@@ -33,6 +33,9 @@ ADVICE = (
     "without a network, give a file or folder of weights)"
 )
 
+FROM_BOX = ("probe", "finetune")
+"""Recipes that start from the model in the box if no weights are given."""
+
 BOX_ADVICE = (
     "no --weights: starting from box, the small ViT that ships with foodvision; larger networks "
     "usually give a better model: --weights torchvision:efficientnet_b0/IMAGENET1K_V1 (21 MB, "
@@ -53,7 +56,7 @@ class Plan:
         device: see `train`.
         show_groups: see `train`.
         resume_command: "resume with: …", for an interrupted user.
-        advice: for who has chosen neither weights nor a recipe.
+        advice: for who has not chosen the weights to begin with.
 
     """
 
@@ -91,6 +94,10 @@ def plan_run(
 
     """
     usual = recipe or ("finetune" if settings.get("weights") else "scratch")
+    from_box = not resume and usual in FROM_BOX and settings.get("weights") is None
+    from_box &= not any(settings.get(name) for name in ("network", "num_layers", "hidden_size"))
+    if from_box:
+        settings = {**settings, "weights": BOX}
     chosen = load_recipe(usual, settings) if not resume else None  # before data is downloaded
     if chosen:
         _check_weights(chosen)
@@ -120,10 +127,8 @@ def plan_run(
             "a probe keeps the features of all images by their hashes, which those of a stream do "
             "not have: train the head with --recipe finetune --set trainable=head"
         )
-    advice = None
-    if not resume and chosen.weights == BOX != settings.get("weights"):
-        advice = BOX_ADVICE
-    elif not (resume or recipe or chosen.weights):
+    advice = BOX_ADVICE if from_box else None
+    if not (resume or recipe or chosen.weights):
         advice = ADVICE
     again = f"resume with: {_resume_command(data, folder, device)}"
     return Plan(dataset, chosen, folder, resume, extends, device, show_groups, again, advice)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from foodvision.backends import Precision
 from foodvision.images.spec import MAX_SIDE, ImageSpec, Interpolation, ResizeMode
 from foodvision.models.config import Pooling, ViTConfig
-from foodvision.weights.box import BOX
 
 SCRATCH_DEFAULTS: dict[str, Any] = {
     "network": "vit_ti",
@@ -76,8 +75,7 @@ class Recipe(BaseModel):
     all but the head from scratch, without labels, by self-supervision. finetune if weights are
     given, else scratch."""
     weights: str | None = None
-    """Pretrained weights to begin with (see `read_checkpoint`); box, which ships with foodvision,
-    if a recipe needs some and none are given. They bring their network and the
+    """Pretrained weights to begin with (see `read_checkpoint`). They bring their network and the
     preparation of their images, and get a new head of zeros unless theirs has the same classes."""
     trainable: Literal["all", "head"] = "all"
     """What `finetune` trains: all layers, or the head alone."""
@@ -231,7 +229,10 @@ class Recipe(BaseModel):
                 )
             return SCRATCH_DEFAULTS | given
         if not given.get("weights"):
-            given = given | {"weights": BOX}
+            raise ValueError(
+                "this recipe begins with pretrained weights: give --weights, such as "
+                "torchvision:vit_b_16/IMAGENET1K_V1, timm:NAME, hub:OWNER/NAME, box or a file"
+            )
         for name in (*SCRATCH_DEFAULTS, "num_layers", "hidden_size"):
             if name in given and name not in BESIDE_WEIGHTS:
                 raise ValueError(f"{name} comes with the weights: leave it out")

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
-from foodvision.classifier.licence import Licence, licence_behind
+from foodvision.classifier.licence import Licence, licence_behind, without_folders
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
@@ -80,8 +80,10 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> Start:
         for stage in network.stages():
             stage.requires_grad_(False)
     description = checkpoint.config, checkpoint.spec, checkpoint.classes
-    sha256 = sha256_of(checkpoint.tensors, description)
-    return Start(network, spec, sha256, licence_behind(recipe.weights))
+    licence = licence_behind(recipe.weights)
+    if licence.source is None:  # from scratch, and so a beginning of its own
+        licence = licence._replace(source=without_folders(recipe.weights))
+    return Start(network, spec, sha256_of(checkpoint.tensors, description), licence)
 
 
 def _check(network: Network, recipe: Recipe) -> None:

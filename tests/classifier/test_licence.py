@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from foodvision.classifier.info import Export
 from foodvision.classifier.licence import Licence, licence_behind, licence_of, without_folders
+from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import ModelError
+from foodvision.export.export import _write_config
+from foodvision.weights.box import NETWORK
 
 
 def model(folder: Path, weights: str | None, **known: object) -> Path:
@@ -74,6 +78,38 @@ def test_what_a_models_own_card_states_counts(tmp_path: Path) -> None:
     assert licence_of(start) == licence_of(tuned) == Licence("start", "mit")
 
 
+def test_a_foreign_model_keeps_its_licence_when_it_is_saved_or_exported(
+    tmp_path: Path, classifier: TorchClassifier
+) -> None:
+    foreign = tmp_path / "foreign"
+    classifier.save(foreign)
+    config = json.loads((foreign / "config.json").read_text())
+    del config["foodvision"]
+    (foreign / "config.json").write_text(json.dumps(config))
+    (foreign / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    loaded = TorchClassifier.load(foreign, "cpu")
+    loaded.save(tmp_path / "saved")
+    exported = Export(runs=("onnx/float32",), limits={}, checks={})
+    (tmp_path / "exported").mkdir()
+    _write_config(loaded, exported, tmp_path / "exported")
+    for name in ("foreign", "saved", "exported"):
+        assert licence_of(tmp_path / name) == Licence("foreign", "cc-by-nc-4.0")
+
+
+def test_what_an_earlier_version_did_not_record_is_looked_for(tmp_path: Path) -> None:
+    swag = {"weights": "torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1"}
+    assert licence_of(model(tmp_path / "probe", None, recipe=swag)).forbids_commerce
+
+
+def test_the_name_box_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = model(tmp_path / "box", None)
+    (mine / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    assert licence_of(Path("./box")) == Licence("box", "cc-by-nc-4.0")
+    assert licence_of(NETWORK) == licence_behind("box")
+    assert licence_behind("box")[:2] == ("box", "mit")
+
+
 def test_no_licence_in_between_lifts_what_another_forbids(tmp_path: Path) -> None:
     swag = "torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1"
     start = model(tmp_path / "start", swag)
@@ -97,6 +133,7 @@ def test_no_licence_in_between_lifts_what_another_forbids(tmp_path: Path) -> Non
         ("../probe", "probe"),
         ("clients/acme/probe", "probe"),
         ("clients/probe", "probe"),  # a folder here
+        ("/home/me/.cache/models--owner--name/snapshots/0f1e2d", "owner/name"),
     ],
 )
 def test_no_folder_is_named(

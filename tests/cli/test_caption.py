@@ -123,6 +123,14 @@ def test_self_check_exits_with_1_when_a_caption_differs(
     assert (missing.code, "download this image" in missing.err) == (1, True)
 
 
+def test_json_is_printed_beside_a_table(
+    run: Callable[..., Result], blip: Path, photos: Path, tmp_path: Path
+) -> None:
+    done = run("caption", photos, "--model", blip, "--out", tmp_path / "a.csv", "--json")
+    rows = json.loads(done.out)
+    assert len(rows) == len((tmp_path / "a.csv").read_text().splitlines()) - 1 > 0
+
+
 def test_wrong_usage_is_2_and_names_what_is_wrong(
     run: Callable[..., Result], blip: Path, photos: Path
 ) -> None:

@@ -80,7 +80,10 @@ def corrupt(model: Path) -> Path:
         (lambda t, m, p: ["train", t / "nowhere"], "no such folder"),
         (lambda t, m, p: ["train", ""], "DATA is empty"),
         (lambda t, m, p: ["train", empty(t)], "no class folders with images"),
-        (lambda t, m, p: ["train", p, "--exclude-classes", "ramen"], "'ramen'; dots, stripes, w"),
+        (
+            lambda t, m, p: ["train", p, "--exclude-classes", "ramen"],
+            "'ramen'; it has dots, stripes",
+        ),
         (lambda t, m, p: ["train", p, "--exclude-classes", "wave"], "did you mean 'waves'?"),
         (lambda t, m, p: ["train", one_class(t)], "found one class"),
         (lambda t, m, p: ["train", p, "--set", "epoch=3"], "did you mean 'epochs'"),

@@ -19,6 +19,7 @@ from foodvision.apps.gpu import on_gpu
 from foodvision.classifier.predict import Prediction
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target, What
+from foodvision.deploy.contents import licence_of_weights
 from foodvision.deploy.deploy import deploy
 from foodvision.deploy.folder import check_answer, write_space
 from foodvision.deploy.plan import Plan
@@ -61,9 +62,13 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
+def write(plan: Plan, out: Path) -> None:
+    write_space(plan, licence_of_weights(plan), out)
+
+
 def test_a_cpu_space_runs_without_torch(exported: Path, photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "space"
-    write_space(Plan(str(exported), Target.CPU, examples=photographs), out)
+    write(Plan(str(exported), Target.CPU, examples=photographs), out)
     lines = (out / "requirements.txt").read_text().splitlines()
     pinned = {canonicalize_name(Requirement(line).name) for line in lines}
     assert not pinned & {"torch", "torchvision", "timm", "transformers", "foodvision"}
@@ -136,7 +141,7 @@ def test_a_zerogpu_space_pins_what_zerogpu_runs(
     unchecked: None, saved: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "space"
-    write_space(Plan(str(saved), Target.ZEROGPU), out)
+    write(Plan(str(saved), Target.ZEROGPU), out)
     lines = (out / "requirements.txt").read_text().splitlines()
     assert {"torch==2.11.0", "torchvision==0.26.0"} <= set(lines)
     assert any(line.startswith("spaces==") for line in lines)
@@ -147,7 +152,7 @@ def test_a_zerogpu_space_pins_what_zerogpu_runs(
 
 
 def test_a_static_space(exported: Path, tmp_path: Path) -> None:
-    write_space(Plan(str(exported), Target.STATIC, title="Dots?"), tmp_path / "space")
+    write(Plan(str(exported), Target.STATIC, title="Dots?"), tmp_path / "space")
     header = read_header((tmp_path / "space/README.md").read_text())
     assert header["sdk"] == "static"
     assert header["app_file"] == "index.html"
@@ -160,7 +165,7 @@ def test_a_static_space(exported: Path, tmp_path: Path) -> None:
 
 def test_caption_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blip = "Salesforce/blip-image-captioning-base"
-    write_space(Plan(blip, Target.CPU, What.CAPTION), tmp_path / "cpu")
+    write(Plan(blip, Target.CPU, What.CAPTION), tmp_path / "cpu")
     header = read_header((tmp_path / "cpu/README.md").read_text())
     (preload,) = header["preload_from_hub"]
     assert re.fullmatch(rf"{blip} config.json,pytorch_model.bin [0-9a-f]{{40}}", preload)
@@ -180,7 +185,7 @@ def test_no_path_of_this_machine_goes_along(
     copy.info = copy.info.model_copy(update={"recipe": {"weights": str(tmp_path / "my.pth")}})
     copy.save(tmp_path / "model")
     (tmp_path / "model/split.csv").write_text(f"{tmp_path}/private.jpg")
-    write_space(Plan(str(tmp_path / "model"), Target.ZEROGPU), tmp_path / "space")
+    write(Plan(str(tmp_path / "model"), Target.ZEROGPU), tmp_path / "space")
     config = read_json(tmp_path / "space/model/config.json")
     assert config["foodvision"]["recipe"]["weights"] == "my.pth"
     for path in (tmp_path / "space").rglob("*.*"):
@@ -232,19 +237,19 @@ def test_a_wrong_header_is_found_here(tmp_path: Path, line: str, value: str) -> 
 
 def test_what_does_not_fit_is_refused(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="exported, and runs on the CPU"):
-        write_space(Plan(str(exported), Target.ZEROGPU), tmp_path / "space")
+        write(Plan(str(exported), Target.ZEROGPU), tmp_path / "space")
     assert not (tmp_path / "space").exists()
     model = shutil.copytree(exported, tmp_path / "model")
     with pytest.raises(FoodvisionError, match="is not a Space"):
-        write_space(Plan(str(exported), Target.CPU), model)
+        write(Plan(str(exported), Target.CPU), model)
     assert {path.name for path in model.iterdir()} == {path.name for path in exported.iterdir()}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(FoodvisionError, match="is not a Space"):
-        write_space(Plan(str(exported), Target.CPU), tmp_path / "mine")
+        write(Plan(str(exported), Target.CPU), tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").exists()
     with pytest.raises(FoodvisionError, match="no images in this folder"):
-        write_space(Plan(str(exported), Target.CPU, examples=tmp_path / "mine"), tmp_path / "s")
+        write(Plan(str(exported), Target.CPU, examples=tmp_path / "mine"), tmp_path / "s")
     with pytest.raises(FoodvisionError, match="--vendor is for"):
         Plan(str(exported), Target.CPU, vendor=tmp_path)
 

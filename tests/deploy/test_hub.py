@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foodvision.classifier.licence import licence_behind
+from foodvision.classifier.licence import Licence, licence_behind
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.deploy import Target
 from foodvision.deploy import deploy as stages
@@ -49,7 +49,7 @@ def test_a_space_is_created_filled_awaited_and_called(
     assert lines[-1] == f"{hub.url}/running: classify answers"
 
 
-def write_little(plan: Plan, out: Path) -> None:
+def write_little(plan: Plan, licence: Licence, out: Path) -> None:
     out.mkdir(exist_ok=True)
     (out / "README.md").write_text("---\ntags: [foodvision]\n---\n")
 
@@ -183,7 +183,7 @@ def test_weights_that_forbid_commerce_are_said_before_anything_is_sent(
     with pytest.raises(FoodvisionError, match="forbids commercial use"):
         deploy(plan(tmp_path / "tuned"), tmp_path / "out", "me/food")
     assert not (tmp_path / "out").exists()
-    assert hub.asked == []
+    assert hub.repositories == {}
     push(tmp_path / "tuned", "me/model", non_commercial=True)
     model = hub.repositories["models/me/model"]
     assert model.header["license"] == "cc-by-nc-4.0"

@@ -71,7 +71,8 @@ def assert_same_logits(
 def test_every_network_has_the_published_number_of_parameters(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LibraryNetwork, "_check_size", lambda network: None)  # half of the time
+    if not name.startswith(("alexnet", "vgg")):  # other families are built whole elsewhere
+        monkeypatch.setattr(LibraryNetwork, "_check_size", lambda network: None)  # half of the time
     network = build_network(LibraryConfig(name), empty=True)
     count = sum(weight.numel() for weight in network.parameters())
     added = 1000 if name == "maxvit_t" else 0  # the bias of the new head

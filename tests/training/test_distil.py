@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from foodvision import cli
 from foodvision.classifier.classifier import Classifier
+from foodvision.classifier.info import Origin
 from foodvision.classifier.torch_classifier import TorchClassifier
 from foodvision.errors import FoodvisionError, ModelError
 from foodvision.images import ImageSpec
@@ -216,7 +217,7 @@ def test_the_run_and_its_card_say_who_the_teacher_was(patterns: Path, tmp_path: 
     assert str(tmp_path) not in card
     again = {"weights": str(tmp_path / "r"), "precision": "float32", "epochs": 1}
     tuned = train(patterns, "finetune", tmp_path / "tuned", "cpu", **again).classifier.info
-    assert tuned.origin is None
+    assert tuned.origin == Origin(weights="r", licence=None)
     assert tuned.origins_of_teachers == info.origins
     assert Classifier.load(tmp_path / "teacher").info.origin == info.origins[0]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from foodvision.data import load_dataset
-from foodvision.errors import FoodvisionError, ModelError, RunInterruptedError
+from foodvision.errors import FoodvisionError, ModelError, RecipeError, RunInterruptedError
 from foodvision.training import run as run_module
 from foodvision.training.plan import plan_run
 from foodvision.training.run import train
@@ -71,6 +71,11 @@ def test_without_weights_the_box_is_the_start_and_that_is_said(
     assert plan.recipe.weights == "box"
     assert (plan.advice or "").startswith("no --weights: starting from box")
     assert plan_run({"weights": "box"}, patterns, "probe", out=tmp_path / "p").advice is None
+    for recipe, settings in (("finetune_paper", {}), ("finetune", {"network": "vit_b16"})):
+        with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
+            plan_run(settings, patterns, recipe, out=tmp_path / "x")
+    with pytest.raises(RecipeError, match="give --weights"):
+        plan_run({"weights": ""}, patterns, "finetune", out=tmp_path / "x")
 
 
 def test_a_dataset_is_taken_as_well_as_its_path(

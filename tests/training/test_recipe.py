@@ -22,13 +22,17 @@ def test_recipes_that_ship_are_valid_and_say_how_to_run_them(name: str) -> None:
     import foodvision
 
     text = (Path(foodvision.__file__).parent / "recipes" / f"{name}.toml").read_text()
-    has_weights = not re.search('method = "(scratch|pretrain)"', text)
-    needs = {}
+    wants_weights = not re.search('method = "(scratch|pretrain)"', text)
+    needs = {"weights": "w.npz"} if wants_weights else {}
     if re.search("^teacher_weight", text, re.MULTILINE):
         needs["teacher"] = "OWNER/NAME"
         with pytest.raises(RecipeError, match="learns from a teacher: give --set teacher=MODEL"):
             load_recipe(name)
-    assert load_recipe(name, needs).weights == ("box" if has_weights else None)
+    assert isinstance(load_recipe(name, needs), Recipe)
+    if wants_weights:
+        del needs["weights"]
+        with pytest.raises(RecipeError, match="begins with pretrained weights: give --weights"):
+            load_recipe(name, needs)
     assert text.startswith("# ")
     assert "foodvision " in text.split("\n\n")[0]
 
@@ -180,6 +184,7 @@ def test_the_usual_short_names_lead_to_the_setting(name: str, meant: str) -> Non
         ("finetune", {"teacher": "m", "teacher_weight": 0}, "teacher_weight = 0: .* above 0"),
         ("probe", {"teacher": "m"}, "teacher does nothing with method 'probe'"),
         ("probe", {"epochs": 3}, "epochs does nothing with method 'probe'"),
+        ("probe", {"weights": None}, "begins with pretrained weights"),
         ("probe_course", {"optimizer": "muon"}, "'muon' is for the matrices of a ViT's blocks"),
     ],
 )
