@@ -142,7 +142,7 @@ def test_a_probe_is_a_run_like_any_other(
     assert (recipe["weights"], recipe["network"], recipe["method"]) == (weights, None, "probe")
     card = (tmp_path / "r/README.md").read_text()
     assert f"log loss {result.metrics.log_loss:.4f}" in card
-    assert "They also chose the head's L2 penalty" in card
+    assert "which also chose the head's L2 penalty" in card
     how = "starting from weights, the head alone, by L-BFGS"
     assert how in card
     assert how in describe(tmp_path / "r")
