@@ -137,8 +137,8 @@ def without_folders(source: str) -> str:
     name of its repository.
     """
     path = Path(source)
-    if path.parent.name == "snapshots":
-        return path.parts[-3].removeprefix("models--").replace("--", "/")
+    if path.parent.name == "snapshots" and path.parents[1].name.startswith("models--"):
+        return path.parents[1].name.removeprefix("models--").replace("--", "/")
     # os.path, because pathlib raises for a name that is too long for a file.
     local = path.is_absolute() or source.startswith(".") or os.path.lexists(path)
     return path.name if local or (":" not in source and len(path.parts) > 2) else source

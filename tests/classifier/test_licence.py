@@ -133,6 +133,8 @@ def test_no_licence_in_between_lifts_what_another_forbids(tmp_path: Path) -> Non
         ("../probe", "probe"),
         ("clients/acme/probe", "probe"),
         ("clients/probe", "probe"),  # a folder here
+        ("/snapshots/probe", "probe"),
+        ("snapshots/name", "snapshots/name"),
         ("/home/me/.cache/models--owner--name/snapshots/0f1e2d", "owner/name"),
     ],
 )
