@@ -79,7 +79,7 @@ class Licence(NamedTuple):
         return f"their licence is {self.name}{more if _forbids(self.name) else ''}"
 
 
-_SCRATCH = Licence(None, None)
+SCRATCH = Licence(None, None)
 """Of a network that began with no weights."""
 
 
@@ -104,10 +104,10 @@ def licence_of(folder: Path, source: str | None = None) -> Licence:
         return own
     info = ModelInfo.from_config(config)
     weights = info.recipe.get("weights")
-    first = _SCRATCH
+    first = SCRATCH
     if info.origin:
         first = Licence(info.origin.weights, info.origin.licence)
-    elif isinstance(weights, str):  # recorded by an earlier version
+    elif isinstance(weights, str):  # not recorded, which must not pass as unrestricted
         first = _named(weights)
     if own.name and not _forbids(first.name):
         first = own

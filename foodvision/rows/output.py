@@ -94,13 +94,15 @@ def to_stdout(
 
     """
     watched = _Watched(rows, total, doing)
-    for row in _printed(watched) if as_json else watched:
-        if as_json:
-            continue
-        if not row.error:
-            print(line(row))
-        elif total > 1:  # a single one ends the command with this line
-            log.warning("%s: %s", shown(row.path), row.error)
+    if as_json:
+        for _ in _printed(watched):
+            pass
+    else:
+        for row in watched:
+            if not row.error:
+                print(line(row))
+            elif total > 1:  # a single one ends the command with this line
+                log.warning("%s: %s", shown(row.path), row.error)
     watched.summarise()
 
 

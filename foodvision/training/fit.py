@@ -94,9 +94,8 @@ def fit_network(run: Run) -> Fitted:
             training,
             start_trackers(accelerator, recipe, folder) as track,
             StopRequest() as stop,
-            closing(
-                show_steps(training, history)
-            ) as steps,  # the bar ends before an error is shown
+            # Closed, so that the bar ends before an error is shown.
+            closing(show_steps(training, history)) as steps,
         ):
             for past in history[-1:]:  # the run may have ended before it was tracked
                 track(past)

@@ -62,7 +62,6 @@ class Run:
 
     def info(self) -> ModelInfo:
         """What is known of the model before it is measured."""
-        licence = self.start.licence
         return ModelInfo(
             data=TrainingData(
                 name=self.dataset.name,
@@ -74,8 +73,8 @@ class Run:
             training=self.training,
             recipe=self.recipe.model_dump(mode="json"),
             start=self.start.sha256,
-            origin=licence.origin if licence else None,
-            origins_of_teachers=licence.origins_of_teachers if licence else [],
+            origin=self.start.licence.origin,
+            origins_of_teachers=self.start.licence.origins_of_teachers,
             teacher=self.start.teacher.info if self.start.teacher else None,
             versions={name: version(name) for name in ("foodvision", "torch", "torchvision")},
         )

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
-from foodvision.classifier.licence import Licence, licence_behind, without_folders
+from foodvision.classifier.licence import SCRATCH, Licence, licence_behind, without_folders
 from foodvision.errors import ModelError, RecipeError
 from foodvision.images import ImageSpec
 from foodvision.models.network import Network, build_network
@@ -29,7 +29,7 @@ class Start(NamedTuple):
     """How its images are prepared."""
     sha256: str | None
     """Of the pretrained weights and their description; None when trained from scratch."""
-    licence: Licence | None = None
+    licence: Licence = SCRATCH
     """Of the pretrained weights."""
     teacher: Teacher | None = None
     """On the CPU; None if the labels alone are learnt."""

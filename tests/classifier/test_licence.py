@@ -96,7 +96,7 @@ def test_a_foreign_model_keeps_its_licence_when_it_is_saved_or_exported(
         assert licence_of(tmp_path / name) == Licence("foreign", "cc-by-nc-4.0")
 
 
-def test_what_an_earlier_version_did_not_record_is_looked_for(tmp_path: Path) -> None:
+def test_what_was_not_recorded_is_judged_by_the_name_of_the_weights(tmp_path: Path) -> None:
     swag = {"weights": "torchvision:vit_b_16/IMAGENET1K_SWAG_E2E_V1"}
     assert licence_of(model(tmp_path / "probe", None, recipe=swag)).forbids_commerce
 
@@ -135,7 +135,7 @@ def test_no_licence_in_between_lifts_what_another_forbids(tmp_path: Path) -> Non
         ("clients/probe", "probe"),  # a folder here
         ("/snapshots/probe", "probe"),
         ("snapshots/name", "snapshots/name"),
-        ("/home/me/.cache/models--owner--name/snapshots/0f1e2d", "owner/name"),
+        ("/cache/models--owner--name/snapshots/0f1e2d", "owner/name"),
     ],
 )
 def test_no_folder_is_named(
